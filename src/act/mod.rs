@@ -1,0 +1,1 @@
+//! The only writer: carries out checked plans, through open descriptors.

@@ -1,0 +1,1 @@
+//! Fragments (files) → inputs (merged) → settings (validated).

@@ -1,0 +1,39 @@
+//! The host, its clocks, and the gate.
+
+use serde::{Deserialize, Serialize};
+
+use super::Known;
+use crate::units::{Raw, Span};
+
+/// The host at the moment of observation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostFacts {
+    /// `/etc/machine-id`; trash of another machine is reported only.
+    pub machine_id: Known<Raw>,
+    /// When the observation began.
+    pub now: Moment,
+    /// Whether this process is in the initial pid namespace.
+    pub initial_pid_namespace: Known<bool>,
+    /// Randomness for new names, so that planning stays a pure function.
+    pub nonce: u64,
+}
+
+/// A moment on both clocks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moment {
+    /// `/proc/sys/kernel/random/boot_id`.
+    pub boot_id: String,
+    /// `CLOCK_BOOTTIME`: time since boot, suspend included. Ages are measured in it.
+    pub since_boot: Span,
+    /// Seconds since 1970, for display only: it may jump.
+    pub wall_seconds: i64,
+}
+
+/// The gate file in `state_dir` that keeps an agent from starting while a MOUNT disk is emptied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GateFacts {
+    /// Root texts named in the gate file; `Absent`: the gate is open.
+    pub closed_for: Known<Vec<Raw>>,
+    /// The agent's unit (file or drop-in) that runs `preflight --gate`, if one was found.
+    pub unit: Known<Raw>,
+}

@@ -1,0 +1,123 @@
+//! What was observed at one moment: the only input of a decision.
+//!
+//! A facts file (`mesos-volumed plan --save-facts`) is this structure as JSON; it replays a host
+//! on any machine, and each one can become a test.
+
+mod agent;
+mod checkpoint;
+mod holders;
+mod host;
+mod policy;
+mod roots;
+
+use serde::{Deserialize, Serialize};
+
+pub use agent::{
+    AgentAnswer, AgentFacts, AgentProcess, AgentRun, AgentState, AgentVersion, SlaveInfo, TaskUse,
+};
+pub use checkpoint::{
+    CheckpointFacts, CheckpointFile, Operation, OperationKind, OperationState, ProviderState,
+    ResourceState,
+};
+pub use holders::{FsLocation, Holder, HolderKind};
+pub use host::{GateFacts, HostFacts, Moment};
+pub use policy::{OrphanPolicy, PidNamespace, Policy, Words};
+pub use roots::{
+    AgentView, DeviceNumber, DirFacts, FileIdentity, FileKind, Fingerprint, FsFacts, MountContent,
+    RootFacts, RootMount, RootWitness, StrangeEntry, TrashFacts,
+};
+
+use super::memory::Memory;
+
+/// Whether something is so, is not so, or could not be told.
+///
+/// Never an `Option` and never a `bool`: a value that stands for "could not tell" ends in deletion.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Known<T> {
+    /// It was read whole.
+    Known(T),
+    /// It was looked for, the look succeeded, and it is not there.
+    Absent,
+    /// The look failed, or what it found can't be trusted.
+    Unknown(Why),
+}
+
+impl<T> Known<T> {
+    /// The value, where it is known.
+    pub fn known(&self) -> Option<&T> {
+        match self {
+            Self::Known(value) => Some(value),
+            Self::Absent | Self::Unknown(_) => None,
+        }
+    }
+
+    /// Unknown, for this reason.
+    pub fn unknown(why: impl Into<String>) -> Self {
+        Self::Unknown(Why(why.into()))
+    }
+
+    /// The reason, where it is unknown.
+    pub fn why(&self) -> Option<&Why> {
+        match self {
+            Self::Unknown(why) => Some(why),
+            Self::Known(_) | Self::Absent => None,
+        }
+    }
+
+    /// The same with the value changed.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Known<U> {
+        match self {
+            Self::Known(value) => Known::Known(change(value)),
+            Self::Absent => Known::Absent,
+            Self::Unknown(why) => Known::Unknown(why),
+        }
+    }
+}
+
+/// Why something is unknown: a sentence that names the source and what went wrong.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Why(pub String);
+
+impl std::fmt::Display for Why {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// All observations of one moment. Directories were read before authorities (law 4).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Facts {
+    /// Version of this structure; see [`Facts::VERSION`].
+    pub version: u32,
+    /// The host and its clocks.
+    pub host: HostFacts,
+    /// The settings that decisions need.
+    pub policy: Policy,
+    /// What the operator said in this very run.
+    pub words: Words,
+    /// Roots with what lies in them; read first.
+    pub roots: Vec<RootFacts>,
+    /// The agent: processes, run, ids.
+    pub agent: AgentFacts,
+    /// The four checkpoint files.
+    pub checkpoint: CheckpointFacts,
+    /// Every `resource_provider.state` below `meta/slaves`.
+    pub providers: Known<Vec<ProviderState>>,
+    /// Every `task.info` of a run without `executor.sentinel`.
+    pub tasks: Known<Vec<TaskUse>>,
+    /// The agent's `/state`.
+    pub answer: AgentAnswer,
+    /// Mounts and open files of all processes on the roots' file systems.
+    pub holders: Known<Vec<Holder>>,
+    /// The gate that holds an agent's start back.
+    pub gate: GateFacts,
+    /// What earlier passes saw and did. `Absent` on a first run.
+    pub memory: Known<Memory>,
+}
+
+impl Facts {
+    /// The version that this program writes and reads.
+    pub const VERSION: u32 = 1;
+}

@@ -1,0 +1,212 @@
+//! Roots of disks, and what lies in them.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{FsLocation, Known};
+use crate::decide::manifest::Manifest;
+use crate::decide::steps::TrashId;
+use crate::mesos::disk::{DiskRef, DiskType};
+use crate::units::Raw;
+
+/// A device number, `major:minor`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct DeviceNumber {
+    /// Major.
+    pub major: u32,
+    /// Minor.
+    pub minor: u32,
+}
+
+impl fmt::Display for DeviceNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.major, self.minor)
+    }
+}
+
+/// What identifies a file for good: its file system and its handle there. The handle holds inode
+/// *and* generation, so that a reused inode number is not the same file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct FileIdentity {
+    /// The file system's UUID.
+    pub filesystem: String,
+    /// `handle_type` and bytes of `name_to_handle_at(2)`, as `type:hex`.
+    pub handle: String,
+}
+
+/// What identifies a disk: its file system decides, the rest warns.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fingerprint {
+    /// The file system's UUID.
+    pub filesystem: String,
+    /// Its type.
+    pub fs_type: String,
+    /// Identity of the root directory: a PATH root may be any directory of its file system.
+    pub directory: FileIdentity,
+}
+
+/// Who names a root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RootWitness {
+    /// Our configuration: `agent.work_dir` or a `[[disks]]` rule.
+    Config,
+    /// The agent's `slave.info`.
+    SlaveInfo,
+    /// The agent's checkpoint.
+    Checkpoint,
+    /// The agent's flags.
+    Flags,
+    /// Our ledger: it was advertised before.
+    Ledger,
+}
+
+/// The mount that a root lies on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RootMount {
+    /// Device number, as in mountinfo.
+    pub device: DeviceNumber,
+    /// File-system type.
+    pub fs_type: String,
+    /// The mount point.
+    pub mount_point: Raw,
+    /// Where the root lies in its file system.
+    pub location: FsLocation,
+    /// Whether the root is itself a mount point.
+    pub is_mount_point: bool,
+    /// Whether the mount or its file system is read-only.
+    pub read_only: bool,
+    /// Whether the type is a network file system.
+    pub network: bool,
+    /// Size, in bytes.
+    pub total_bytes: u64,
+    /// Free for root, in bytes.
+    pub free_bytes: u64,
+}
+
+/// The root's file system as it stands, and as we knew it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FsFacts {
+    /// What is there now.
+    pub present: Known<Fingerprint>,
+    /// What the ledger knows; `Absent`: the root was never verified.
+    pub ledger: Known<Fingerprint>,
+    /// The file-system UUID that our marker on the root names; `Absent`: no marker.
+    pub marker: Known<String>,
+}
+
+/// What a running agent sees under the root.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AgentView {
+    /// No agent of ours runs.
+    NoAgent,
+    /// The same inode and device as we see.
+    Same,
+    /// Something else: a sentence.
+    Other(String),
+    /// Could not be compared: a sentence.
+    Unknown(String),
+}
+
+/// A root and everything observed on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RootFacts {
+    /// Type and text, as Mesos knows them.
+    pub disk: DiskRef,
+    /// Who names it.
+    pub named_by: BTreeSet<RootWitness>,
+    /// The mount it lies on. `Absent`: the path does not exist, or a MOUNT root is not a mount
+    /// point, or a PATH root's own mount is missing (the ledger or a rule knows it).
+    pub mount: Known<RootMount>,
+    /// Fingerprints, old and new.
+    pub filesystem: FsFacts,
+    /// What the agent sees there.
+    pub view: AgentView,
+    /// ROOT and PATH: the entries of `volumes/roles/*/`. `Absent`: there is no `volumes/roles`.
+    /// Always `Absent` for MOUNT.
+    pub dirs: Known<Vec<DirFacts>>,
+    /// ROOT and PATH: entries below `volumes/roles` that can't be volumes.
+    pub strange: Vec<StrangeEntry>,
+    /// The trash. `Absent`: none was made yet.
+    pub trash: Known<Vec<TrashFacts>>,
+    /// MOUNT only: whether anything lies in it. `Absent` otherwise.
+    pub content: Known<MountContent>,
+}
+
+impl RootFacts {
+    /// The type.
+    #[must_use]
+    pub fn kind(&self) -> DiskType {
+        self.disk.kind
+    }
+}
+
+/// What a MOUNT root holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MountContent {
+    /// Nothing, or nothing but an empty `lost+found`.
+    Empty,
+    /// Something.
+    Data,
+}
+
+/// The type of a directory entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FileKind {
+    /// Directory.
+    Directory,
+    /// Symbolic link.
+    Symlink,
+    /// Regular file.
+    File,
+    /// FIFO, socket or device.
+    Special,
+    /// Something is mounted there; what lies behind was not looked at.
+    Mount,
+}
+
+/// A directory at depth 2 below `volumes/roles`, as it was seen through open descriptors.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DirFacts {
+    /// Name of the role directory.
+    pub role_dir: Raw,
+    /// Name of the volume directory.
+    pub id_dir: Raw,
+    /// What it is.
+    pub kind: FileKind,
+    /// Its identity. `Unknown` where the file system gives none.
+    pub identity: Known<FileIdentity>,
+    /// Where it lies in its file system, for comparison with holders. `Unknown` when it could not
+    /// be told.
+    pub location: Known<FsLocation>,
+}
+
+/// An entry that can't be a volume: a file, link or mount at depth 1, or a name at depth 2 that
+/// Mesos would refuse.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StrangeEntry {
+    /// Relative to the root.
+    pub path: Raw,
+    /// What it is.
+    pub kind: FileKind,
+    /// Why it can't be a volume.
+    pub reason: String,
+}
+
+/// An entry of the trash, as found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrashFacts {
+    /// Its directory's name.
+    pub id: TrashId,
+    /// Its manifest. `Unknown` when damaged: such an entry is reported and never touched.
+    pub manifest: Known<Manifest>,
+    /// The identity of `data`. `Absent`: no data is there.
+    pub data: Known<FileIdentity>,
+    /// Where `data` lies, for comparison with holders.
+    pub location: Known<FsLocation>,
+}

@@ -1,0 +1,64 @@
+//! A trash entry's manifest: it says by itself what the entry is and how far it got.
+
+use serde::{Deserialize, Serialize};
+
+use super::facts::FileIdentity;
+use super::steps::{Evidence, TrashId};
+use crate::mesos::disk::DiskRef;
+use crate::mesos::ids::VolumeKey;
+use crate::units::{Raw, Span};
+
+/// How far a trash entry got. Each state is durable before the next step's first system call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrashState {
+    /// The manifest is durable; no data is there yet. Void after a crash: plan anew.
+    Prepared,
+    /// Renamed, both parents synced; the second look is due.
+    Moved,
+    /// The second look passed. Only now may it be wiped.
+    Cleared,
+    /// Being wiped: half of it may be gone.
+    Wiping,
+}
+
+/// `manifest.json` of a trash entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Version of this structure; see [`Manifest::VERSION`].
+    pub version: u32,
+    /// The entry's own name.
+    pub id: TrashId,
+    /// The volume it was.
+    pub volume: VolumeKey,
+    /// The disk it lies on.
+    pub disk: DiskRef,
+    /// Where it lay, relative to the root.
+    pub path: Raw,
+    /// Identity of the volume's directory.
+    pub identity: FileIdentity,
+    /// How far it got.
+    pub state: TrashState,
+    /// Why it was moved here.
+    pub evidence: Evidence,
+    /// Whether the agent has not yet confirmed a destroy of ours (design §6).
+    #[serde(default)]
+    pub unconfirmed: bool,
+    /// The machine that moved it.
+    pub machine_id: Raw,
+    /// The work_dir of the agent it belonged to.
+    pub work_dir: Raw,
+    /// The plan that moved it.
+    pub plan: String,
+    /// Our lived time when it was moved: its age is counted from here.
+    pub lived_at: Span,
+    /// How long it stays, in lived time.
+    pub retention: Span,
+    /// Seconds since 1970 when it was moved, for display only.
+    pub quarantined_at: i64,
+}
+
+impl Manifest {
+    /// The version that this program writes and reads.
+    pub const VERSION: u32 = 1;
+}

@@ -1,0 +1,157 @@
+//! What earlier passes saw and did, kept in `state_dir/memory.json`.
+//!
+//! One file, replaced atomically, so that sightings, witnessed destroys, owed destroys and the
+//! brake's count can't disagree with one another. It is written before the first destructive step
+//! of a pass.
+
+use serde::{Deserialize, Serialize};
+
+use super::facts::{AgentRun, FileIdentity, Moment};
+use super::steps::Evidence;
+use crate::mesos::disk::DiskRef;
+use crate::mesos::ids::VolumeKey;
+use crate::units::{Megabytes, Raw, Span};
+
+/// Everything remembered between passes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// Version of this structure; see [`Memory::VERSION`].
+    pub version: u32,
+    /// The clock of lived time.
+    pub clock: LivedClock,
+    /// The agent run of the last pass whose authorities were all known.
+    pub run: Option<AgentRun>,
+    /// Every volume that was held at some time and whose matter is not closed.
+    pub volumes: Vec<VolumeRecord>,
+    /// Orphans seen.
+    pub sightings: Vec<Sighting>,
+    /// Volumes that only the older generation names, since when.
+    pub stale: Vec<StaleSince>,
+    /// Lived time at which an operator accepted an empty checkpoint.
+    pub empty_accepted_at: Option<Span>,
+    /// Lived time since which everything is gone across an agent start, until accepted.
+    pub lost_across_start: bool,
+    /// Unwitnessed steps of the last 24 hours.
+    pub unwitnessed: Vec<UnwitnessedBatch>,
+}
+
+impl Memory {
+    /// The version that this program writes and reads.
+    pub const VERSION: u32 = 1;
+
+    /// The memory of a host that was never looked at, begun at this moment.
+    #[must_use]
+    pub fn new(now: &Moment) -> Self {
+        Self {
+            version: Self::VERSION,
+            clock: LivedClock {
+                boot_id: now.boot_id.clone(),
+                since_boot: now.since_boot,
+                lived: Span::ZERO,
+            },
+            run: None,
+            volumes: Vec::new(),
+            sightings: Vec::new(),
+            stale: Vec::new(),
+            empty_accepted_at: None,
+            lost_across_start: false,
+            unwitnessed: Vec::new(),
+        }
+    }
+}
+
+/// Lived time: the sum of `CLOCK_BOOTTIME` steps between passes, each capped, none across a boot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LivedClock {
+    /// The boot of the last pass.
+    pub boot_id: String,
+    /// `CLOCK_BOOTTIME` of the last pass.
+    pub since_boot: Span,
+    /// Lived time in all.
+    pub lived: Span,
+}
+
+/// A volume that an authority named, and what has become of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeRecord {
+    /// The volume.
+    pub key: VolumeKey,
+    /// Where it was held last, and what was seen there.
+    pub places: Vec<VolumePlaceRecord>,
+    /// Size when last held.
+    pub size: Option<Megabytes>,
+    /// Principal when last held.
+    pub principal: Option<Raw>,
+    /// The agent run in which the effective generation last named it; `None` when only another
+    /// authority did.
+    pub held_in_run: Option<AgentRun>,
+    /// The boot in which it was last named.
+    pub held_in_boot: String,
+    /// Uuids of DESTROY operations seen pending while it was held.
+    pub pending_destroys: Vec<String>,
+    /// Uuids of finished DESTROY operations of an earlier life of the same name: no evidence.
+    pub spent_destroys: Vec<String>,
+    /// Set once no authority names it: lived time, and the evidence found so far.
+    pub gone: Option<Gone>,
+}
+
+/// A place of a volume, as last seen while it was held.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumePlaceRecord {
+    /// The disk.
+    pub disk: DiskRef,
+    /// The file system's UUID when the root was last verified.
+    pub filesystem: Option<String>,
+    /// Identity of the volume's directory when it was last seen there; `None`: never seen.
+    pub directory: Option<FileIdentity>,
+}
+
+/// A volume that no authority names any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gone {
+    /// Lived time when that was first seen.
+    pub since: Span,
+    /// `CLOCK_BOOTTIME` when that was first seen, within [`Gone::boot_id`].
+    pub since_boot: Span,
+    /// That boot.
+    pub boot_id: String,
+    /// Why its data is to go; `None`: unwitnessed.
+    pub evidence: Option<Evidence>,
+}
+
+/// An orphan directory, since when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sighting {
+    /// The disk.
+    pub disk: DiskRef,
+    /// The volume that its names say.
+    pub key: VolumeKey,
+    /// Its identity: another directory of the same name starts anew.
+    pub identity: FileIdentity,
+    /// Lived time of the first sighting.
+    pub first: Span,
+    /// Lived time of the last sighting.
+    pub last: Span,
+    /// How many passes saw it.
+    pub times: u32,
+}
+
+/// A volume that only the file of lower precedence names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StaleSince {
+    /// The volume.
+    pub key: VolumeKey,
+    /// Lived time since which the running agent's unfiltered answer lacks it.
+    pub since: Span,
+}
+
+/// Unwitnessed steps of one pass.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnwitnessedBatch {
+    /// Lived time of the pass.
+    pub at: Span,
+    /// How many.
+    pub count: u32,
+    /// All volumes (named, and directories found) at that time.
+    pub of: u32,
+}

@@ -1,0 +1,253 @@
+//! The plan as data: what is to be done, to what, and why. The executor chooses nothing.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::facts::{FileIdentity, Fingerprint};
+use super::guards::Reason;
+use super::manifest::{Manifest, TrashState};
+use crate::mesos::disk::DiskRef;
+use crate::mesos::ids::VolumeKey;
+use crate::units::{Raw, Span};
+
+/// The name of a trash entry.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TrashId(pub String);
+
+impl fmt::Display for TrashId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// Why a volume's data is to go.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Evidence {
+    /// A DESTROY of it was read as pending or finished: the operation's uuid.
+    DestroyOperation(String),
+    /// It went from held to gone in the effective generation within one boot and one agent run.
+    GoneWithinRun,
+    /// A destroy of ours that the agent's own checkpoint confirmed.
+    OwnDestroy,
+    /// The operator named it (`wipe --confirm`).
+    Operator,
+    /// Nobody was seen to destroy it: an orphan, sighted this long and this often.
+    Unwitnessed {
+        /// Lived time between the first and the last sighting.
+        sighted_for: Span,
+        /// Passes that saw it.
+        times: u32,
+    },
+}
+
+impl Evidence {
+    /// Whether somebody's destroy stands behind it; otherwise the brake counts it.
+    #[must_use]
+    pub const fn witnessed(&self) -> bool {
+        match self {
+            Self::DestroyOperation(_) | Self::GoneWithinRun | Self::OwnDestroy | Self::Operator => {
+                true
+            }
+            Self::Unwitnessed { .. } => false,
+        }
+    }
+}
+
+impl fmt::Display for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DestroyOperation(uuid) => write!(f, "DESTROY operation {uuid}"),
+            Self::GoneWithinRun => f.write_str("destroyed within one run of the agent"),
+            Self::OwnDestroy => f.write_str("destroyed by `volumes destroy`"),
+            Self::Operator => f.write_str("named by the operator"),
+            Self::Unwitnessed { sighted_for, times } => {
+                write!(f, "orphan, seen {times} times in {sighted_for}")
+            }
+        }
+    }
+}
+
+/// A directory under `volumes/roles` of a ROOT or PATH root, by identity.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumePlace {
+    /// The volume.
+    pub volume: VolumeKey,
+    /// The disk.
+    pub disk: DiskRef,
+    /// The root as it was verified; checked again on the opened descriptor.
+    pub root: Fingerprint,
+    /// Name of the role directory, in its exact bytes.
+    pub role_dir: Raw,
+    /// Name of the volume directory, in its exact bytes.
+    pub id_dir: Raw,
+}
+
+impl VolumePlace {
+    /// The directory's path, for display.
+    #[must_use]
+    pub fn path(&self) -> Raw {
+        self.disk
+            .root
+            .join(crate::mesos::paths::ROLES)
+            .join(&self.role_dir)
+            .join(&self.id_dir)
+    }
+}
+
+/// A trash entry, by identity.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrashPlace {
+    /// The disk whose trash it is in.
+    pub disk: DiskRef,
+    /// The root as it was verified.
+    pub root: Fingerprint,
+    /// Its manifest, as read.
+    pub manifest: Manifest,
+    /// Identity of its data; `None` where there is none.
+    pub data: Option<FileIdentity>,
+}
+
+/// What may be wiped: made only in `decide::plan`, carried by value to `act::wipe`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct WipeAuthorization {
+    volume: VolumeKey,
+    disk: DiskRef,
+    identity: FileIdentity,
+    evidence: Evidence,
+}
+
+impl WipeAuthorization {
+    /// Only `decide` may make one.
+    pub(in crate::decide) fn new(
+        volume: VolumeKey,
+        disk: DiskRef,
+        identity: FileIdentity,
+        evidence: Evidence,
+    ) -> Self {
+        Self {
+            volume,
+            disk,
+            identity,
+            evidence,
+        }
+    }
+
+    /// The volume whose data goes.
+    #[must_use]
+    pub fn volume(&self) -> &VolumeKey {
+        &self.volume
+    }
+
+    /// The disk it is on.
+    #[must_use]
+    pub fn disk(&self) -> &DiskRef {
+        &self.disk
+    }
+
+    /// The identity of the directory whose content goes; compared with the opened descriptor.
+    #[must_use]
+    pub fn identity(&self) -> &FileIdentity {
+        &self.identity
+    }
+
+    /// Why.
+    #[must_use]
+    pub fn evidence(&self) -> &Evidence {
+        &self.evidence
+    }
+}
+
+/// One thing to do, or a volume kept with every reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "step", rename_all = "snake_case")]
+pub enum Step {
+    /// Remember a root met for the first time: ledger entry and marker.
+    AdoptRoot {
+        /// The disk.
+        disk: DiskRef,
+        /// What it is.
+        root: Fingerprint,
+    },
+    /// Move a volume's directory into the trash by one rename.
+    Quarantine {
+        /// What.
+        place: VolumePlace,
+        /// The directory, checked again on the opened descriptor.
+        identity: FileIdentity,
+        /// The manifest to write first, in state `prepared`.
+        manifest: Box<Manifest>,
+    },
+    /// The second look passed: the entry may be wiped from now on.
+    Clear {
+        /// Which.
+        entry: Box<TrashPlace>,
+    },
+    /// The volume is named again: put it back by one rename.
+    PutBack {
+        /// Which.
+        entry: Box<TrashPlace>,
+    },
+    /// The entry holds no data: remove what is left of it.
+    Void {
+        /// Which.
+        entry: Box<TrashPlace>,
+    },
+    /// Wipe a trash entry's data, then remove the entry.
+    Wipe {
+        /// What may go.
+        authorization: WipeAuthorization,
+        /// From which entry.
+        entry: Box<TrashPlace>,
+    },
+    /// Empty a plain MOUNT disk in place, behind the gate.
+    EmptyMount {
+        /// What may go.
+        authorization: WipeAuthorization,
+        /// The root as it was verified.
+        root: Fingerprint,
+    },
+    /// Open the gate: nothing that it was closed for is to be done any more.
+    OpenGate,
+    /// Make a held volume's missing directory: mode 0755, owner root.
+    Create {
+        /// What. `role_dir` and `id_dir` are the names to make.
+        place: VolumePlace,
+    },
+}
+
+impl Step {
+    /// Whether data leaves its place or is destroyed by it.
+    #[must_use]
+    pub const fn destructive(&self) -> bool {
+        match self {
+            Self::Quarantine { .. } | Self::Wipe { .. } | Self::EmptyMount { .. } => true,
+            Self::AdoptRoot { .. }
+            | Self::Clear { .. }
+            | Self::PutBack { .. }
+            | Self::Void { .. }
+            | Self::OpenGate
+            | Self::Create { .. } => false,
+        }
+    }
+}
+
+/// Something that was looked at and is left as it is, with every reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Kept {
+    /// The volume, where there is one.
+    pub volume: Option<VolumeKey>,
+    /// The disk.
+    pub disk: DiskRef,
+    /// Its path.
+    pub path: Raw,
+    /// The trash entry it is, if it is one.
+    pub trash: Option<(TrashId, TrashState)>,
+    /// Whether a destroy or an overdue orphan waits behind the reasons: a blocking reason then
+    /// makes a sweep exit 5.
+    pub due: bool,
+    /// Every reason; never empty.
+    pub reasons: Vec<Reason>,
+}

@@ -1,0 +1,161 @@
+//! The names of a volume: role, persistence id, and both together.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::units::Raw;
+
+/// A role, such as `slave_public` or `eng/dev`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Role(Raw);
+
+impl Role {
+    /// The role with this name, as Mesos gives it.
+    pub fn new(name: impl Into<Raw>) -> Self {
+        Self(name.into())
+    }
+
+    /// The role whose directory under `volumes/roles` has this name: a space stands for `/`, and
+    /// no role holds white space (src/slave/paths.cpp, src/common/roles.cpp).
+    #[must_use]
+    pub fn from_directory(name: &[u8]) -> Self {
+        Self(Raw::new(
+            name.iter()
+                .map(|&b| if b == b' ' { b'/' } else { b })
+                .collect::<Vec<u8>>(),
+        ))
+    }
+
+    /// The name of the role's directory: `/` becomes a space.
+    #[must_use]
+    pub fn directory(&self) -> Raw {
+        Raw::new(
+            self.0
+                .as_bytes()
+                .iter()
+                .map(|&b| if b == b'/' { b' ' } else { b })
+                .collect::<Vec<u8>>(),
+        )
+    }
+
+    /// The name in its exact bytes.
+    #[must_use]
+    pub fn as_raw(&self) -> &Raw {
+        &self.0
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A persistence id: any bytes but `/`, `\`, NUL and ASCII control characters, at most 255
+/// (src/common/validation.cpp). Unique for a role on an agent.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PersistenceId(Raw);
+
+impl PersistenceId {
+    /// The id with this text.
+    pub fn new(id: impl Into<Raw>) -> Self {
+        Self(id.into())
+    }
+
+    /// The exact bytes, which are also the name of the volume's directory.
+    #[must_use]
+    pub fn as_raw(&self) -> &Raw {
+        &self.0
+    }
+
+    /// App and container path where the id has Marathon's form `app#containerPath#uuid`.
+    #[must_use]
+    pub fn marathon(&self) -> Option<MarathonVolume> {
+        let mut parts = self.0.as_str()?.split('#');
+        let (app, container_path, uuid) = (parts.next()?, parts.next()?, parts.next()?);
+        if parts.next().is_some() || app.is_empty() || container_path.is_empty() {
+            return None;
+        }
+        uuid::Uuid::try_parse(uuid).ok()?;
+        Some(MarathonVolume {
+            app: app.to_owned(),
+            container_path: container_path.to_owned(),
+            uuid: uuid.to_owned(),
+        })
+    }
+}
+
+impl fmt::Display for PersistenceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The parts of a persistence id that Marathon made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MarathonVolume {
+    /// The app's id as Marathon writes it there: `/` of the path became `_`.
+    pub app: String,
+    /// The volume's path inside the container.
+    pub container_path: String,
+    /// The volume's own id.
+    pub uuid: String,
+}
+
+/// What Mesos calls a volume by: role and persistence id, unique on an agent.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct VolumeKey {
+    /// The role of the last reservation.
+    pub role: Role,
+    /// The persistence id.
+    pub id: PersistenceId,
+}
+
+impl VolumeKey {
+    /// The volume of this role with this id.
+    #[must_use]
+    pub fn new(role: Role, id: PersistenceId) -> Self {
+        Self { role, id }
+    }
+}
+
+/// `role/persistence-id`, the form of `protect` globs and of the command line.
+impl fmt::Display for VolumeKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.role, self.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_directory_has_spaces_for_slashes() {
+        let role = Role::new("eng/dev/db");
+        assert_eq!(role.directory(), Raw::from("eng dev db"));
+        assert_eq!(Role::from_directory(b"eng dev db"), role);
+    }
+
+    #[test]
+    fn marathon_ids_are_taken_apart() {
+        let id =
+            PersistenceId::new("cwc_test_test-root#mydata#0dd1f3b2-7c1c-11e6-9f0c-024213f0d3ab");
+        let parts = id.marathon().unwrap();
+        assert_eq!(
+            (parts.app.as_str(), parts.container_path.as_str()),
+            ("cwc_test_test-root", "mydata")
+        );
+        for other in [
+            "plain",
+            "a#b",
+            "a#b#c",
+            "a##0dd1f3b2-7c1c-11e6-9f0c-024213f0d3ab",
+        ] {
+            assert_eq!(PersistenceId::new(other).marathon(), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! Mesos's own words and formats, as pure functions over bytes.
+
+pub mod disk;
+pub mod ids;
+pub mod paths;
+pub mod resource;

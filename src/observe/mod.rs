@@ -1,0 +1,1 @@
+//! Reads the host and fills the facts; changes nothing.

@@ -3,6 +3,7 @@
 
 pub mod facts;
 pub mod guards;
+pub mod ledger;
 pub mod manifest;
 pub mod memory;
 pub mod steps;

@@ -5,6 +5,7 @@
 
 mod agent;
 mod checkpoint;
+mod disks;
 mod holders;
 mod host;
 mod policy;
@@ -19,6 +20,7 @@ pub use checkpoint::{
     CheckpointFacts, CheckpointFile, Operation, OperationKind, OperationState, ProviderState,
     ResourceState,
 };
+pub use disks::{DiscoveryRules, DiskRule, DiskRules, RootRule, SizeRule};
 pub use holders::{FsLocation, Holder, HolderKind};
 pub use host::{GateFacts, HostFacts, Moment};
 pub use policy::{OrphanPolicy, PidNamespace, Policy, Words};

@@ -35,6 +35,18 @@ impl Span {
         Self(Duration::from_millis(milliseconds))
     }
 
+    /// Sum, held at the largest span.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+
+    /// Difference; no time at all where `other` is longer.
+    #[must_use]
+    pub const fn minus(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+
     /// Whole milliseconds, held at the largest number.
     #[must_use]
     pub fn as_milliseconds(self) -> u64 {

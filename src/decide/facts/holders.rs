@@ -48,6 +48,9 @@ pub struct Holder {
     pub kind: HolderKind,
     /// What is held, or where the mount point lies.
     pub location: FsLocation,
+    /// For mounts: the mount point as that process sees it. A copy of the root's own mount in
+    /// another namespace (same place, same mount point) is no use of it; a bind mount elsewhere is.
+    pub mount_point: Option<Raw>,
     /// One process that has it; 0 for swap.
     pub pid: i32,
     /// That process's name.

@@ -1,1 +1,3 @@
 //! Reads the host and fills the facts; changes nothing.
+
+pub mod mountinfo;

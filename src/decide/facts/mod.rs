@@ -8,6 +8,7 @@ mod checkpoint;
 mod disks;
 mod holders;
 mod host;
+mod mounts;
 mod policy;
 mod roots;
 
@@ -23,6 +24,7 @@ pub use checkpoint::{
 pub use disks::{DiscoveryRules, DiskRule, DiskRules, RootRule, SizeRule};
 pub use holders::{FsLocation, Holder, HolderKind};
 pub use host::{GateFacts, HostFacts, Moment};
+pub use mounts::{FsClass, MountEntry, MountTable};
 pub use policy::{OrphanPolicy, PidNamespace, Policy, Words};
 pub use roots::{
     AgentView, DeviceNumber, DirFacts, FileIdentity, FileKind, Fingerprint, FsFacts, MountContent,

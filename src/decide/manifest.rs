@@ -8,6 +8,14 @@ use crate::mesos::disk::DiskRef;
 use crate::mesos::ids::VolumeKey;
 use crate::units::{Raw, Span};
 
+/// The folder of everything of ours on a ROOT or PATH root, relative to the root. Outside
+/// `volumes/roles`, where the xfs isolator globs (F§9.2).
+pub const OURS: &str = "volumes/.mesos-volumed";
+/// The trash, relative to the root.
+pub const TRASH: &str = "volumes/.mesos-volumed/trash";
+/// Our marker on the file system, relative to the root.
+pub const MARKER: &str = "volumes/.mesos-volumed/marker.json";
+
 /// How far a trash entry got. Each state is durable before the next step's first system call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

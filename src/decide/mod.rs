@@ -1,9 +1,16 @@
 //! Every decision, as pure functions of [`facts::Facts`]: no clock, file system, network,
 //! environment or runtime is reachable from here.
 
+pub mod authority;
+pub mod check;
 pub mod facts;
 pub mod guards;
 pub mod ledger;
+pub mod listing;
 pub mod manifest;
 pub mod memory;
+pub mod plan;
+pub mod remember;
+pub mod roots;
 pub mod steps;
+pub mod volumes;

@@ -1,0 +1,398 @@
+//! What is on this host: authorities joined with directories and trash, one row a volume.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use super::authority::Claims;
+use super::facts::Facts;
+use super::facts::{FileKind, Known, RootFacts};
+use super::guards::{Reason, Refusal};
+use super::manifest::{TRASH, TrashState};
+use super::plan::Plan;
+use super::roots::RootView;
+use super::steps::TrashId;
+use crate::mesos::disk::{DiskRef, DiskType};
+use crate::mesos::ids::VolumeKey;
+use crate::mesos::paths;
+use crate::units::{Megabytes, Raw, Span};
+
+/// The state of a volume, as `volumes list` shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VolumeState {
+    /// An authority names it.
+    Held,
+    /// An operation on it is pending.
+    Pending,
+    /// It was destroyed and its data is still there, or owed on a disk that is not.
+    Destroyed,
+    /// A directory that nobody names.
+    Orphan,
+    /// It lies in the trash.
+    Trashed,
+    /// Something below `volumes/roles`, or a root, that is none of ours.
+    Foreign,
+    /// Held, on a root that is there, without its directory.
+    Vanished,
+}
+
+impl VolumeState {
+    /// The word of the table and of JSON.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Pending => "pending",
+            Self::Destroyed => "destroyed",
+            Self::Orphan => "orphan",
+            Self::Trashed => "trashed",
+            Self::Foreign => "foreign",
+            Self::Vanished => "vanished",
+        }
+    }
+}
+
+/// One row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct VolumeRow {
+    /// Role and id; `None` for something that can't be a volume.
+    pub key: Option<VolumeKey>,
+    /// The disk; `None` where only a task names the volume.
+    pub disk: Option<DiskRef>,
+    /// Where it lies or would lie.
+    pub path: Raw,
+    /// Its state.
+    pub state: VolumeState,
+    /// Size, where an authority gives one or gave one.
+    pub size: Option<Megabytes>,
+    /// Principal, likewise.
+    pub principal: Option<Raw>,
+    /// The trash entry, where it is one.
+    pub trash: Option<TrashId>,
+    /// Every reason it is kept for, or what is wrong with it.
+    pub reasons: Vec<Reason>,
+}
+
+/// One item of the trash.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TrashItem {
+    /// The entry's name.
+    pub id: TrashId,
+    /// The disk whose trash it is in.
+    pub disk: DiskRef,
+    /// Role and id; `None` where the manifest can't be read.
+    pub key: Option<VolumeKey>,
+    /// How far it got; `None` where the manifest can't be read.
+    pub state: Option<TrashState>,
+    /// Seconds since 1970 when it was moved, for display.
+    pub quarantined_at: Option<i64>,
+    /// Lived time until it expires; `None` where it never does by itself.
+    pub expires_in: Option<Span>,
+    /// Why it is still there.
+    pub reasons: Vec<Reason>,
+}
+
+/// Lists everything; `plan` must be the plan of the same facts.
+#[must_use]
+pub fn volumes(facts: &Facts, plan: &Plan) -> Vec<VolumeRow> {
+    let claims = Claims::join(facts);
+    let views = RootView::all(facts, &claims);
+    let mut list = List {
+        facts,
+        plan,
+        claims: &claims,
+        views: &views,
+        rows: Vec::new(),
+    };
+    list.named();
+    for view in &views {
+        list.directories(view);
+        list.strange(view.root);
+        list.trashed(view.root);
+    }
+    list.owed();
+    let mut rows = list.rows;
+    rows.sort_by(|a, b| (&a.key, &a.path).cmp(&(&b.key, &b.path)));
+    rows
+}
+
+/// Lists the trash of every root.
+#[must_use]
+pub fn trash(facts: &Facts, plan: &Plan) -> Vec<TrashItem> {
+    let lived = plan.memory.clock.lived;
+    let mut items = Vec::new();
+    for root in &facts.roots {
+        for entry in root.trash.known().into_iter().flatten() {
+            let manifest = entry.manifest.known();
+            let reasons = kept_trash(plan, root, &entry.id);
+            let stays = reasons.iter().any(|reason| {
+                matches!(
+                    reason.code,
+                    Refusal::Contested | Refusal::Unconfirmed | Refusal::ForeignTrash
+                )
+            });
+            items.push(TrashItem {
+                id: entry.id.clone(),
+                disk: root.disk.clone(),
+                key: manifest.map(|manifest| manifest.volume.clone()),
+                state: manifest.map(|manifest| manifest.state),
+                quarantined_at: manifest.map(|manifest| manifest.quarantined_at),
+                expires_in: manifest
+                    .filter(|_| !stays)
+                    .map(|manifest| manifest.retention.minus(lived.minus(manifest.lived_at))),
+                reasons,
+            });
+        }
+    }
+    items
+}
+
+fn kept_trash(plan: &Plan, root: &RootFacts, id: &TrashId) -> Vec<Reason> {
+    plan.kept
+        .iter()
+        .filter(|kept| kept.disk == root.disk)
+        .filter(|kept| {
+            kept.trash.as_ref().is_some_and(|(kept, _)| kept == id)
+                || kept.path == root.disk.root.join(TRASH).join(&id.0)
+        })
+        .flat_map(|kept| kept.reasons.clone())
+        .collect()
+}
+
+struct List<'a> {
+    facts: &'a Facts,
+    plan: &'a Plan,
+    claims: &'a Claims,
+    views: &'a [RootView<'a>],
+    rows: Vec<VolumeRow>,
+}
+
+impl List<'_> {
+    /// Every named volume on every disk it is named on.
+    fn named(&mut self) {
+        for (key, claim) in &self.claims.volumes {
+            let pending = !claim.pending.is_empty();
+            let mut reasons: Vec<Reason> = claim
+                .pending
+                .iter()
+                .map(|operation| Reason::new(Refusal::PendingOperation, operation.clone()))
+                .collect();
+            if claim.stale_only() {
+                reasons.push(Refusal::StaleGeneration.into());
+            }
+            let state = if pending {
+                VolumeState::Pending
+            } else {
+                VolumeState::Held
+            };
+            if claim.disks.is_empty() {
+                self.rows.push(VolumeRow {
+                    key: Some(key.clone()),
+                    disk: None,
+                    path: paths::volume_directory(key),
+                    state,
+                    size: claim.size,
+                    principal: claim.principal.clone(),
+                    trash: None,
+                    reasons,
+                });
+                continue;
+            }
+            for disk in &claim.disks {
+                let path = match disk.kind {
+                    DiskType::Mount => disk.root.clone(),
+                    DiskType::Root | DiskType::Path => disk.root.join(paths::volume_directory(key)),
+                };
+                let mut reasons = reasons.clone();
+                let mut state = state;
+                match self.views.iter().find(|view| view.root.disk == *disk) {
+                    Some(view) => {
+                        reasons.extend(view.reasons.iter().cloned());
+                        let there = matches!(view.root.mount, Known::Known(_))
+                            && !view.reasons.iter().any(|reason| {
+                                matches!(
+                                    reason.code,
+                                    Refusal::NotMounted | Refusal::FingerprintMismatch
+                                )
+                            });
+                        if there && disk.kind != DiskType::Mount && !pending && !view.occupied(key)
+                        {
+                            state = VolumeState::Vanished;
+                        }
+                    }
+                    None => reasons.push(Refusal::NotMounted.into()),
+                }
+                self.rows.push(VolumeRow {
+                    key: Some(key.clone()),
+                    disk: Some(disk.clone()),
+                    path,
+                    state,
+                    size: claim.size,
+                    principal: claim.principal.clone(),
+                    trash: None,
+                    reasons,
+                });
+            }
+        }
+    }
+
+    /// Directories that are not the place of a named volume on this disk.
+    fn directories(&mut self, view: &RootView<'_>) {
+        let disk = &view.root.disk;
+        for (key, dir) in &view.dirs {
+            let claim = self.claims.get(key);
+            if claim.is_some_and(|claim| claim.disks.contains(disk)) {
+                continue;
+            }
+            let path = disk
+                .root
+                .join(paths::ROLES)
+                .join(&dir.role_dir)
+                .join(&dir.id_dir);
+            let record = self.plan.memory.volumes.iter().find(|record| {
+                record.key == *key && record.places.iter().any(|place| place.disk == *disk)
+            });
+            let witnessed = record
+                .and_then(|record| record.gone.as_ref())
+                .is_some_and(|gone| gone.evidence.is_some());
+            let foreign_root = view
+                .reasons
+                .iter()
+                .any(|reason| reason.code == Refusal::ForeignRoot);
+            let state = if dir.kind != FileKind::Directory || foreign_root {
+                VolumeState::Foreign
+            } else if claim.is_some() {
+                // A directory of a held name on another disk: kept with it (law 2).
+                VolumeState::Held
+            } else if witnessed {
+                VolumeState::Destroyed
+            } else {
+                VolumeState::Orphan
+            };
+            let reasons = self
+                .plan
+                .kept
+                .iter()
+                .filter(|kept| kept.disk == *disk && kept.path == path)
+                .flat_map(|kept| kept.reasons.clone())
+                .collect();
+            self.rows.push(VolumeRow {
+                key: Some(key.clone()),
+                disk: Some(disk.clone()),
+                path,
+                state,
+                size: record.and_then(|record| record.size),
+                principal: record.and_then(|record| record.principal.clone()),
+                trash: None,
+                reasons,
+            });
+        }
+    }
+
+    fn strange(&mut self, root: &RootFacts) {
+        for entry in &root.strange {
+            self.rows.push(VolumeRow {
+                key: None,
+                disk: Some(root.disk.clone()),
+                path: root.disk.root.join(&entry.path),
+                state: VolumeState::Foreign,
+                size: None,
+                principal: None,
+                trash: None,
+                reasons: vec![Reason::new(Refusal::NotAVolumePath, entry.reason.clone())],
+            });
+        }
+    }
+
+    fn trashed(&mut self, root: &RootFacts) {
+        for entry in root.trash.known().into_iter().flatten() {
+            self.rows.push(VolumeRow {
+                key: entry
+                    .manifest
+                    .known()
+                    .map(|manifest| manifest.volume.clone()),
+                disk: Some(root.disk.clone()),
+                path: root.disk.root.join(TRASH).join(&entry.id.0),
+                state: VolumeState::Trashed,
+                size: None,
+                principal: None,
+                trash: Some(entry.id.clone()),
+                reasons: kept_trash(self.plan, root, &entry.id),
+            });
+        }
+    }
+
+    /// Witnessed destroys without a directory to show: MOUNT disks, and disks that are not there.
+    fn owed(&mut self) {
+        let shown: BTreeSet<(VolumeKey, DiskRef)> = self
+            .rows
+            .iter()
+            .filter_map(|row| Some((row.key.clone()?, row.disk.clone()?)))
+            .collect();
+        for record in &self.plan.memory.volumes {
+            let Some(gone) = &record.gone else { continue };
+            if gone.evidence.is_none() {
+                continue;
+            }
+            for place in &record.places {
+                if shown.contains(&(record.key.clone(), place.disk.clone())) {
+                    continue;
+                }
+                let path = match place.disk.kind {
+                    DiskType::Mount => place.disk.root.clone(),
+                    DiskType::Root | DiskType::Path => {
+                        place.disk.root.join(paths::volume_directory(&record.key))
+                    }
+                };
+                let reasons = self
+                    .plan
+                    .kept
+                    .iter()
+                    .filter(|kept| {
+                        kept.disk == place.disk && kept.volume.as_ref() == Some(&record.key)
+                    })
+                    .flat_map(|kept| kept.reasons.clone())
+                    .collect();
+                self.rows.push(VolumeRow {
+                    key: Some(record.key.clone()),
+                    disk: Some(place.disk.clone()),
+                    path,
+                    state: VolumeState::Destroyed,
+                    size: record.size,
+                    principal: record.principal.clone(),
+                    trash: None,
+                    reasons,
+                });
+            }
+        }
+    }
+}
+
+/// The volumes of a root that have directories, for `discover`'s `held`.
+#[must_use]
+pub fn held_on(claims: &Claims, disk: &DiskRef) -> Vec<VolumeKey> {
+    claims
+        .volumes
+        .iter()
+        .filter(|(_, claim)| claim.disks.contains(disk))
+        .map(|(key, _)| key.clone())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_those_of_the_interface() {
+        for (state, word) in [
+            (VolumeState::Held, "held"),
+            (VolumeState::Vanished, "vanished"),
+            (VolumeState::Trashed, "trashed"),
+        ] {
+            assert_eq!(state.word(), word);
+            assert_eq!(serde_json::to_value(state).unwrap(), word);
+        }
+    }
+}

@@ -1,0 +1,542 @@
+//! The only place where a wipe is decided.
+//!
+//! [`plan`] is a pure function of facts. What it gives is data: a dry run prints it, and a run
+//! executes the very same. Everything that was looked at and is left alone is in it too, with
+//! every reason.
+
+mod mounts;
+mod trash;
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use super::authority::{Claims, empty_doubt};
+use super::facts::{Facts, FileIdentity, Fingerprint, Known, RootFacts};
+use super::guards::{Reason, Refusal};
+use super::manifest::{Manifest, TrashState};
+use super::memory::{Memory, UnwitnessedBatch};
+use super::remember::remember;
+use super::roots::{RootView, Standing};
+use super::steps::{Evidence, Kept, Step, TrashId, VolumePlace};
+use super::volumes::{Finding, Judge};
+use crate::decide::facts::OrphanPolicy;
+use crate::mesos::disk::{DiskRef, DiskType};
+use crate::mesos::ids::VolumeKey;
+use crate::units::{Raw, Span};
+
+/// What is to be done, what is left alone and why, and what is to be remembered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// Names this plan in logs, manifests and receipts.
+    pub id: String,
+    /// What is to be done, in this order.
+    pub steps: Vec<Step>,
+    /// What was looked at and is left as it is.
+    pub kept: Vec<Kept>,
+    /// What is doubtful about the authorities as a whole; empty when all is well.
+    pub doubts: Vec<Reason>,
+    /// The memory to write before the first step.
+    #[serde(skip)]
+    pub memory: Memory,
+}
+
+impl Plan {
+    /// Whether a destroy or an overdue orphan was kept by a guard that an operator should see:
+    /// the sweep then exits 5.
+    #[must_use]
+    pub fn blocked(&self) -> bool {
+        self.kept.iter().any(|kept| {
+            kept.due
+                && kept
+                    .reasons
+                    .iter()
+                    .any(|reason| reason.code.weight() == super::guards::Weight::Blocking)
+        })
+    }
+
+    /// Whether executing it changes nothing on any disk.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.steps.is_empty()
+    }
+}
+
+/// Decides.
+#[must_use]
+pub fn plan(facts: &Facts) -> Plan {
+    let claims = Claims::join(facts);
+    let views = RootView::all(facts, &claims);
+    let memory = remember(facts, &claims, &views);
+    let judge = Judge::new(facts, &claims, &memory, &views);
+    let mut planner = Planner {
+        judge: &judge,
+        views: &views,
+        id: format!("{:016x}", facts.host.nonce),
+        names: 0,
+        steps: Vec::new(),
+        kept: Vec::new(),
+        unwitnessed: Vec::new(),
+    };
+    for view in &views {
+        planner.adopt_root(view);
+        planner.trash(view);
+        planner.directories(view);
+        planner.missing(view);
+        if view.root.kind() == DiskType::Mount {
+            planner.mount(view);
+        }
+    }
+    planner.owed();
+    planner.gate();
+    let unwitnessed = planner.brake();
+    let Planner {
+        id,
+        mut steps,
+        mut kept,
+        ..
+    } = planner;
+    sort_steps(&mut steps);
+    kept.retain(|kept| !kept.reasons.is_empty());
+    let mut doubts = claims.doubts.clone();
+    doubts.extend(empty_doubt(&claims, facts, &memory));
+    let mut memory = memory;
+    if let Some(batch) = unwitnessed {
+        memory.unwitnessed.push(batch);
+    }
+    Plan {
+        id,
+        steps,
+        kept,
+        doubts,
+        memory,
+    }
+}
+
+/// Roots are remembered first; what was begun is ended before anything new is begun.
+fn sort_steps(steps: &mut [Step]) {
+    steps.sort_by_key(|step| match step {
+        Step::AdoptRoot { .. } => 0,
+        Step::PutBack { .. } => 1,
+        Step::Create { .. } => 2,
+        Step::Quarantine { .. } => 3,
+        Step::Clear { .. } => 4,
+        Step::Void { .. } => 5,
+        Step::Wipe { .. } => 6,
+        Step::EmptyMount { .. } => 7,
+        Step::OpenGate => 8,
+    });
+}
+
+struct Planner<'a> {
+    judge: &'a Judge<'a>,
+    views: &'a [RootView<'a>],
+    id: String,
+    names: u32,
+    steps: Vec<Step>,
+    kept: Vec<Kept>,
+    /// Indexes into `steps` of unwitnessed quarantines.
+    unwitnessed: Vec<usize>,
+}
+
+impl<'a> Planner<'a> {
+    fn facts(&self) -> &'a Facts {
+        self.judge.facts
+    }
+
+    fn lived(&self) -> Span {
+        self.judge.memory.clock.lived
+    }
+
+    fn keep(
+        &mut self,
+        volume: Option<VolumeKey>,
+        disk: &DiskRef,
+        path: Raw,
+        due: bool,
+        mut reasons: Vec<Reason>,
+    ) {
+        reasons.sort();
+        reasons.dedup();
+        self.kept.push(Kept {
+            volume,
+            disk: disk.clone(),
+            path,
+            trash: None,
+            due,
+            reasons,
+        });
+    }
+
+    fn adopt_root(&mut self, view: &RootView<'_>) {
+        let root = view.root;
+        if let Some((how, present)) = view.standing(self.facts()) {
+            // A marker that went missing is written again; it only confirms.
+            let marker_missing = root.kind() != DiskType::Mount
+                && matches!(root.filesystem.marker, Known::Absent)
+                && matches!(root.dirs, Known::Known(_));
+            if how == Standing::New || marker_missing {
+                self.steps.push(Step::AdoptRoot {
+                    disk: root.disk.clone(),
+                    root: present.clone(),
+                });
+            }
+        }
+    }
+
+    fn directories(&mut self, view: &RootView<'_>) {
+        let root = view.root;
+        let standing = view.standing(self.facts());
+        for entry in &root.strange {
+            self.keep(
+                None,
+                &root.disk,
+                root.disk.root.join(&entry.path),
+                false,
+                vec![Reason::new(Refusal::NotAVolumePath, entry.reason.clone())],
+            );
+        }
+        for (key, dir) in &view.dirs {
+            let Finding {
+                evidence,
+                due,
+                mut reasons,
+                ..
+            } = self.judge.directory(view, key, dir);
+            let key = key.clone();
+            let path = root
+                .disk
+                .root
+                .join(crate::mesos::paths::ROLES)
+                .join(&dir.role_dir)
+                .join(&dir.id_dir);
+            match (standing, dir.identity.known(), evidence) {
+                (Some((_, present)), Some(identity), Some(evidence)) if reasons.is_empty() => {
+                    match self.manifest(root, &dir.role_dir, &dir.id_dir, &key, identity, &evidence)
+                    {
+                        Ok(manifest) => {
+                            if !evidence.witnessed() {
+                                self.unwitnessed.push(self.steps.len());
+                            }
+                            self.steps.push(Step::Quarantine {
+                                place: place(root, present, key, &dir.role_dir, &dir.id_dir),
+                                identity: identity.clone(),
+                                manifest: Box::new(manifest),
+                            });
+                        }
+                        Err(reason) => self.keep(Some(key), &root.disk, path, true, vec![reason]),
+                    }
+                }
+                (_, _, evidence) => {
+                    if reasons.is_empty() && evidence.is_none() {
+                        // Can't happen: without evidence there is a reason. Kept all the same.
+                        reasons.push(Refusal::GracePeriod.into());
+                    }
+                    self.keep(Some(key), &root.disk, path, due, reasons);
+                }
+            }
+        }
+    }
+
+    /// The manifest that a quarantine writes first.
+    fn manifest(
+        &mut self,
+        root: &RootFacts,
+        role_dir: &Raw,
+        id_dir: &Raw,
+        key: &VolumeKey,
+        identity: &FileIdentity,
+        evidence: &Evidence,
+    ) -> Result<Manifest, Reason> {
+        let facts = self.facts();
+        // Without a machine id the entry could later be taken for another machine's.
+        let Known::Known(machine_id) = &facts.host.machine_id else {
+            return Err(Reason::new(
+                Refusal::AuthorityUnknown,
+                "this host has no readable /etc/machine-id".to_owned(),
+            ));
+        };
+        self.names = self.names.saturating_add(1);
+        let retention = match (evidence, facts.policy.orphans) {
+            (Evidence::Operator, _) | (Evidence::Unwitnessed { .. }, OrphanPolicy::Wipe) => {
+                Span::ZERO
+            }
+            (Evidence::Unwitnessed { .. }, OrphanPolicy::Report | OrphanPolicy::Quarantine) => {
+                facts.policy.orphan_retention
+            }
+            (Evidence::DestroyOperation(_) | Evidence::GoneWithinRun | Evidence::OwnDestroy, _) => {
+                facts.policy.retention
+            }
+        };
+        Ok(Manifest {
+            version: Manifest::VERSION,
+            id: TrashId(format!(
+                "{}-{}-{}",
+                facts.host.now.wall_seconds.max(0),
+                self.id,
+                self.names
+            )),
+            volume: key.clone(),
+            disk: root.disk.clone(),
+            path: Raw::from(crate::mesos::paths::ROLES)
+                .join(role_dir)
+                .join(id_dir),
+            identity: identity.clone(),
+            state: TrashState::Prepared,
+            evidence: evidence.clone(),
+            unconfirmed: false,
+            machine_id: machine_id.clone(),
+            work_dir: facts.agent.work_dir.clone(),
+            plan: self.id.clone(),
+            lived_at: self.lived(),
+            retention,
+            quarantined_at: facts.host.now.wall_seconds,
+        })
+    }
+
+    /// Held volumes whose directory is missing: law 3.
+    fn missing(&mut self, view: &RootView<'_>) {
+        let root = view.root;
+        if root.kind() == DiskType::Mount {
+            return;
+        }
+        let facts = self.facts();
+        for (key, claim) in &self.judge.claims.volumes {
+            if !claim.disks.contains(&root.disk) || view.occupied(key) {
+                continue;
+            }
+            if let Some(present) = may_create(self.judge, view, key) {
+                self.steps.push(Step::Create {
+                    place: place(
+                        root,
+                        present,
+                        key.clone(),
+                        &key.role.directory(),
+                        key.id.as_raw(),
+                    ),
+                });
+            } else if facts.words.recreate.as_ref() == Some(key) {
+                let reasons = recreate_reasons(self.judge, view, key);
+                let path = root
+                    .disk
+                    .root
+                    .join(crate::mesos::paths::volume_directory(key));
+                self.keep(Some(key.clone()), &root.disk, path, true, reasons);
+            }
+        }
+    }
+
+    /// Witnessed destroys whose disk is not there.
+    fn owed(&mut self) {
+        let facts = self.facts();
+        for record in &self.judge.memory.volumes {
+            let Some(gone) = &record.gone else { continue };
+            if gone.evidence.is_none() {
+                continue;
+            }
+            for owed in &record.places {
+                let root = facts.roots.iter().find(|root| root.disk == owed.disk);
+                let there = root.is_some_and(|root| matches!(root.mount, Known::Known(_)));
+                if !there {
+                    let path = match owed.disk.kind {
+                        DiskType::Mount => owed.disk.root.clone(),
+                        DiskType::Root | DiskType::Path => owed
+                            .disk
+                            .root
+                            .join(crate::mesos::paths::volume_directory(&record.key)),
+                    };
+                    self.keep(
+                        Some(record.key.clone()),
+                        &owed.disk,
+                        path,
+                        true,
+                        vec![Reason::new(
+                            Refusal::NotMounted,
+                            "destroyed while the disk was not mounted; owed until the same file \
+                             system returns"
+                                .to_owned(),
+                        )],
+                    );
+                }
+            }
+        }
+    }
+
+    /// Law 13: unwitnessed steps are counted over 24 hours of lived time.
+    fn brake(&mut self) -> Option<UnwitnessedBatch> {
+        let wanted = u32::try_from(self.unwitnessed.len()).unwrap_or(u32::MAX);
+        if wanted == 0 {
+            return None;
+        }
+        let of = all_volumes(self.judge.claims, self.views);
+        let limit = brake_limit(self.facts(), self.judge.memory, of);
+        if wanted <= limit {
+            return Some(UnwitnessedBatch {
+                at: self.lived(),
+                count: wanted,
+                of,
+            });
+        }
+        let detail = format!(
+            "{wanted} unwitnessed steps, {limit} are allowed now (sweep.brake_percent = {}, \
+             sweep.brake_min = {}); confirm with --confirm-brake {wanted}",
+            self.facts().policy.brake_percent,
+            self.facts().policy.brake_min
+        );
+        let braked: BTreeSet<usize> = std::mem::take(&mut self.unwitnessed).into_iter().collect();
+        let mut rest = Vec::new();
+        for (index, step) in std::mem::take(&mut self.steps).into_iter().enumerate() {
+            if let Step::Quarantine { place, .. } = &step
+                && braked.contains(&index)
+            {
+                self.keep(
+                    Some(place.volume.clone()),
+                    &place.disk,
+                    place.path(),
+                    true,
+                    vec![Reason::new(Refusal::Brake, detail.clone())],
+                );
+            } else {
+                rest.push(step);
+            }
+        }
+        self.steps = rest;
+        None
+    }
+}
+
+/// How many unwitnessed steps are allowed now.
+#[must_use]
+fn brake_limit(facts: &Facts, memory: &Memory, of: u32) -> u32 {
+    let policy = &facts.policy;
+    if policy.brake_percent >= 100 {
+        return u32::MAX;
+    }
+    let done: u32 = memory
+        .unwitnessed
+        .iter()
+        .fold(0, |sum, batch| sum.saturating_add(batch.count));
+    let baseline = memory.unwitnessed.first().map_or(of, |batch| batch.of);
+    let percent = u64::from(baseline).saturating_mul(u64::from(policy.brake_percent)) / 100;
+    let allowed = u32::try_from(percent)
+        .unwrap_or(u32::MAX)
+        .max(policy.brake_min);
+    allowed
+        .saturating_sub(done)
+        .max(facts.words.confirm_brake.unwrap_or(0))
+}
+
+/// All volumes: named, and directories found.
+#[must_use]
+fn all_volumes(claims: &Claims, views: &[RootView<'_>]) -> u32 {
+    let mut keys: BTreeSet<&VolumeKey> = claims.volumes.keys().collect();
+    for view in views {
+        keys.extend(view.dirs.keys());
+    }
+    u32::try_from(keys.len()).unwrap_or(u32::MAX)
+}
+
+fn place(
+    root: &RootFacts,
+    present: &Fingerprint,
+    volume: VolumeKey,
+    role_dir: &Raw,
+    id_dir: &Raw,
+) -> VolumePlace {
+    VolumePlace {
+        volume,
+        disk: root.disk.clone(),
+        root: present.clone(),
+        role_dir: role_dir.clone(),
+        id_dir: id_dir.clone(),
+    }
+}
+
+/// The root where a held volume's missing directory may be made; `None` where it may not.
+fn may_create<'a>(
+    judge: &Judge<'_>,
+    view: &RootView<'a>,
+    key: &VolumeKey,
+) -> Option<&'a Fingerprint> {
+    let root = view.root;
+    if !recreate_reasons(judge, view, key).is_empty() {
+        return None;
+    }
+    let facts = judge.facts;
+    let asked = facts.words.recreate.as_ref() == Some(key);
+    let never_there = judge.record(key).is_some_and(|record| {
+        record
+            .places
+            .iter()
+            .any(|place| place.disk == root.disk && place.directory.is_none())
+    });
+    (asked || never_there || facts.policy.recreate_vanished)
+        .then(|| root.filesystem.present.known())
+        .flatten()
+}
+
+/// Why a missing directory may not be made, whoever asks.
+fn recreate_reasons(judge: &Judge<'_>, view: &RootView<'_>, key: &VolumeKey) -> Vec<Reason> {
+    let facts = judge.facts;
+    let root = view.root;
+    let mut reasons = view.reasons.clone();
+    // `volumes recreate` is itself the word that the root is right, for its one directory.
+    if facts.words.recreate.as_ref() == Some(key) {
+        reasons.retain(|reason| reason.code != Refusal::RootUnverified);
+    }
+    judge.doubt_reasons(&mut reasons);
+    let claim = judge.claims.get(key);
+    if !claim.is_some_and(|claim| claim.effective) {
+        reasons.push(Reason::new(
+            Refusal::StaleGeneration,
+            "the checkpoint that the agent believes does not name it".to_owned(),
+        ));
+    }
+    for operation in claim.into_iter().flat_map(|claim| &claim.pending) {
+        reasons.push(Reason::new(Refusal::PendingOperation, operation.clone()));
+    }
+    if judge.claims.in_flight {
+        reasons.push(Reason::new(
+            Refusal::PendingOperation,
+            "a target file exists: a change is in flight".to_owned(),
+        ));
+    }
+    if matches!(root.dirs, Known::Unknown(_)) {
+        reasons.push(Reason::new(
+            Refusal::AuthorityUnknown,
+            format!("the directories of {} can't be read", root.disk.root),
+        ));
+    }
+    for other in &facts.roots {
+        match &other.trash {
+            Known::Known(entries) => {
+                for entry in entries {
+                    match &entry.manifest {
+                        Known::Known(manifest) if manifest.volume == *key => {
+                            reasons.push(Reason::new(
+                                Refusal::Contested,
+                                format!("trash entry {} holds its data", entry.id),
+                            ));
+                        }
+                        Known::Known(_) => {}
+                        Known::Absent | Known::Unknown(_) => {
+                            if other.disk == root.disk {
+                                reasons.push(Reason::new(
+                                    Refusal::ForeignTrash,
+                                    format!("trash entry {} can't be read", entry.id),
+                                ));
+                            }
+                        }
+                    }
+                }
+            }
+            Known::Absent => {}
+            Known::Unknown(why) => {
+                if other.disk == root.disk {
+                    reasons.push(Reason::new(Refusal::ForeignTrash, why.to_string()));
+                }
+            }
+        }
+    }
+    reasons
+}

@@ -1,0 +1,434 @@
+//! One volume directory: named or not, by what evidence it may go, and every reason to keep it.
+
+use std::collections::BTreeMap;
+
+use globset::{GlobBuilder, GlobMatcher};
+
+use super::authority::{Claim, Claims, empty_doubt};
+use super::facts::{
+    DirFacts, Facts, FileIdentity, FileKind, FsLocation, Holder, HolderKind, Known, OrphanPolicy,
+    PidNamespace, RootFacts,
+};
+use super::guards::{Reason, Refusal};
+use super::memory::{Gone, Memory, Sighting, VolumeRecord};
+use super::remember::{agent_may_delete, stale_released};
+use super::roots::{RootView, present_filesystem};
+use super::steps::Evidence;
+use crate::mesos::disk::DiskRef;
+use crate::mesos::ids::VolumeKey;
+use crate::units::Raw;
+
+/// What was found out about a directory under `volumes/roles`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Whether an authority names the volume (a released stale name does not count).
+    pub named: bool,
+    /// By what right it may go; `None` while it is named, or an orphan seen for the first time.
+    pub evidence: Option<Evidence>,
+    /// Whether a destroy, or an orphan past its grace, waits behind the reasons.
+    pub due: bool,
+    /// Every reason to keep it.
+    pub reasons: Vec<Reason>,
+}
+
+/// Everything that judging needs besides the facts; made once a pass.
+#[derive(Debug)]
+pub struct Judge<'a> {
+    /// The facts.
+    pub facts: &'a Facts,
+    /// The joined authorities.
+    pub claims: &'a Claims,
+    /// The memory after this observation.
+    pub memory: &'a Memory,
+    protect: Vec<Result<GlobMatcher, String>>,
+    held_identities: BTreeMap<&'a FileIdentity, VolumeKey>,
+    records: BTreeMap<&'a VolumeKey, &'a VolumeRecord>,
+    sightings: BTreeMap<(&'a DiskRef, &'a VolumeKey), &'a Sighting>,
+    /// By place, so that what lies below a directory is one range.
+    holders: Vec<&'a Holder>,
+}
+
+impl<'a> Judge<'a> {
+    /// Compiles the globs and collects what held volumes' directories are.
+    #[must_use]
+    pub fn new(
+        facts: &'a Facts,
+        claims: &'a Claims,
+        memory: &'a Memory,
+        views: &[RootView<'a>],
+    ) -> Self {
+        let protect = facts
+            .policy
+            .protect
+            .iter()
+            .map(|glob| {
+                GlobBuilder::new(glob)
+                    .literal_separator(true)
+                    .build()
+                    .map(|glob| glob.compile_matcher())
+                    .map_err(|error| error.to_string())
+            })
+            .collect();
+        let held_identities = views
+            .iter()
+            .flat_map(|view| &view.dirs)
+            .filter(|(key, _)| claims.volumes.contains_key(key))
+            .filter_map(|(key, dir)| Some((dir.identity.known()?, key.clone())))
+            .collect();
+        let mut holders: Vec<&Holder> = facts.holders.known().into_iter().flatten().collect();
+        holders.sort_by(|a, b| a.location.cmp(&b.location));
+        Self {
+            facts,
+            claims,
+            memory,
+            protect,
+            held_identities,
+            records: memory
+                .volumes
+                .iter()
+                .map(|record| (&record.key, record))
+                .collect(),
+            sightings: memory
+                .sightings
+                .iter()
+                .map(|sighting| ((&sighting.disk, &sighting.key), sighting))
+                .collect(),
+            holders,
+        }
+    }
+
+    /// The record of a volume that was held before.
+    #[must_use]
+    pub fn record(&self, key: &VolumeKey) -> Option<&'a VolumeRecord> {
+        self.records.get(key).copied()
+    }
+
+    /// Judges one directory of a ROOT or PATH root.
+    #[must_use]
+    pub fn directory(&self, view: &RootView<'_>, key: &VolumeKey, dir: &DirFacts) -> Finding {
+        let root = view.root;
+        let mut reasons = view.reasons.clone();
+        match dir.kind {
+            FileKind::Directory => {}
+            FileKind::Symlink => reasons.push(Refusal::Symlink.into()),
+            FileKind::File | FileKind::Special => reasons.push(Reason::new(
+                Refusal::NotAVolumePath,
+                "it is not a directory".to_owned(),
+            )),
+            FileKind::Mount => reasons.push(Reason::new(
+                Refusal::MountInside,
+                "something is mounted on it".to_owned(),
+            )),
+        }
+        match &dir.identity {
+            Known::Known(identity) => {
+                if present_filesystem(root).is_some_and(|present| present != identity.filesystem) {
+                    reasons.push(Refusal::WrongFilesystem.into());
+                }
+                if let Some(holder) = self
+                    .held_identities
+                    .get(identity)
+                    .filter(|holder| *holder != key)
+                {
+                    reasons.push(Reason::new(
+                        Refusal::Held,
+                        format!("it is the same directory as held volume {holder}"),
+                    ));
+                }
+            }
+            Known::Absent => reasons.push(Refusal::NoIdentity.into()),
+            Known::Unknown(why) => {
+                reasons.push(Reason::new(Refusal::NoIdentity, why.to_string()));
+            }
+        }
+        let named = self.name_reasons(key, &mut reasons);
+        self.doubt_reasons(&mut reasons);
+        self.hidden_role(key, &mut reasons);
+        self.use_reasons(key, &dir.location, None, &mut reasons);
+        self.protect_reasons(key, &mut reasons);
+        let (evidence, due) = if named {
+            (None, false)
+        } else {
+            self.directory_evidence(key, root, dir, &mut reasons)
+        };
+        reasons.sort();
+        reasons.dedup();
+        Finding {
+            named,
+            evidence,
+            due,
+            reasons,
+        }
+    }
+
+    /// Adds the reasons that come from the volume being named; says whether it is.
+    pub(in crate::decide) fn name_reasons(
+        &self,
+        key: &VolumeKey,
+        reasons: &mut Vec<Reason>,
+    ) -> bool {
+        let Some(claim) = self.claims.get(key) else {
+            return false;
+        };
+        if claim.stale_only() {
+            if stale_released(self.memory, key, self.facts.policy.grace) {
+                return false;
+            }
+            reasons.push(Refusal::StaleGeneration.into());
+        }
+        for operation in &claim.pending {
+            reasons.push(Reason::new(Refusal::PendingOperation, operation.clone()));
+        }
+        if let Some(detail) = held_by(claim) {
+            reasons.push(Reason::new(Refusal::Held, detail));
+        }
+        true
+    }
+
+    /// Adds what is doubtful about the authorities as a whole.
+    pub(in crate::decide) fn doubt_reasons(&self, reasons: &mut Vec<Reason>) {
+        reasons.extend(self.claims.doubts.iter().cloned());
+        reasons.extend(empty_doubt(self.claims, self.facts, self.memory));
+    }
+
+    /// Adds `role_hidden` where the agent's answer is filtered and does not show this role.
+    pub(in crate::decide) fn hidden_role(&self, key: &VolumeKey, reasons: &mut Vec<Reason>) {
+        if self
+            .claims
+            .shown_roles
+            .as_ref()
+            .is_some_and(|shown| !shown.contains(&key.role))
+        {
+            reasons.push(Refusal::RoleHidden.into());
+        }
+    }
+
+    /// Adds who uses the place. `own_mount` is the mount point that is the place's own (MOUNT).
+    pub(in crate::decide) fn use_reasons(
+        &self,
+        key: &VolumeKey,
+        location: &Known<FsLocation>,
+        own_mount: Option<&Raw>,
+        reasons: &mut Vec<Reason>,
+    ) {
+        for task in self.facts.tasks.known().into_iter().flatten() {
+            if task.volumes.contains(key) {
+                reasons.push(Reason::new(
+                    Refusal::InUseTask,
+                    format!("task {} of framework {}", task.task, task.framework),
+                ));
+            }
+        }
+        if self.facts.policy.pid_namespace == PidNamespace::Host
+            && self.facts.host.initial_pid_namespace != Known::Known(true)
+        {
+            reasons.push(Reason::new(
+                Refusal::HoldersUnknown,
+                "this process is not in the initial pid namespace".to_owned(),
+            ));
+        }
+        match &self.facts.holders {
+            Known::Known(_) => {}
+            Known::Absent => {
+                reasons.push(Refusal::HoldersUnknown.into());
+                return;
+            }
+            Known::Unknown(why) => {
+                reasons.push(Reason::new(Refusal::HoldersUnknown, why.to_string()));
+                return;
+            }
+        }
+        let location = match location {
+            Known::Known(location) => location,
+            Known::Absent => {
+                reasons.push(Refusal::HoldersUnknown.into());
+                return;
+            }
+            Known::Unknown(why) => {
+                reasons.push(Reason::new(Refusal::HoldersUnknown, why.to_string()));
+                return;
+            }
+        };
+        for holder in self.holders_within(location) {
+            reasons.extend(holder_reason(holder, location, own_mount));
+        }
+    }
+
+    /// Holders of the place itself or of anything below it.
+    fn holders_within(&self, location: &FsLocation) -> impl Iterator<Item = &'a Holder> {
+        // Everything below a path shares its bytes as a prefix, so it stands in one run; a sibling
+        // such as `a-old` may stand between `a` and `a/…`, and is filtered out.
+        let first = self
+            .holders
+            .partition_point(|holder| holder.location < *location);
+        let location = location.clone();
+        self.holders
+            .iter()
+            .skip(first)
+            .copied()
+            .take_while({
+                let location = location.clone();
+                move |holder| {
+                    holder.location.device == location.device
+                        && holder
+                            .location
+                            .path
+                            .as_bytes()
+                            .starts_with(location.path.as_bytes())
+                }
+            })
+            .filter(move |holder| holder.location.within(&location))
+    }
+
+    pub(in crate::decide) fn protect_reasons(&self, key: &VolumeKey, reasons: &mut Vec<Reason>) {
+        use std::os::unix::ffi::OsStrExt as _;
+        // In `role/id` the id is one component and cannot hold a slash; a role may.
+        let name = key.role.as_raw().join(key.id.as_raw());
+        for (glob, text) in self.protect.iter().zip(&self.facts.policy.protect) {
+            match glob {
+                Ok(glob) if !glob.is_match(std::ffi::OsStr::from_bytes(name.as_bytes())) => {}
+                Ok(_) => reasons.push(Reason::new(Refusal::Protected, text.clone())),
+                // A glob that can't be read protects everything.
+                Err(error) => {
+                    reasons.push(Reason::new(Refusal::Protected, format!("{text}: {error}")));
+                }
+            }
+        }
+    }
+
+    fn directory_evidence(
+        &self,
+        key: &VolumeKey,
+        root: &RootFacts,
+        dir: &DirFacts,
+        reasons: &mut Vec<Reason>,
+    ) -> (Option<Evidence>, bool) {
+        if self.facts.words.wipe.as_ref() == Some(key) {
+            return (Some(Evidence::Operator), true);
+        }
+        if let Some((gone, evidence)) = self.witnessed(key, &root.disk, Some(dir), root) {
+            if agent_may_delete(self.facts, self.memory, gone) {
+                reasons.push(Refusal::AgentDeleting.into());
+            }
+            return (Some(evidence), true);
+        }
+        let sighting = self
+            .sightings
+            .get(&(&root.disk, key))
+            .filter(|sighting| Some(&sighting.identity) == dir.identity.known());
+        let grace = self.facts.policy.grace;
+        let Some(sighting) = sighting else {
+            reasons.push(Reason::new(
+                Refusal::GracePeriod,
+                "not sighted yet".to_owned(),
+            ));
+            return (None, false);
+        };
+        let sighted_for = sighting.last.minus(sighting.first);
+        if sighting.times < 2 || sighted_for < grace {
+            reasons.push(Reason::new(
+                Refusal::GracePeriod,
+                format!("seen for {sighted_for} of {grace}"),
+            ));
+            return (None, false);
+        }
+        match self.facts.policy.orphans {
+            OrphanPolicy::Report => reasons.push(Refusal::ReportOnly.into()),
+            OrphanPolicy::Quarantine | OrphanPolicy::Wipe => {}
+        }
+        (
+            Some(Evidence::Unwitnessed {
+                sighted_for,
+                times: sighting.times,
+            }),
+            true,
+        )
+    }
+
+    /// The witnessed destroy of this volume in this place, if there is one.
+    pub(in crate::decide) fn witnessed(
+        &self,
+        key: &VolumeKey,
+        disk: &DiskRef,
+        dir: Option<&DirFacts>,
+        root: &RootFacts,
+    ) -> Option<(&'a Gone, Evidence)> {
+        let record = self.record(key)?;
+        let gone = record.gone.as_ref()?;
+        let evidence = gone.evidence.clone()?;
+        let place = record.places.iter().find(|place| place.disk == *disk)?;
+        // Another file system, or another directory of the same name, is not what was destroyed.
+        if place.filesystem.is_some() && place.filesystem != present_filesystem(root) {
+            return None;
+        }
+        match dir {
+            Some(dir) => {
+                if place.directory.is_some() && place.directory.as_ref() != dir.identity.known() {
+                    return None;
+                }
+            }
+            // In-place wiping of a MOUNT wants an operation or our own destroy, not an inference.
+            None => match evidence {
+                Evidence::GoneWithinRun | Evidence::Unwitnessed { .. } => return None,
+                Evidence::DestroyOperation(_) | Evidence::OwnDestroy | Evidence::Operator => {}
+            },
+        }
+        Some((gone, evidence))
+    }
+}
+
+fn held_by(claim: &Claim) -> Option<String> {
+    let names: Vec<String> = claim
+        .sources
+        .iter()
+        .map(|source| match source {
+            super::authority::Source::State => "resources_and_operations.state",
+            super::authority::Source::StateTarget => "resources_and_operations.target",
+            super::authority::Source::Info => "resources.info",
+            super::authority::Source::InfoTarget => "resources.target",
+            super::authority::Source::Operation => "a pending operation",
+            super::authority::Source::Provider => "resource_provider.state",
+            super::authority::Source::Task => "task.info",
+            super::authority::Source::Answer => "the agent's /state",
+        })
+        .map(str::to_owned)
+        .collect();
+    (!names.is_empty() && !claim.stale_only()).then(|| format!("named by {}", names.join(", ")))
+}
+
+fn holder_reason(
+    holder: &Holder,
+    location: &FsLocation,
+    own_mount: Option<&Raw>,
+) -> Option<Reason> {
+    let who = format!("pid {} ({})", holder.pid, holder.command);
+    Some(match holder.kind {
+        HolderKind::MountOf => {
+            let own = own_mount.is_some()
+                && holder.location == *location
+                && holder.mount_point.as_ref() == own_mount;
+            if own {
+                return None;
+            }
+            let at = holder
+                .mount_point
+                .as_ref()
+                .map(|at| format!(" at {at}"))
+                .unwrap_or_default();
+            Reason::new(Refusal::InUseMount, format!("mounted{at} by {who}"))
+        }
+        HolderKind::MountPoint => Reason::new(
+            Refusal::MountInside,
+            match &holder.mount_point {
+                Some(at) => format!("{at}, seen by {who}"),
+                None => format!("seen by {who}"),
+            },
+        ),
+        HolderKind::OpenFile => Reason::new(Refusal::InUseFd, format!("open in {who}")),
+        HolderKind::WorkingDirectory => {
+            Reason::new(Refusal::InUseFd, format!("directory of {who}"))
+        }
+        HolderKind::Mapping => Reason::new(Refusal::InUseFd, format!("mapped by {who}")),
+        HolderKind::Swap => Reason::new(Refusal::InUseFd, "an active swap file".to_owned()),
+    })
+}

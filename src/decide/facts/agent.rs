@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Known, Why};
+use super::{DeviceNumber, Known, Why};
 use crate::mesos::ids::{Role, VolumeKey};
 use crate::mesos::resource::Resource;
 use crate::units::{Raw, Span};
@@ -55,8 +55,11 @@ pub struct AgentProcess {
     pub work_dir: Known<Raw>,
     /// Whether its work_dir is ours, or could not be read and therefore counts as ours.
     pub ours: bool,
-    /// For an agent that is not ours: the roots that its flags and `slave.info` name.
+    /// For an agent whose work_dir is not known to be ours: its work_dir and the roots that its
+    /// flags and `slave.info` name. `Absent` for ours.
     pub roots: Known<Vec<Raw>>,
+    /// The file systems that those roots lie on, seen from that process. `Absent` for ours.
+    pub filesystems: Known<BTreeSet<DeviceNumber>>,
 }
 
 /// An agent's version, as `/state` gives it.

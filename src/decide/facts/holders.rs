@@ -48,8 +48,10 @@ pub struct Holder {
     pub kind: HolderKind,
     /// What is held, or where the mount point lies.
     pub location: FsLocation,
-    /// For mounts: the mount point as that process sees it. A copy of the root's own mount in
-    /// another namespace (same place, same mount point) is no use of it; a bind mount elsewhere is.
+    /// For mounts: the mount point as that process sees it. Copies of a MOUNT root's own mount, in
+    /// another namespace or below a recursive bind mount of the host's tree, are no use of it and
+    /// are left out: they lie on the same directory of the same parent file system. The same text
+    /// alone says nothing (a container may have the disk at the same path).
     pub mount_point: Option<Raw>,
     /// One process that has it; 0 for swap.
     pub pid: i32,

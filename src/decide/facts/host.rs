@@ -37,3 +37,21 @@ pub struct GateFacts {
     /// The agent's unit (file or drop-in) that runs `preflight --gate`, if one was found.
     pub unit: Known<Raw>,
 }
+
+/// `state_dir/gate.json`: there while the gate is closed, durable before the first change and
+/// removed after the last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GateFile {
+    /// Version of this structure; see [`GateFile::VERSION`].
+    pub version: u32,
+    /// Root texts of the disks that are being emptied; never empty.
+    pub roots: Vec<Raw>,
+}
+
+impl GateFile {
+    /// The version that this program writes and reads.
+    pub const VERSION: u32 = 1;
+    /// Its name in `state_dir`.
+    pub const NAME: &str = "gate.json";
+}

@@ -23,7 +23,7 @@ pub use checkpoint::{
 };
 pub use disks::{DiscoveryRules, DiskRule, DiskRules, RootRule, SizeRule};
 pub use holders::{FsLocation, Holder, HolderKind};
-pub use host::{GateFacts, HostFacts, Moment};
+pub use host::{GateFacts, GateFile, HostFacts, Moment};
 pub use mounts::{FsClass, MountEntry, MountTable};
 pub use policy::{OrphanPolicy, PidNamespace, Policy, Words};
 pub use roots::{

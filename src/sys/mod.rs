@@ -1,1 +1,21 @@
-//! The few kernel calls that observing and acting share.
+//! The few kernel calls that observing and acting share. Nothing here changes the world.
+//!
+//! Everything is relative to an open descriptor and to one name in it: no path is resolved after
+//! a root was opened, no symbolic link is followed, and no mount is entered (bind mounts of the
+//! same file system included), so that neither a hostile tree nor a file system that never
+//! answers can lead a caller astray.
+
+pub mod fs_uuid;
+pub mod identity;
+pub mod ioctl;
+pub mod list;
+pub mod open;
+pub mod read;
+pub mod stat;
+
+pub use fs_uuid::{FsUuidError, filesystem_uuid};
+pub use identity::{IdentityError, identity, identity_of};
+pub use list::{Batch, TypeHint, list};
+pub use open::{OpenError, Resolver, open_beneath, open_root, reopen};
+pub use read::{ReadError, read_bounded, read_bounded_at};
+pub use stat::{MountId, Node, entry_kind, mount_id, node};

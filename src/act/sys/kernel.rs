@@ -1,0 +1,447 @@
+//! [`Sys`] by the kernel.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this is where the fd calls that change the world are made"
+)]
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::fs::{
+    AtFlags, CWD, FlockOperation, IFlags, Mode, OFlags, RenameFlags, SeekFrom, flock, fstatvfs,
+    fsync, ftruncate, ioctl_getflags, ioctl_setflags, mkdirat, openat, renameat_with, seek, syncfs,
+    unlinkat,
+};
+use rustix::io::{Errno, retry_on_intr};
+use rustix::time::{ClockId, clock_gettime};
+
+use super::{FsKind, Space, Sys, temp_name};
+use crate::decide::facts::{FileIdentity, FileKind};
+use crate::sys::open::{one_component, without_noatime_if_refused};
+use crate::sys::stat::open_path;
+use crate::sys::{
+    Batch, IdentityError, Node, OpenError, ReadError, Resolver, entry_kind, fs_uuid, identity,
+    ioctl, mount_id, node, read_bounded, read_bounded_at, reopen,
+};
+
+/// The kernel.
+#[derive(Clone, Copy, Debug)]
+pub struct Kernel {
+    resolver: Resolver,
+}
+
+impl Kernel {
+    /// With the resolver that this kernel has.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with(Resolver::probed())
+    }
+
+    /// With this resolver.
+    #[must_use]
+    pub fn with(resolver: Resolver) -> Self {
+        Self { resolver }
+    }
+}
+
+impl Default for Kernel {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Flags that keep even root from removing.
+const KEEPING: IFlags = IFlags::IMMUTABLE.union(IFlags::APPEND);
+
+/// The root directory of every btrfs subvolume has this inode number.
+const SUBVOLUME_INODE: u64 = 256;
+
+impl Sys for Kernel {
+    type Dir = OwnedFd;
+    type File = OwnedFd;
+
+    fn open_root(&self, path: &Path) -> Result<OwnedFd, OpenError> {
+        self.resolver.open_root(path)
+    }
+
+    fn open_child(&self, dir: &OwnedFd, name: &[u8]) -> Result<OwnedFd, OpenError> {
+        self.resolver.open_beneath(dir, name)
+    }
+
+    fn open_parent(&self, dir: &OwnedFd) -> Result<OwnedFd, Errno> {
+        without_noatime_if_refused(|flags| openat(dir, c"..", flags, Mode::empty()))
+    }
+
+    fn reopen(&self, dir: &OwnedFd) -> Result<OwnedFd, Errno> {
+        reopen(dir)
+    }
+
+    fn node(&self, dir: &OwnedFd) -> Result<Node, Errno> {
+        node(dir)
+    }
+
+    fn identity(&self, dir: &OwnedFd) -> Result<FileIdentity, IdentityError> {
+        identity(dir)
+    }
+
+    fn is_host_root(&self, dir: &OwnedFd) -> Result<bool, Errno> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = node(openat(CWD, c"/", flags, Mode::empty())?)?;
+        let this = node(dir)?;
+        Ok((root.device, root.inode) == (this.device, this.inode))
+    }
+
+    fn fs_kind(&self, dir: &OwnedFd) -> Result<FsKind, Errno> {
+        fs_uuid::fs_kind(dir)
+    }
+
+    fn space(&self, dir: &OwnedFd) -> Result<Space, Errno> {
+        let found = retry_on_intr(|| fstatvfs(dir))?;
+        Ok(Space {
+            free_bytes: found.f_bfree.saturating_mul(found.f_frsize),
+            used_inodes: found.f_files.saturating_sub(found.f_ffree),
+        })
+    }
+
+    fn kind(&self, dir: &OwnedFd, name: &[u8]) -> Result<FileKind, Errno> {
+        entry_kind(dir, name)
+    }
+
+    fn read_entries(&self, dir: &OwnedFd, batch: &mut Batch) -> Result<bool, Errno> {
+        batch.read(dir)
+    }
+
+    fn rewind(&self, dir: &OwnedFd) -> Result<(), Errno> {
+        seek(dir, SeekFrom::Start(0)).map(|_| ())
+    }
+
+    fn unlink(&self, dir: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
+        one_component(name)?;
+        retry_on_intr(|| unlinkat(dir, name, AtFlags::empty()))
+    }
+
+    fn unlink_flagged(&self, dir: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
+        one_component(name)?;
+        let entry = open_path(dir.as_fd(), name)?;
+        if mount_id(&entry)? != mount_id(dir)? {
+            return Err(Errno::BUSY);
+        }
+        match node(&entry)?.kind {
+            FileKind::Directory => Err(Errno::ISDIR),
+            FileKind::Mount => Err(Errno::BUSY),
+            FileKind::File => {
+                let file = open_again(&entry, OFlags::RDONLY)?;
+                let flags = ioctl_getflags(&file)?;
+                if !flags.intersects(KEEPING) {
+                    return Err(Errno::PERM);
+                }
+                ioctl_setflags(&file, flags.difference(KEEPING))?;
+                let unlinked = self.unlink(dir, name);
+                // Another name of the inode may lie outside: it gets back what it had.
+                if unlinked.is_err() || node(&file)?.links > 0 {
+                    ioctl_setflags(&file, flags)?;
+                }
+                unlinked
+            }
+            // Never opened.
+            FileKind::Symlink | FileKind::Special => {
+                let text = CString::new(name).map_err(|_nul| Errno::INVAL)?;
+                match ioctl::clear_flags_at(dir.as_fd(), &text) {
+                    Ok(true) => self.unlink(dir, name),
+                    Ok(false) | Err(Errno::NOSYS | Errno::OPNOTSUPP | Errno::NOTTY) => {
+                        Err(Errno::PERM)
+                    }
+                    Err(errno) => Err(errno),
+                }
+            }
+        }
+    }
+
+    fn rmdir(&self, dir: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
+        one_component(name)?;
+        retry_on_intr(|| unlinkat(dir, name, AtFlags::REMOVEDIR))
+    }
+
+    fn clear_flags(&self, dir: &OwnedFd) -> Result<bool, Errno> {
+        let flags = match ioctl_getflags(dir) {
+            Ok(flags) => flags,
+            // A file system without such flags.
+            Err(Errno::NOTTY | Errno::OPNOTSUPP | Errno::INVAL) => return Ok(false),
+            Err(errno) => return Err(errno),
+        };
+        if !flags.intersects(KEEPING) {
+            return Ok(false);
+        }
+        ioctl_setflags(dir, flags.difference(KEEPING))?;
+        Ok(true)
+    }
+
+    fn rename_noreplace(
+        &self,
+        from: &OwnedFd,
+        name: &[u8],
+        to: &OwnedFd,
+        new_name: &[u8],
+    ) -> Result<(), Errno> {
+        one_component(name)?;
+        one_component(new_name)?;
+        retry_on_intr(|| renameat_with(from, name, to, new_name, RenameFlags::NOREPLACE))
+    }
+
+    fn mkdir(&self, dir: &OwnedFd, name: &[u8], mode: u32) -> Result<(), Errno> {
+        one_component(name)?;
+        let mode = Mode::from_raw_mode(mode);
+        retry_on_intr(|| mkdirat(dir, name, mode))?;
+        // The umask may have taken bits away.
+        let opened = self.open_child(dir, name).map_err(|error| match error {
+            OpenError::Io(errno) => errno,
+            OpenError::Missing => Errno::NOENT,
+            OpenError::Mount
+            | OpenError::Symlink
+            | OpenError::NotADirectory
+            | OpenError::NoMountId => Errno::STALE,
+        })?;
+        rustix::fs::fchmod(&opened, mode)
+    }
+
+    fn sync(&self, dir: &OwnedFd) -> Result<(), Errno> {
+        retry_on_intr(|| fsync(dir))
+    }
+
+    fn sync_fs(&self, dir: &OwnedFd) -> Result<(), Errno> {
+        retry_on_intr(|| syncfs(dir))
+    }
+
+    fn read_file(&self, dir: &OwnedFd, name: &[u8], limit: usize) -> Result<Vec<u8>, ReadError> {
+        read_bounded_at(dir, name, limit)
+    }
+
+    fn write_file(
+        &self,
+        dir: &OwnedFd,
+        name: &[u8],
+        content: &[u8],
+        mode: u32,
+    ) -> Result<(), Errno> {
+        one_component(name)?;
+        let temp = temp_name(name);
+        match self.unlink(dir, &temp) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => return Err(errno),
+        }
+        replace_by(dir, name, &temp, content, mode)
+    }
+
+    fn lock(&self, dir: &OwnedFd) -> Result<bool, Errno> {
+        try_lock(dir)
+    }
+
+    fn is_subvolume(&self, dir: &OwnedFd) -> Result<bool, Errno> {
+        Ok(node(dir)?.inode == SUBVOLUME_INODE && self.fs_kind(dir)? == FsKind::Btrfs)
+    }
+
+    fn destroy_subvolume(&self, dir: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
+        one_component(name)?;
+        ioctl::btrfs_destroy_subvolume(dir.as_fd(), name)
+    }
+
+    fn make_subvolume_writable(&self, dir: &OwnedFd) -> Result<bool, Errno> {
+        ioctl::btrfs_make_subvolume_writable(dir.as_fd())
+    }
+
+    fn open_large(
+        &self,
+        dir: &OwnedFd,
+        name: &[u8],
+        more_than: u64,
+    ) -> Result<Option<(OwnedFd, u64)>, Errno> {
+        one_component(name)?;
+        let entry = open_path(dir.as_fd(), name)?;
+        if mount_id(&entry)? != mount_id(dir)? {
+            return Err(Errno::BUSY);
+        }
+        let fits = |found: Node| {
+            found.kind == FileKind::File && found.links == 1 && found.size > more_than
+        };
+        if !fits(node(&entry)?) {
+            return Ok(None);
+        }
+        let file = open_again(&entry, OFlags::WRONLY)?;
+        let found = node(&file)?;
+        Ok(fits(found).then_some((file, found.size)))
+    }
+
+    fn truncate(&self, file: &OwnedFd, size: u64) -> Result<(), Errno> {
+        retry_on_intr(|| ftruncate(file, size))
+    }
+
+    fn is_swap(&self, dir: &OwnedFd, name: &[u8]) -> Result<bool, Errno> {
+        let this = node(open_path(dir.as_fd(), name)?)?;
+        let Ok(table) = read_bounded(Path::new("/proc/swaps"), 1 << 20) else {
+            return Ok(false);
+        };
+        Ok(swap_files(&table).any(|path| {
+            let flags = OFlags::PATH | OFlags::CLOEXEC;
+            openat(CWD, path.as_slice(), flags, Mode::empty())
+                .and_then(node)
+                .is_ok_and(|swap| (swap.device, swap.inode) == (this.device, this.inode))
+        }))
+    }
+
+    fn now(&self) -> Duration {
+        let now = clock_gettime(ClockId::Monotonic);
+        Duration::new(
+            u64::try_from(now.tv_sec).unwrap_or(0),
+            u32::try_from(now.tv_nsec).unwrap_or(0),
+        )
+    }
+}
+
+/// Opens for access what an `O_PATH` descriptor of a regular file stands for: no name is resolved
+/// again, so that nothing else can be opened.
+fn open_again(entry: &OwnedFd, access: OFlags) -> Result<OwnedFd, Errno> {
+    let path = format!("/proc/self/fd/{}", entry.as_raw_fd());
+    let flags = access | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    retry_on_intr(|| openat(CWD, path.as_str(), flags, Mode::empty()))
+}
+
+/// The paths in `/proc/swaps` that are files.
+fn swap_files(table: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    table
+        .split(|&byte| byte == b'\n')
+        .skip(1)
+        .filter_map(|line| {
+            let mut words = line
+                .split(u8::is_ascii_whitespace)
+                .filter(|word| !word.is_empty());
+            let path = words.next()?;
+            (words.next()? == b"file").then(|| unescape(path))
+        })
+}
+
+/// Undoes the kernel's `\ooo` for blanks and backslashes.
+fn unescape(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&first, tail)) = rest.split_first() {
+        let octal = (first == b'\\')
+            .then(|| tail.get(..3))
+            .flatten()
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        if let Some(byte) = octal {
+            out.push(byte);
+            rest = tail.get(3..).unwrap_or_default();
+        } else {
+            out.push(first);
+            rest = tail;
+        }
+    }
+    out
+}
+
+/// The exclusive lock of an open file, if nobody else has it.
+pub(in crate::act) fn try_lock(fd: impl AsFd) -> Result<bool, Errno> {
+    match retry_on_intr(|| flock(fd.as_fd(), FlockOperation::NonBlockingLockExclusive)) {
+        Ok(()) => Ok(true),
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Writes `content` to the new file `temp`, makes it durable, renames it to `name`, and makes that
+/// durable. On an error before the rename nothing is left behind and `name` is what it was.
+pub(in crate::act) fn replace_by(
+    dir: impl AsFd,
+    name: &[u8],
+    temp: &[u8],
+    content: &[u8],
+    mode: u32,
+) -> Result<(), Errno> {
+    let dir = dir.as_fd();
+    let flags = OFlags::WRONLY
+        | OFlags::CREATE
+        | OFlags::EXCL
+        | OFlags::NOFOLLOW
+        | OFlags::CLOEXEC
+        | OFlags::NOCTTY;
+    let mode = Mode::from_raw_mode(mode);
+    let file = retry_on_intr(|| openat(dir, temp, flags, mode))?;
+    let written = (|| {
+        rustix::fs::fchmod(&file, mode)?;
+        let mut rest = content;
+        while !rest.is_empty() {
+            let done = retry_on_intr(|| rustix::io::write(&file, rest))?;
+            // A write of nothing would never end.
+            rest = rest.get(done..).filter(|_| done > 0).ok_or(Errno::IO)?;
+        }
+        retry_on_intr(|| fsync(&file))?;
+        retry_on_intr(|| renameat_with(dir, temp, dir, name, RenameFlags::empty()))
+    })();
+    if let Err(errno) = written {
+        // The error that counts is the first one.
+        match unlinkat(dir, temp, AtFlags::empty()) {
+            Ok(()) | Err(_) => return Err(errno),
+        }
+    }
+    retry_on_intr(|| fsync(dir))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn swap_files_are_read_as_the_kernel_writes_them() {
+        let table = b"Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n\
+            /mnt/a\\040b\\134c                       file\t\t1020\t\t0\t\t-2\n\
+            /dev/sda2                               partition\t1\t0\t-1\n";
+        assert_eq!(
+            swap_files(table).collect::<Vec<_>>(),
+            [b"/mnt/a b\\c".to_vec()]
+        );
+    }
+
+    #[test]
+    fn a_made_directory_has_its_mode_whatever_the_umask() {
+        let temp = tempfile::tempdir().unwrap();
+        let kernel = Kernel::new();
+        let dir = kernel.open_root(temp.path()).unwrap();
+        kernel.mkdir(&dir, b"open", 0o777).unwrap();
+        let made = kernel.open_child(&dir, b"open").unwrap();
+        assert_eq!(rustix::fs::fstat(&made).unwrap().st_mode & 0o7777, 0o777);
+        assert_eq!(kernel.mkdir(&dir, b"open", 0o777), Err(Errno::EXIST));
+        assert_eq!(kernel.mkdir(&dir, b"a/b", 0o777), Err(Errno::INVAL));
+    }
+
+    #[test]
+    fn a_rename_never_replaces() {
+        let temp = tempfile::tempdir().unwrap();
+        let kernel = Kernel::new();
+        let dir = kernel.open_root(temp.path()).unwrap();
+        for name in [&b"a"[..], b"b"] {
+            kernel.mkdir(&dir, name, 0o755).unwrap();
+        }
+        assert_eq!(
+            kernel.rename_noreplace(&dir, b"a", &dir, b"b"),
+            Err(Errno::EXIST)
+        );
+        kernel.rename_noreplace(&dir, b"a", &dir, b"c").unwrap();
+        assert_eq!(kernel.kind(&dir, b"a"), Err(Errno::NOENT));
+        assert_eq!(kernel.kind(&dir, b"c"), Ok(FileKind::Directory));
+    }
+
+    #[test]
+    fn a_file_is_replaced_over_what_a_crash_left_behind() {
+        let temp = tempfile::tempdir().unwrap();
+        let kernel = Kernel::new();
+        let dir = kernel.open_root(temp.path()).unwrap();
+        std::fs::write(temp.path().join(".m.json.new"), "half").unwrap();
+        kernel.write_file(&dir, b"m.json", b"one", 0o600).unwrap();
+        kernel.write_file(&dir, b"m.json", b"two", 0o600).unwrap();
+        assert_eq!(kernel.read_file(&dir, b"m.json", 9).unwrap(), b"two");
+        assert_eq!(crate::sys::list(&dir, 9).unwrap().len(), 1);
+    }
+}

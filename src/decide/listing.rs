@@ -1,17 +1,17 @@
 //! What is on this host: authorities joined with directories and trash, one row a volume.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use super::authority::Claims;
-use super::facts::Facts;
-use super::facts::{FileKind, Known, RootFacts};
+use super::facts::{Facts, FileKind, Known, RootFacts};
 use super::guards::{Reason, Refusal};
 use super::manifest::{TRASH, TrashState};
+use super::memory::VolumeRecord;
 use super::plan::Plan;
 use super::roots::RootView;
-use super::steps::TrashId;
+use super::steps::{Kept, TrashId};
 use crate::mesos::disk::{DiskRef, DiskType};
 use crate::mesos::ids::VolumeKey;
 use crate::mesos::paths;
@@ -98,11 +98,21 @@ pub struct TrashItem {
 pub fn volumes(facts: &Facts, plan: &Plan) -> Vec<VolumeRow> {
     let claims = Claims::join(facts);
     let views = RootView::all(facts, &claims);
+    let mut kept: BTreeMap<(&DiskRef, &Raw), Vec<&Kept>> = BTreeMap::new();
+    for item in &plan.kept {
+        kept.entry((&item.disk, &item.path)).or_default().push(item);
+    }
     let mut list = List {
-        facts,
         plan,
         claims: &claims,
         views: &views,
+        kept,
+        records: plan
+            .memory
+            .volumes
+            .iter()
+            .map(|record| (&record.key, record))
+            .collect(),
         rows: Vec::new(),
     };
     list.named();
@@ -161,14 +171,24 @@ fn kept_trash(plan: &Plan, root: &RootFacts, id: &TrashId) -> Vec<Reason> {
 }
 
 struct List<'a> {
-    facts: &'a Facts,
     plan: &'a Plan,
     claims: &'a Claims,
     views: &'a [RootView<'a>],
+    kept: BTreeMap<(&'a DiskRef, &'a Raw), Vec<&'a Kept>>,
+    records: BTreeMap<&'a VolumeKey, &'a VolumeRecord>,
     rows: Vec<VolumeRow>,
 }
 
 impl List<'_> {
+    fn reasons_at(&self, disk: &DiskRef, path: &Raw) -> Vec<Reason> {
+        self.kept
+            .get(&(disk, path))
+            .into_iter()
+            .flatten()
+            .flat_map(|kept| kept.reasons.clone())
+            .collect()
+    }
+
     /// Every named volume on every disk it is named on.
     fn named(&mut self) {
         for (key, claim) in &self.claims.volumes {
@@ -250,9 +270,10 @@ impl List<'_> {
                 .join(paths::ROLES)
                 .join(&dir.role_dir)
                 .join(&dir.id_dir);
-            let record = self.plan.memory.volumes.iter().find(|record| {
-                record.key == *key && record.places.iter().any(|place| place.disk == *disk)
-            });
+            let record = self
+                .records
+                .get(key)
+                .filter(|record| record.places.iter().any(|place| place.disk == *disk));
             let witnessed = record
                 .and_then(|record| record.gone.as_ref())
                 .is_some_and(|gone| gone.evidence.is_some());
@@ -270,13 +291,7 @@ impl List<'_> {
             } else {
                 VolumeState::Orphan
             };
-            let reasons = self
-                .plan
-                .kept
-                .iter()
-                .filter(|kept| kept.disk == *disk && kept.path == path)
-                .flat_map(|kept| kept.reasons.clone())
-                .collect();
+            let reasons = self.reasons_at(disk, &path);
             self.rows.push(VolumeRow {
                 key: Some(key.clone()),
                 disk: Some(disk.clone()),
@@ -345,15 +360,7 @@ impl List<'_> {
                         place.disk.root.join(paths::volume_directory(&record.key))
                     }
                 };
-                let reasons = self
-                    .plan
-                    .kept
-                    .iter()
-                    .filter(|kept| {
-                        kept.disk == place.disk && kept.volume.as_ref() == Some(&record.key)
-                    })
-                    .flat_map(|kept| kept.reasons.clone())
-                    .collect();
+                let reasons = self.reasons_at(&place.disk, &path);
                 self.rows.push(VolumeRow {
                     key: Some(record.key.clone()),
                     disk: Some(place.disk.clone()),

@@ -31,6 +31,10 @@ pub use roots::{
     RootFacts, RootMount, RootWitness, StrangeEntry, TrashFacts,
 };
 
+// The words of Mesos that rules for disks are stated in, for `config`, which imports nothing else.
+pub use crate::mesos::disk::DiskType;
+pub use crate::mesos::ids::Role;
+
 use super::memory::Memory;
 
 /// Whether something is so, is not so, or could not be told.

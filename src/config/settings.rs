@@ -1,0 +1,458 @@
+//! Settings: validated, typed, and everything that the rest of the program sees of the
+//! configuration.
+
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+
+use super::fragments::{DiskFragment, Fragment, Values};
+use super::inputs::{Inputs, read};
+use super::keys::{self as k, Key, ResourcesFormat};
+use super::{Problem, keys};
+use crate::decide::facts::{
+    DiscoveryRules, DiskRule, DiskRules, OrphanPolicy, PidNamespace, Policy, RootRule, SizeRule,
+};
+use crate::units::{Bytes, Raw, Span};
+
+/// The configuration in force. Keys without an effect in this version are checked, and are not
+/// here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// `[agent]`.
+    pub agent: AgentSettings,
+    /// `[root]`.
+    pub root: RootRule,
+    /// `[[disks]]`, first match wins.
+    pub disks: Vec<DiskRule>,
+    /// `[discovery]`.
+    pub discovery: DiscoveryRules,
+    /// `[resources]`.
+    pub resources: ResourcesSettings,
+    /// `[sweep]`.
+    pub sweep: SweepSettings,
+    /// `[volumes]`.
+    pub volumes: VolumesSettings,
+    /// `[trash]`.
+    pub trash: TrashSettings,
+    /// `[wipe]`.
+    pub wipe: WipeSettings,
+    /// `[daemon]`.
+    pub daemon: DaemonSettings,
+}
+
+/// `[agent]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentSettings {
+    /// The agent's `--work_dir`: absolute, without a slash at its end.
+    pub work_dir: Raw,
+    /// Where the agent answers, without a slash at its end; `None`: no agent to ask.
+    pub url: Option<String>,
+    /// File with principal and secret for the agent; see [`super::Credentials::read`].
+    pub credentials_file: Option<PathBuf>,
+    /// Whatever starts the agent obeys the gate.
+    pub start_gate: bool,
+    /// Where agent and tasks live.
+    pub pid_namespace: PidNamespace,
+    /// An agent that is down refuses destructive steps.
+    pub require: bool,
+}
+
+/// `[resources]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResourcesSettings {
+    /// Resources other than disks, as the agent's `--resources` takes them; empty for none.
+    pub extra: String,
+    /// The file that `resources --write` and `--check` mean when they name none.
+    pub write_to: Option<PathBuf>,
+    /// The form of that file.
+    pub format: ResourcesFormat,
+}
+
+/// `[sweep]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SweepSettings {
+    /// Time between two passes of the daemon, a second at least.
+    pub every: Span,
+    /// How long the daemon waits after a change of the checkpoint before it looks.
+    pub settle: Span,
+    /// Lived time between the sightings of an orphan.
+    pub grace: Span,
+    /// What becomes of an orphan past its grace.
+    pub orphans: OrphanPolicy,
+    /// Globs on `role/persistence-id`.
+    pub protect: Vec<String>,
+    /// Share of all volumes, in percent; 100 turns the brake off.
+    pub brake_percent: u8,
+    /// So many unwitnessed steps in 24 hours never trip the brake.
+    pub brake_min: u32,
+}
+
+/// `[volumes]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VolumesSettings {
+    /// Whether a sweep makes a vanished directory again.
+    pub recreate_vanished: bool,
+}
+
+/// `[trash]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrashSettings {
+    /// How long a witnessed destroy stays.
+    pub retention: Span,
+    /// How long an orphan stays.
+    pub orphan_retention: Span,
+}
+
+/// `[wipe]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WipeSettings {
+    /// Unlinks per second on one disk; `None`: no pacing.
+    pub rate: Option<NonZeroU32>,
+}
+
+/// `[daemon]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DaemonSettings {
+    /// Where memory, ledger, gate, lock and audit live.
+    pub state_dir: PathBuf,
+}
+
+impl Settings {
+    /// What decisions about volumes need.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        Policy {
+            sweep_every: self.sweep.every,
+            grace: self.sweep.grace,
+            orphans: self.sweep.orphans,
+            protect: self.sweep.protect.clone(),
+            brake_percent: self.sweep.brake_percent,
+            brake_min: self.sweep.brake_min,
+            recreate_vanished: self.volumes.recreate_vanished,
+            retention: self.trash.retention,
+            orphan_retention: self.trash.orphan_retention,
+            require_agent: self.agent.require,
+            start_gate: self.agent.start_gate,
+            pid_namespace: self.agent.pid_namespace,
+        }
+    }
+
+    /// What discovery needs.
+    #[must_use]
+    pub fn disk_rules(&self) -> DiskRules {
+        DiskRules {
+            work_dir: self.agent.work_dir.clone(),
+            root: self.root.clone(),
+            disks: self.disks.clone(),
+            discovery: self.discovery.clone(),
+        }
+    }
+}
+
+/// The values that break their key's rule.
+pub(super) fn wrong_values(fragment: &Fragment) -> Vec<Problem> {
+    fragment
+        .given()
+        .filter_map(|(name, given)| {
+            let source = keys::find(name)?.check(&given.value).err()?;
+            Some(Problem::Value {
+                key: name,
+                place: Some(given.place.clone()),
+                source,
+            })
+        })
+        .collect()
+}
+
+/// Validates values against one another, and gives them their types.
+pub(super) fn settle(inputs: &Inputs) -> Result<Settings, Vec<Problem>> {
+    let rules = inputs.disk_rules();
+    let mut problems: Vec<Problem> = rules.iter().flat_map(rule_problems).collect();
+    problems.extend(both_sizes(&inputs.values, &k::ROOT_SIZE, &k::ROOT_RESERVE));
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let settings = build(inputs, &rules).map_err(|problem| vec![problem])?;
+    match state_dir_problem(&settings, inputs) {
+        None => Ok(settings),
+        Some(problem) => Err(vec![problem]),
+    }
+}
+
+fn both_sizes(values: &Values, size: &Key<Option<Bytes>>, reserve: &Key<Bytes>) -> Option<Problem> {
+    use keys::AnyKey as _;
+    let given = values.get(size.name())?;
+    let other = values.get(reserve.name())?;
+    (given.value.as_str() != Some("")).then(|| Problem::Exclusive {
+        key: size.name(),
+        place: given.place.clone(),
+        other: reserve.name(),
+        other_place: other.place.clone(),
+    })
+}
+
+fn rule_problems(rule: &DiskFragment) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let has = |name| rule.values.contains_key(name);
+    let incomplete = |lacks| Problem::IncompleteRule {
+        lacks,
+        place: rule.place.clone(),
+    };
+    if !has("disks.type") {
+        problems.push(incomplete(
+            "a type; write type = \"PATH\" or type = \"MOUNT\"",
+        ));
+    }
+    let chooses = [
+        "disks.paths",
+        "disks.labels",
+        "disks.models",
+        "disks.devices",
+    ]
+    .iter()
+    .filter_map(|name| rule.values.get(name))
+    .any(|given| given.value.as_array().is_none_or(|array| !array.is_empty()));
+    if !chooses {
+        problems.push(incomplete(
+            "anything that chooses disks; write paths, labels, models or devices",
+        ));
+    }
+    problems.extend(both_sizes(&rule.values, &k::DISK_SIZE, &k::DISK_RESERVE));
+    problems
+}
+
+/// Our own files must not lie where the agent keeps its own, nor where we sweep.
+fn state_dir_problem(settings: &Settings, inputs: &Inputs) -> Option<Problem> {
+    use keys::AnyKey as _;
+    let state_dir = Raw::from(settings.daemon.state_dir.as_path());
+    let work_dir = &settings.agent.work_dir;
+    let inside = ["meta", "volumes", "slaves", "provisioner"]
+        .iter()
+        .any(|folder| state_dir.below(&work_dir.join(folder)).is_some());
+    (inside || state_dir == *work_dir).then(|| Problem::StateDir {
+        key: k::DAEMON_STATE_DIR.name(),
+        place: inputs
+            .values
+            .get(k::DAEMON_STATE_DIR.name())
+            .map(|given| given.place.clone()),
+        work_dir: work_dir.clone(),
+    })
+}
+
+fn size_rule(size: Option<Bytes>, reserve: Bytes) -> SizeRule {
+    size.map_or(SizeRule::Reserve(reserve), SizeRule::Size)
+}
+
+fn build(inputs: &Inputs, rules: &[DiskFragment]) -> Result<Settings, Problem> {
+    let v = &inputs.values;
+    Ok(Settings {
+        agent: AgentSettings {
+            work_dir: read(&k::AGENT_WORK_DIR, v)?,
+            url: read(&k::AGENT_URL, v)?,
+            credentials_file: read(&k::AGENT_CREDENTIALS_FILE, v)?,
+            start_gate: read(&k::AGENT_START_GATE, v)?,
+            pid_namespace: read(&k::AGENT_PID_NAMESPACE, v)?,
+            require: read(&k::AGENT_REQUIRE, v)?,
+        },
+        root: RootRule {
+            advertise: read(&k::ROOT_ADVERTISE, v)?,
+            size: size_rule(read(&k::ROOT_SIZE, v)?, read(&k::ROOT_RESERVE, v)?),
+            role: read(&k::ROOT_ROLE, v)?,
+        },
+        disks: rules
+            .iter()
+            .map(|rule| disk_rule(&rule.values))
+            .collect::<Result<_, _>>()?,
+        discovery: DiscoveryRules {
+            settle: read(&k::DISCOVERY_SETTLE, v)?,
+            min_size: read(&k::DISCOVERY_MIN_SIZE, v)?,
+            filesystems: read(&k::DISCOVERY_FILESYSTEMS, v)?,
+            exclude: read(&k::DISCOVERY_EXCLUDE, v)?,
+        },
+        resources: ResourcesSettings {
+            extra: read(&k::RESOURCES_EXTRA, v)?,
+            write_to: read(&k::RESOURCES_WRITE_TO, v)?,
+            format: read(&k::RESOURCES_FORMAT, v)?,
+        },
+        sweep: SweepSettings {
+            every: read(&k::SWEEP_EVERY, v)?,
+            settle: read(&k::SWEEP_SETTLE, v)?,
+            grace: read(&k::SWEEP_GRACE, v)?,
+            orphans: read(&k::SWEEP_ORPHANS, v)?,
+            protect: read(&k::SWEEP_PROTECT, v)?,
+            brake_percent: read(&k::SWEEP_BRAKE_PERCENT, v)?,
+            brake_min: read(&k::SWEEP_BRAKE_MIN, v)?,
+        },
+        volumes: VolumesSettings {
+            recreate_vanished: read(&k::VOLUMES_RECREATE_VANISHED, v)?,
+        },
+        trash: TrashSettings {
+            retention: read(&k::TRASH_RETENTION, v)?,
+            orphan_retention: read(&k::TRASH_ORPHAN_RETENTION, v)?,
+        },
+        wipe: WipeSettings {
+            rate: NonZeroU32::new(read(&k::WIPE_RATE, v)?),
+        },
+        daemon: DaemonSettings {
+            state_dir: Path::new(read(&k::DAEMON_STATE_DIR, v)?.as_os_str()).to_path_buf(),
+        },
+    })
+}
+
+fn disk_rule(v: &Values) -> Result<DiskRule, Problem> {
+    Ok(DiskRule {
+        kind: read(&k::DISK_TYPE, v)?,
+        paths: read(&k::DISK_PATHS, v)?,
+        labels: read(&k::DISK_LABELS, v)?,
+        models: read(&k::DISK_MODELS, v)?,
+        devices: read(&k::DISK_DEVICES, v)?,
+        size: size_rule(read(&k::DISK_SIZE, v)?, read(&k::DISK_RESERVE, v)?),
+        role: read(&k::DISK_ROLE, v)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fragments::parse;
+    use super::super::inputs::merge;
+    use super::*;
+    use crate::decide::facts::{DiskType, Role};
+
+    fn settings(text: &str) -> Result<Settings, Vec<String>> {
+        let (fragment, problems) = parse(Path::new("/c.toml"), text);
+        assert!(problems.is_empty(), "{problems:?}");
+        let wrong = wrong_values(&fragment);
+        let settled = if wrong.is_empty() {
+            settle(&merge([fragment]))
+        } else {
+            Err(wrong)
+        };
+        settled.map_err(|mut problems| {
+            problems.sort_by(|a, b| a.place().cmp(&b.place()));
+            super::super::ConfigError { problems }
+                .to_string()
+                .lines()
+                .map(str::to_owned)
+                .collect()
+        })
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_contract() {
+        let settings = settings("").unwrap();
+        assert_eq!(
+            settings.policy(),
+            Policy {
+                sweep_every: Span::seconds(300),
+                grace: Span::seconds(86_400),
+                orphans: OrphanPolicy::Report,
+                protect: Vec::new(),
+                brake_percent: 10,
+                brake_min: 5,
+                recreate_vanished: false,
+                retention: Span::ZERO,
+                orphan_retention: Span::seconds(7 * 86_400),
+                require_agent: false,
+                start_gate: false,
+                pid_namespace: PidNamespace::Host,
+            }
+        );
+        assert_eq!(settings.sweep.settle, Span::seconds(1));
+        let rules = settings.disk_rules();
+        assert_eq!(rules.work_dir, Raw::from("/var/lib/mesos"));
+        assert_eq!(rules.root.size, SizeRule::Reserve(Bytes(5 << 30)));
+        let [rule] = rules.disks.as_slice() else {
+            panic!("{:?}", rules.disks);
+        };
+        assert_eq!(rule.kind, DiskType::Mount);
+        assert_eq!(rule.paths, ["/dcos/volume*"]);
+        assert_eq!(rule.size, SizeRule::Reserve(Bytes(100 << 20)));
+        assert_eq!(rule.role, Role::new("*"));
+        assert_eq!(
+            settings.daemon.state_dir,
+            Path::new("/var/lib/mesos-volumed")
+        );
+    }
+
+    #[test]
+    fn values_reach_the_rules_of_discovery() {
+        let settings = settings(
+            "[agent]\nwork_dir = \"/srv/mesos/\"\n[root]\nsize = \"2GiB\"\n\
+             [[disks]]\ntype = \"PATH\"\nlabels = [\"data*\"]\nsize = \"1GiB\"\nrole = \"eng/dev\"\n\
+             [wipe]\nrate = 0\n",
+        )
+        .unwrap();
+        let rules = settings.disk_rules();
+        assert_eq!(rules.work_dir, Raw::from("/srv/mesos"));
+        assert_eq!(rules.root.size, SizeRule::Size(Bytes(2 << 30)));
+        assert_eq!(rules.disks[0].labels, ["data*"]);
+        assert_eq!(rules.disks[0].size, SizeRule::Size(Bytes(1 << 30)));
+        assert_eq!(rules.disks[0].role, Role::new("eng/dev"));
+        assert_eq!(settings.wipe.rate, None);
+    }
+
+    #[test]
+    fn every_bad_value_is_named_with_line_and_remedy() {
+        let problems = settings(
+            "[agent]\nwork_dir = \"mesos\"\n[sweep]\ngrace = 7\norphans = \"delete\"\n\
+             [wipe]\nmode = \"overwrite\"\n[trash]\nmax_bytes = \"5\"\n",
+        )
+        .unwrap_err();
+        assert_eq!(
+            problems,
+            [
+                "agent.work_dir in /c.toml line 2: `mesos` is not absolute; write the whole path, from / on",
+                "sweep.grace in /c.toml line 4: this is a whole number; the key takes a span of time with its unit in quotes, such as \"30s\"",
+                "sweep.orphans in /c.toml line 5: `delete` is none of \"report\", \"quarantine\", \"wipe\"; did you mean \"report\"?",
+                "wipe.mode in /c.toml line 7: `overwrite` is not in this version; write \"unlink\", which gives the space back and promises no more",
+                "trash.max_bytes in /c.toml line 9: `5` is not a size: the unit is missing; write for example \"512MiB\" or \"5GiB\"",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_rule_for_disks_must_say_which_and_as_what() {
+        let problems = settings("[[disks]]\n[[disks]]\ntype = \"PATH\"\npaths = []\n").unwrap_err();
+        assert_eq!(problems.len(), 3, "{problems:?}");
+        assert!(problems[0].contains("line 1 lacks a type"), "{problems:?}");
+        assert!(
+            problems[1].contains("line 1 lacks anything that chooses"),
+            "{problems:?}"
+        );
+        assert!(
+            problems[2].contains("line 2 lacks anything that chooses"),
+            "{problems:?}"
+        );
+    }
+
+    #[test]
+    fn size_and_reserve_exclude_each_other_unless_size_is_empty() {
+        let rule = |size: &str| format!("[root]\nreserve = \"1GiB\"\nsize = \"{size}\"\n");
+        assert_eq!(
+            settings(&rule("2GiB")).unwrap_err(),
+            [
+                "root.size in /c.toml line 3 and root.reserve in /c.toml line 2 exclude each other; remove one of them"
+            ]
+        );
+        assert_eq!(
+            settings(&rule("")).unwrap().root.size,
+            SizeRule::Reserve(Bytes(1 << 30))
+        );
+        let disks =
+            "[[disks]]\ntype = \"PATH\"\npaths = [\"/a\"]\nreserve = \"1GiB\"\nsize = \"2GiB\"\n";
+        assert!(settings(disks).unwrap_err()[0].contains("exclude each other"));
+    }
+
+    #[test]
+    fn our_own_files_must_not_lie_among_the_agents() {
+        for (state_dir, good) in [
+            ("/var/lib/mesos", false),
+            ("/var/lib/mesos/meta/volumed", false),
+            ("/var/lib/mesos/volumes/roles", false),
+            ("/var/lib/mesos/volumed", true),
+            ("/var/lib/mesos-volumed", true),
+        ] {
+            let result = settings(&format!("[daemon]\nstate_dir = \"{state_dir}\"\n"));
+            assert_eq!(result.is_ok(), good, "{state_dir}: {result:?}");
+        }
+    }
+}

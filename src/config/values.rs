@@ -1,0 +1,762 @@
+//! What a value must look like: one function a kind of value, each with its rule and remedy.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use globset::GlobBuilder;
+use toml::Value;
+
+use crate::decide::facts::{DiskType, OrphanPolicy, PidNamespace, Role};
+use crate::units::{Bytes, Raw, SizeError, Span, SpanError};
+
+/// Why a value is refused: the rule, and what to write instead.
+#[derive(Debug, thiserror::Error)]
+pub enum ValueError {
+    /// Another type of TOML value.
+    #[error("this is {found}; the key takes {expected}")]
+    Type {
+        /// What the key takes, with its article.
+        expected: &'static str,
+        /// What was found, with its article.
+        found: &'static str,
+    },
+    /// No size.
+    #[error(transparent)]
+    Size(#[from] SizeError),
+    /// No span of time.
+    #[error(transparent)]
+    Span(#[from] SpanError),
+    /// A number out of its range.
+    #[error("{given} is out of range; write a whole number from {low} to {high}")]
+    Range {
+        /// What was given.
+        given: i64,
+        /// The lowest number.
+        low: i64,
+        /// The highest number.
+        high: i64,
+    },
+    /// A span of time that is too short.
+    #[error("`{given}` is too short: it would keep the host busy; write at least \"{least}\"")]
+    TooShort {
+        /// What was given.
+        given: Span,
+        /// The shortest span.
+        least: Span,
+    },
+    /// A path that is relative, or not in its plain form.
+    #[error("`{path}` {rule}")]
+    Path {
+        /// What was given.
+        path: String,
+        /// The rule with its remedy.
+        rule: &'static str,
+    },
+    /// A text that no glob can be made of.
+    #[error(
+        "`{glob}` is not a glob; see the rules on `*`, `?`, `[…]` and `{{…}}` in the sample configuration"
+    )]
+    Glob {
+        /// What was given.
+        glob: String,
+        /// Where it goes wrong.
+        #[source]
+        source: globset::Error,
+    },
+    /// A glob that could never match.
+    #[error("`{glob}` {rule}")]
+    GlobForm {
+        /// What was given.
+        glob: String,
+        /// The rule with its remedy.
+        rule: &'static str,
+    },
+    /// A role that Mesos refuses.
+    #[error("`{role}` is not a role: {rule}")]
+    Role {
+        /// What was given.
+        role: String,
+        /// Mesos's rule.
+        rule: &'static str,
+    },
+    /// A word that is none of a few.
+    #[error("`{given}` is none of {}; did you mean \"{nearest}\"?", quoted(.words))]
+    Word {
+        /// What was given.
+        given: String,
+        /// What is allowed.
+        words: Vec<&'static str>,
+        /// The allowed word nearest to it.
+        nearest: &'static str,
+    },
+    /// ROOT as a `[[disks]]` rule.
+    #[error("ROOT is always the work_dir; describe it in the section [root]")]
+    RootRule,
+    /// A promise that this version can't keep.
+    #[error("`{given}` is not in this version; write {instead}")]
+    NotYet {
+        /// What was given.
+        given: String,
+        /// What to write.
+        instead: &'static str,
+    },
+    /// No URL.
+    #[error("`{url}` is not a URL; write for example \"http://127.0.0.1:5051\"")]
+    Url {
+        /// What was given.
+        url: String,
+        /// Where it goes wrong.
+        #[source]
+        source: url::ParseError,
+    },
+    /// A URL of a form that can't be used.
+    #[error("`{url}` {rule}")]
+    UrlForm {
+        /// What was given.
+        url: String,
+        /// The rule with its remedy.
+        rule: &'static str,
+    },
+    /// No socket address.
+    #[error(
+        "`{given}` is not an IP address with a port; write for example \"127.0.0.1:5061\" or \"[::1]:5061\""
+    )]
+    Address {
+        /// What was given.
+        given: String,
+        /// Where it goes wrong.
+        #[source]
+        source: std::net::AddrParseError,
+    },
+    /// A text that is neither a JSON array nor `name:value;…`.
+    #[error("`{given}` {rule}")]
+    Resources {
+        /// What was given.
+        given: String,
+        /// The rule with its remedy.
+        rule: &'static str,
+    },
+}
+
+fn quoted(words: &[&str]) -> String {
+    let words: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
+    words.join(", ")
+}
+
+/// The type of a value with its article.
+pub(super) fn found(value: &Value) -> &'static str {
+    match value {
+        Value::String(_) => "a string",
+        Value::Integer(_) => "a whole number",
+        Value::Float(_) => "a number with a point",
+        Value::Boolean(_) => "true or false",
+        Value::Datetime(_) => "a date or time",
+        Value::Array(_) => "an array",
+        Value::Table(_) => "a table",
+    }
+}
+
+fn wrong(expected: &'static str, value: &Value) -> ValueError {
+    ValueError::Type {
+        expected,
+        found: found(value),
+    }
+}
+
+fn text<'v>(value: &'v Value, expected: &'static str) -> Result<&'v str, ValueError> {
+    value.as_str().ok_or_else(|| wrong(expected, value))
+}
+
+fn number(value: &Value, low: i64, high: i64) -> Result<i64, ValueError> {
+    let given = value
+        .as_integer()
+        .ok_or_else(|| wrong("a whole number", value))?;
+    if (low..=high).contains(&given) {
+        Ok(given)
+    } else {
+        Err(ValueError::Range { given, low, high })
+    }
+}
+
+pub(super) fn boolean(value: &Value) -> Result<bool, ValueError> {
+    value
+        .as_bool()
+        .ok_or_else(|| wrong("true or false, without quotes", value))
+}
+
+pub(super) fn percent(value: &Value) -> Result<u8, ValueError> {
+    let given = number(value, 0, 100)?;
+    Ok(u8::try_from(given).unwrap_or(100))
+}
+
+pub(super) fn count(value: &Value) -> Result<u32, ValueError> {
+    let given = number(value, 0, i64::from(u32::MAX))?;
+    Ok(u32::try_from(given).unwrap_or(u32::MAX))
+}
+
+pub(super) fn at_least_one(value: &Value) -> Result<u32, ValueError> {
+    let given = number(value, 1, 1024)?;
+    Ok(u32::try_from(given).unwrap_or(1))
+}
+
+pub(super) fn size(value: &Value) -> Result<Bytes, ValueError> {
+    Ok(text(value, "a size with its unit in quotes, such as \"5GiB\"")?.parse()?)
+}
+
+pub(super) fn optional_size(value: &Value) -> Result<Option<Bytes>, ValueError> {
+    match value.as_str() {
+        Some("") => Ok(None),
+        Some(_) | None => size(value).map(Some),
+    }
+}
+
+/// A size, or a share of the file system such as `"10%"`.
+pub(super) fn optional_size_or_share(value: &Value) -> Result<Option<String>, ValueError> {
+    let given = text(
+        value,
+        "a size or a share in quotes, such as \"20GiB\" or \"10%\"",
+    )?;
+    if given.is_empty() {
+        return Ok(None);
+    }
+    match given.strip_suffix('%').map(str::parse::<i64>) {
+        Some(Ok(share)) => {
+            number(&Value::Integer(share), 0, 100)?;
+        }
+        Some(Err(_)) | None => {
+            given.parse::<Bytes>()?;
+        }
+    }
+    Ok(Some(given.to_owned()))
+}
+
+pub(super) fn span(value: &Value) -> Result<Span, ValueError> {
+    Ok(text(
+        value,
+        "a span of time with its unit in quotes, such as \"30s\"",
+    )?
+    .parse()?)
+}
+
+pub(super) fn interval(value: &Value) -> Result<Span, ValueError> {
+    let given = span(value)?;
+    let least = Span::seconds(1);
+    if given < least {
+        return Err(ValueError::TooShort { given, least });
+    }
+    Ok(given)
+}
+
+fn plain_path(given: &str) -> Result<&str, ValueError> {
+    let rule = if !given.starts_with('/') {
+        "is not absolute; write the whole path, from / on"
+    } else if given.contains('\0') {
+        "has a NUL byte; leave it away"
+    } else if given
+        .split('/')
+        .any(|component| component == "." || component == "..")
+    {
+        "has a component . or ..; write the path without them"
+    } else if given.contains("//") {
+        "has an empty component; write single slashes"
+    } else {
+        return Ok(given);
+    };
+    Err(ValueError::Path {
+        path: given.to_owned(),
+        rule,
+    })
+}
+
+/// An absolute path in its plain form; one slash at its end is dropped, because Mesos compares
+/// roots as text (src/common/resources.cpp).
+pub(super) fn directory(value: &Value) -> Result<Raw, ValueError> {
+    let given = plain_path(text(value, "an absolute path in quotes")?)?;
+    match given.strip_suffix('/').unwrap_or(given) {
+        "" => Err(ValueError::Path {
+            path: given.to_owned(),
+            rule: "is the root of the whole system; name a directory of its own",
+        }),
+        path => Ok(Raw::from(path)),
+    }
+}
+
+pub(super) fn optional_file(value: &Value) -> Result<Option<PathBuf>, ValueError> {
+    let given = text(value, "an absolute path in quotes, or \"\" for none")?;
+    if given.is_empty() {
+        return Ok(None);
+    }
+    let given = plain_path(given)?;
+    if given.ends_with('/') {
+        return Err(ValueError::Path {
+            path: given.to_owned(),
+            rule: "names a directory; write the path of a file",
+        });
+    }
+    Ok(Some(PathBuf::from(given)))
+}
+
+fn strings(value: &Value) -> Result<Vec<String>, ValueError> {
+    const EXPECTED: &str = "an array of strings, such as [\"/mnt/data\"]";
+    value
+        .as_array()
+        .ok_or_else(|| wrong(EXPECTED, value))?
+        .iter()
+        .map(|item| text(item, EXPECTED).map(str::to_owned))
+        .collect()
+}
+
+fn glob(glob: &str) -> Result<(), ValueError> {
+    if glob.is_empty() {
+        return Err(ValueError::GlobForm {
+            glob: String::new(),
+            rule: "is empty and matches nothing; leave it away",
+        });
+    }
+    GlobBuilder::new(glob)
+        .literal_separator(true)
+        .build()
+        .map(|_compiled| ())
+        .map_err(|source| ValueError::Glob {
+            glob: glob.to_owned(),
+            source,
+        })
+}
+
+pub(super) fn globs(value: &Value) -> Result<Vec<String>, ValueError> {
+    let globs = strings(value)?;
+    globs.iter().try_for_each(|one| glob(one))?;
+    Ok(globs)
+}
+
+/// Plain names, none empty.
+pub(super) fn names(value: &Value) -> Result<Vec<String>, ValueError> {
+    let names = strings(value)?;
+    if names.iter().any(String::is_empty) {
+        return Err(ValueError::GlobForm {
+            glob: String::new(),
+            rule: "is empty and names nothing; leave it away",
+        });
+    }
+    Ok(names)
+}
+
+pub(super) fn path_globs(value: &Value) -> Result<Vec<String>, ValueError> {
+    let globs = globs(value)?;
+    for given in &globs {
+        plain_path(given)?;
+        if given.ends_with('/') {
+            return Err(ValueError::GlobForm {
+                glob: given.clone(),
+                rule: "ends with a slash and matches no mount point; leave the slash away",
+            });
+        }
+    }
+    Ok(globs)
+}
+
+pub(super) fn volume_globs(value: &Value) -> Result<Vec<String>, ValueError> {
+    let globs = globs(value)?;
+    for given in &globs {
+        // A protection that protects nothing is worse than none.
+        if !given.contains('/') && !given.contains("**") {
+            return Err(ValueError::GlobForm {
+                glob: given.clone(),
+                rule: "has no slash and matches no role/persistence-id; write for example \"*/postgres*\"",
+            });
+        }
+    }
+    Ok(globs)
+}
+
+/// Mesos's own rules for a role (src/common/roles.cpp).
+pub(super) fn role(value: &Value) -> Result<Role, ValueError> {
+    let given = text(value, "a role in quotes, or \"*\" for none")?;
+    let rule = if given == "*" {
+        return Ok(Role::new("*"));
+    } else if given.is_empty() {
+        "it is empty; write \"*\" for no role"
+    } else if given.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        "white space is not allowed"
+    } else if given.contains('\\') {
+        "a backslash is not allowed"
+    } else if given.split('/').any(str::is_empty) {
+        "it begins or ends with a slash, or has two in a row"
+    } else if given
+        .split('/')
+        .any(|part| part == "." || part == ".." || part == "*" || part.starts_with('-'))
+    {
+        "no part of it may be `.`, `..` or `*`, or begin with `-`"
+    } else {
+        return Ok(Role::new(given));
+    };
+    Err(ValueError::Role {
+        role: given.to_owned(),
+        rule,
+    })
+}
+
+/// A word out of a few.
+pub(super) trait Choice: Copy + 'static {
+    /// The words and what each stands for.
+    const WORDS: &'static [(&'static str, Self)];
+}
+
+pub(super) fn choice<T: Choice>(value: &Value) -> Result<T, ValueError> {
+    let given = text(value, "one of a few words, in quotes")?;
+    if let Some((_, meaning)) = T::WORDS.iter().find(|(word, _)| *word == given) {
+        return Ok(*meaning);
+    }
+    let words: Vec<&'static str> = T::WORDS.iter().map(|(word, _)| *word).collect();
+    let nearest = words
+        .iter()
+        .min_by_key(|word| strsim::damerau_levenshtein(&given.to_lowercase(), &word.to_lowercase()))
+        .copied()
+        .unwrap_or_default();
+    Err(ValueError::Word {
+        given: given.to_owned(),
+        words,
+        nearest,
+    })
+}
+
+impl Choice for OrphanPolicy {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("report", Self::Report),
+        ("quarantine", Self::Quarantine),
+        ("wipe", Self::Wipe),
+    ];
+}
+
+impl Choice for PidNamespace {
+    const WORDS: &'static [(&'static str, Self)] = &[("host", Self::Host), ("own", Self::Own)];
+}
+
+pub(super) fn disk_type(value: &Value) -> Result<DiskType, ValueError> {
+    if value.as_str() == Some("ROOT") {
+        return Err(ValueError::RootRule);
+    }
+    choice(value)
+}
+
+impl Choice for DiskType {
+    const WORDS: &'static [(&'static str, Self)] = &[("PATH", Self::Path), ("MOUNT", Self::Mount)];
+}
+
+/// The only wipe mode of this version. Asking for one that promises more must not be answered by
+/// one that promises less.
+pub(super) fn wipe_mode(value: &Value) -> Result<(), ValueError> {
+    match text(value, "a wipe mode in quotes")? {
+        "unlink" => Ok(()),
+        promised @ ("discard" | "overwrite") => Err(ValueError::NotYet {
+            given: promised.to_owned(),
+            instead: "\"unlink\", which gives the space back and promises no more",
+        }),
+        given => Err(ValueError::Word {
+            given: given.to_owned(),
+            words: vec!["unlink"],
+            nearest: "unlink",
+        }),
+    }
+}
+
+fn url_with(value: &Value, https: bool) -> Result<Option<String>, ValueError> {
+    let given = text(value, "a URL in quotes, or \"\" for none")?;
+    if given.is_empty() {
+        return Ok(None);
+    }
+    let url = url::Url::parse(given).map_err(|source| ValueError::Url {
+        url: given.to_owned(),
+        source,
+    })?;
+    let rule = match url.scheme() {
+        "https" if !https => "begins with https, which is not in this version; write http",
+        "http" | "https" if !url.username().is_empty() || url.password().is_some() => {
+            "holds a password; put it into the file that credentials_file names"
+        }
+        "http" | "https" if url.query().is_some() || url.fragment().is_some() => {
+            "has a ? or #; write scheme, host and port alone"
+        }
+        "http" | "https" if url.has_host() => {
+            return Ok(Some(url.as_str().trim_end_matches('/').to_owned()));
+        }
+        _ => "is not an HTTP URL; write for example \"http://127.0.0.1:5051\"",
+    };
+    Err(ValueError::UrlForm {
+        url: given.to_owned(),
+        rule,
+    })
+}
+
+pub(super) fn http_url(value: &Value) -> Result<Option<String>, ValueError> {
+    url_with(value, false)
+}
+
+pub(super) fn any_url(value: &Value) -> Result<Option<String>, ValueError> {
+    url_with(value, true)
+}
+
+pub(super) fn urls(value: &Value) -> Result<Vec<String>, ValueError> {
+    strings(value)?
+        .into_iter()
+        .filter_map(|one| any_url(&Value::String(one)).transpose())
+        .collect()
+}
+
+pub(super) fn address(value: &Value) -> Result<Option<SocketAddr>, ValueError> {
+    match text(
+        value,
+        "an IP address with a port in quotes, or \"\" for none",
+    )? {
+        "" => Ok(None),
+        given => given
+            .parse()
+            .map(Some)
+            .map_err(|source| ValueError::Address {
+                given: given.to_owned(),
+                source,
+            }),
+    }
+}
+
+/// Resources other than disks, as the agent's own flag takes them: a JSON array, or
+/// `name:value;…`. Only the outline is checked here; who writes resources reads them whole.
+pub(super) fn extra_resources(value: &Value) -> Result<String, ValueError> {
+    let given = text(
+        value,
+        "a string as the agent's --resources takes it, such as \"cpus:8;mem:16384\"",
+    )?;
+    let fail = |rule| {
+        Err(ValueError::Resources {
+            given: given.to_owned(),
+            rule,
+        })
+    };
+    let trimmed = given.trim();
+    let names: Vec<String> = if trimmed.starts_with('[') {
+        let Ok(entries) = serde_json::from_str::<Vec<serde_json::Value>>(trimmed) else {
+            return fail("begins like a JSON array but is none; check it with a JSON tool");
+        };
+        let mut names = Vec::new();
+        for entry in &entries {
+            match entry.get("name").and_then(serde_json::Value::as_str) {
+                Some(name) => names.push(name.to_owned()),
+                None => return fail("has an entry without a name; each entry is a Mesos Resource"),
+            }
+        }
+        names
+    } else {
+        let mut names = Vec::new();
+        for entry in trimmed.split(';').filter(|entry| !entry.trim().is_empty()) {
+            match entry.split_once(':') {
+                // `name(role):value` is Mesos's short form of a static reservation.
+                Some((name, rest)) if !name.trim().is_empty() && !rest.trim().is_empty() => {
+                    names.push(name.split('(').next().unwrap_or(name).trim().to_owned());
+                }
+                Some(_) | None => {
+                    return fail("is not of the form name:value;name:value");
+                }
+            }
+        }
+        names
+    };
+    if names.iter().any(|name| name == "disk") {
+        return fail("names a disk; disks come from [root] and [[disks]] alone");
+    }
+    Ok(trimmed.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read<T>(
+        kind: fn(&Value) -> Result<T, ValueError>,
+        value: impl Into<Value>,
+    ) -> Result<T, String> {
+        kind(&value.into()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn directories_are_absolute_and_plain() {
+        assert_eq!(
+            read(directory, "/var/lib/mesos"),
+            Ok(Raw::from("/var/lib/mesos"))
+        );
+        assert_eq!(
+            read(directory, "/var/lib/mesos/"),
+            Ok(Raw::from("/var/lib/mesos"))
+        );
+        for (path, rule) in [
+            ("var/lib", "is not absolute"),
+            ("", "is not absolute"),
+            ("/", "root of the whole system"),
+            ("/a/../b", "component . or .."),
+            ("/a/./b", "component . or .."),
+            ("/a//b", "single slashes"),
+            ("/a\0b", "NUL"),
+        ] {
+            let error = read(directory, path).unwrap_err();
+            assert!(error.contains(rule), "{path:?}: {error}");
+        }
+        assert!(
+            read(directory, 5)
+                .unwrap_err()
+                .contains("this is a whole number")
+        );
+    }
+
+    #[test]
+    fn roles_follow_mesos() {
+        for good in ["*", "slave_public", "eng/dev", "a-b", "a.b"] {
+            assert_eq!(read(role, good), Ok(Role::new(good)), "{good}");
+        }
+        for bad in [
+            "", ".", "..", "-a", "a/-b", "a b", "a\tb", "/a", "a/", "a//b", "a/*", "a\\b", "a/..",
+        ] {
+            assert!(
+                read(role, bad).unwrap_err().contains("is not a role"),
+                "{bad}"
+            );
+        }
+    }
+
+    #[test]
+    fn protect_globs_that_could_never_match_are_refused() {
+        for good in ["*/postgres*", "prod/**", "**", "eng/dev/*"] {
+            assert!(read(volume_globs, vec![good]).is_ok(), "{good}");
+        }
+        for (bad, why) in [
+            ("postgres*", "has no slash"),
+            ("", "is empty"),
+            ("a/[", "is not a glob"),
+            ("a/{b", "is not a glob"),
+        ] {
+            let error = read(volume_globs, vec![bad]).unwrap_err();
+            assert!(error.contains(why), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn path_globs_are_absolute() {
+        assert!(read(path_globs, vec!["/dcos/volume*", "/mnt/[ab]/{x,y}"]).is_ok());
+        for (bad, why) in [
+            ("dcos/volume*", "is not absolute"),
+            ("/mnt/data/", "ends with a slash"),
+            ("/mnt/../x", "component . or .."),
+        ] {
+            let error = read(path_globs, vec![bad]).unwrap_err();
+            assert!(error.contains(why), "{bad}: {error}");
+        }
+        assert!(
+            read(path_globs, "/mnt")
+                .unwrap_err()
+                .contains("an array of strings")
+        );
+    }
+
+    #[test]
+    fn a_url_is_http_with_a_host_and_no_secret() {
+        assert_eq!(
+            read(http_url, "http://10.0.0.1:5051/"),
+            Ok(Some("http://10.0.0.1:5051".to_owned()))
+        );
+        assert_eq!(read(http_url, ""), Ok(None));
+        for (bad, why) in [
+            ("127.0.0.1:5051", "is not a"),
+            ("localhost:5051", "is not an HTTP URL"),
+            ("https://h:5051", "https"),
+            ("http://u:p@h:5051", "holds a password"),
+            ("http://h:5051/?a=b", "has a ?"),
+            ("file:///etc", "is not an HTTP URL"),
+            ("http://", "is not a URL"),
+        ] {
+            let error = read(http_url, bad).unwrap_err();
+            assert!(error.contains(why), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_wipe_mode_that_promises_more_is_refused() {
+        assert!(read(wipe_mode, "unlink").is_ok());
+        for promised in ["discard", "overwrite"] {
+            assert!(
+                read(wipe_mode, promised)
+                    .unwrap_err()
+                    .contains("not in this version")
+            );
+        }
+        assert!(
+            read(wipe_mode, "shred")
+                .unwrap_err()
+                .contains("did you mean \"unlink\"?")
+        );
+    }
+
+    #[test]
+    fn words_name_the_nearest() {
+        assert_eq!(
+            read(choice::<OrphanPolicy>, "quarentine").unwrap_err(),
+            "`quarentine` is none of \"report\", \"quarantine\", \"wipe\"; did you mean \"quarantine\"?"
+        );
+        assert!(
+            read(disk_type, "mount")
+                .unwrap_err()
+                .contains("did you mean \"MOUNT\"?")
+        );
+        assert!(read(disk_type, "ROOT").unwrap_err().contains("[root]"));
+    }
+
+    #[test]
+    fn extra_resources_name_no_disk() {
+        for good in [
+            "",
+            "cpus:8;mem:16384",
+            "ports:[31000-32000]",
+            "cpus(web):2; mem:5",
+            r#"[{"name":"cpus","type":"SCALAR","scalar":{"value":8}}]"#,
+        ] {
+            assert!(read(extra_resources, good).is_ok(), "{good}");
+        }
+        for (bad, why) in [
+            ("disk:100", "names a disk"),
+            ("disk(web):100", "names a disk"),
+            (r#"[{"name":"disk"}]"#, "names a disk"),
+            ("[{]", "is none"),
+            ("[{}]", "without a name"),
+            ("cpus", "name:value"),
+        ] {
+            let error = read(extra_resources, bad).unwrap_err();
+            assert!(error.contains(why), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn numbers_spans_and_sizes_say_their_rule() {
+        assert_eq!(read(percent, 10), Ok(10));
+        assert!(read(percent, 101).unwrap_err().contains("from 0 to 100"));
+        assert!(read(count, -1).unwrap_err().contains("out of range"));
+        assert!(read(interval, "10ms").unwrap_err().contains("too short"));
+        assert!(read(span, 7).unwrap_err().contains("\"30s\""));
+        assert!(read(size, "5").unwrap_err().contains("the unit is missing"));
+        assert!(
+            read(boolean, "true")
+                .unwrap_err()
+                .contains("without quotes")
+        );
+        assert_eq!(
+            read(optional_size_or_share, "10%"),
+            Ok(Some("10%".to_owned()))
+        );
+        assert!(
+            read(optional_size_or_share, "101%")
+                .unwrap_err()
+                .contains("out of range")
+        );
+        assert!(
+            read(address, "localhost:1")
+                .unwrap_err()
+                .contains("is not an IP address")
+        );
+    }
+}

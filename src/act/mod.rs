@@ -1,6 +1,12 @@
 //! The only writer: carries out checked plans, through open descriptors.
 
 pub mod durable;
+pub mod executor;
 pub mod lock;
+pub mod outcome;
+pub mod provision;
+pub mod roots;
+pub mod store;
 pub mod sys;
+pub mod trash;
 pub mod volume_dir;

@@ -1,0 +1,379 @@
+//! Carries out a checked plan, step by step, and chooses nothing.
+
+use serde::Serialize;
+
+use super::outcome::{Outcome, Receipt, StepError};
+use super::provision;
+use super::roots::{OpenRoot, RootLocks};
+use super::store::{Store, with_verified_root};
+use super::sys::Sys;
+use super::trash;
+use crate::decide::check::CheckedPlan;
+use crate::decide::facts::Fingerprint;
+use crate::decide::ledger::Ledger;
+use crate::decide::plan::Plan;
+use crate::decide::steps::{Step, TrashPlace, WipeAuthorization};
+use crate::mesos::disk::{DiskRef, DiskType};
+use crate::units::Raw;
+
+/// Work that may take hours: it runs on a thread of its own in the daemon.
+#[derive(Debug)]
+pub enum Job {
+    /// Wipe a cleared trash entry.
+    Wipe {
+        /// What may go.
+        authorization: WipeAuthorization,
+        /// From which entry.
+        entry: Box<TrashPlace>,
+    },
+    /// Empty a plain MOUNT disk behind the gate.
+    EmptyMount {
+        /// What may go.
+        authorization: WipeAuthorization,
+        /// The root as it was verified.
+        root: Fingerprint,
+    },
+}
+
+impl Job {
+    /// What may go.
+    #[must_use]
+    pub fn authorization(&self) -> &WipeAuthorization {
+        match self {
+            Self::Wipe { authorization, .. } | Self::EmptyMount { authorization, .. } => {
+                authorization
+            }
+        }
+    }
+}
+
+/// What executing needs of the host: the kernel or a model of it, `state_dir`, and somebody who
+/// runs jobs.
+pub trait Host {
+    /// The calls that change the world.
+    type Sys: Sys;
+
+    /// The calls.
+    fn sys(&self) -> &Self::Sys;
+    /// The locks of roots that this process holds.
+    fn locks(&self) -> &RootLocks<Self::Sys>;
+    /// `state_dir`.
+    fn store(&self) -> &Store;
+    /// The ledger as last read.
+    fn ledger(&mut self) -> &mut Ledger;
+    /// Seconds since 1970, for display.
+    fn wall_seconds(&self) -> i64;
+    /// Runs the job, or hands it to a worker and answers [`Outcome::Started`].
+    fn run(&mut self, job: Job, plan: &str) -> Outcome;
+}
+
+/// A step with what became of it.
+#[derive(Debug)]
+pub struct StepOutcome {
+    /// The step's name, as in JSON.
+    pub step: &'static str,
+    /// What it was about, for display.
+    pub subject: String,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// Executes a plan, once. The memory is durable before the first step.
+pub fn execute<H: Host>(plan: CheckedPlan, host: &mut H) -> Result<Vec<StepOutcome>, StepError> {
+    let Plan {
+        id, steps, memory, ..
+    } = plan.into_plan();
+    host.store().write_memory(&memory)?;
+    let mut outcomes = Vec::with_capacity(steps.len());
+    for step in steps {
+        let (name, subject) = (step_name(&step), subject(&step));
+        let outcome = if audited(&step) {
+            match intent(host, &id, name, &subject) {
+                Ok(()) => {
+                    let outcome = execute_step(step, &id, host);
+                    log(&id, name, &subject, &outcome);
+                    record(host, &id, name, &subject, &outcome);
+                    outcome
+                }
+                // Without its line in the audit log nothing is destroyed.
+                Err(error) => Outcome::Failed(error),
+            }
+        } else {
+            execute_step(step, &id, host)
+        };
+        outcomes.push(StepOutcome {
+            step: name,
+            subject,
+            outcome,
+        });
+    }
+    Ok(outcomes)
+}
+
+fn execute_step<H: Host>(step: Step, plan: &str, host: &mut H) -> Outcome {
+    match step {
+        Step::AdoptRoot { disk, root } => adopt(host, &disk, &root),
+        Step::Quarantine {
+            place,
+            identity,
+            manifest,
+        } => trash::quarantine(host.sys(), host.locks(), &place, &identity, &manifest),
+        Step::Clear { entry } => trash::clear(host.sys(), host.locks(), &entry),
+        Step::PutBack { entry } => trash::put_back(host.sys(), host.locks(), &entry),
+        Step::Void { entry } => trash::void(host.sys(), host.locks(), &entry),
+        Step::Wipe {
+            authorization,
+            entry,
+        } => host.run(
+            Job::Wipe {
+                authorization,
+                entry,
+            },
+            plan,
+        ),
+        Step::EmptyMount {
+            authorization,
+            root,
+        } => host.run(
+            Job::EmptyMount {
+                authorization,
+                root,
+            },
+            plan,
+        ),
+        Step::OpenGate => match host.store().open_gate() {
+            Ok(()) => Outcome::Done(Box::new(gate_receipt(plan))),
+            Err(error) => Outcome::Failed(error.into()),
+        },
+        Step::Create { place } => provision::create(host.sys(), host.locks(), &place, plan),
+    }
+}
+
+fn gate_receipt(plan: &str) -> Receipt {
+    Receipt {
+        step: "open_gate",
+        plan: plan.to_owned(),
+        volume: None,
+        disk: DiskRef {
+            kind: DiskType::Mount,
+            root: Raw::default(),
+        },
+        path: Raw::default(),
+        evidence: None,
+        mode: None,
+        files: 0,
+        directories: 0,
+        freed_bytes: 0,
+        milliseconds: 0,
+        verified: true,
+    }
+}
+
+/// Remembers a root: the ledger decides, the marker (ROOT and PATH with a `volumes` folder)
+/// confirms. The ledger is written first: a marker without it says nothing.
+fn adopt<H: Host>(host: &mut H, disk: &DiskRef, print: &Fingerprint) -> Outcome {
+    let root = match OpenRoot::open(host.sys(), host.locks(), disk, print) {
+        Ok(root) => root,
+        Err(stop) => return stop.into(),
+    };
+    let now = host.wall_seconds();
+    let ledger = with_verified_root(host.ledger().clone(), disk, print, now);
+    if let Err(error) = host.store().write_ledger(&ledger) {
+        return Outcome::Failed(error.into());
+    }
+    *host.ledger() = ledger;
+    let Some(ours) = &root.ours else {
+        return adopted(disk);
+    };
+    let path = disk.root.join(crate::decide::manifest::MARKER);
+    let text = format!(
+        "{{\"version\":1,\"filesystem\":\"{}\"}}\n",
+        print.filesystem
+    );
+    match host
+        .sys()
+        .write_file(ours, b"marker.json", text.as_bytes(), 0o600)
+    {
+        Ok(()) => adopted(disk),
+        Err(source) => Outcome::Failed(StepError::Call {
+            what: "write",
+            path,
+            left: "the ledger knows the root",
+            source,
+        }),
+    }
+}
+
+fn adopted(disk: &DiskRef) -> Outcome {
+    Outcome::Done(Box::new(Receipt {
+        step: "adopt_root",
+        plan: String::new(),
+        volume: None,
+        disk: disk.clone(),
+        path: disk.root.clone(),
+        evidence: None,
+        mode: None,
+        files: 0,
+        directories: 0,
+        freed_bytes: 0,
+        milliseconds: 0,
+        verified: true,
+    }))
+}
+
+/// Whether a step changes what tenants can see, and so has its two lines in the audit log.
+fn audited(step: &Step) -> bool {
+    match step {
+        Step::Quarantine { .. }
+        | Step::PutBack { .. }
+        | Step::Wipe { .. }
+        | Step::EmptyMount { .. }
+        | Step::Create { .. } => true,
+        Step::AdoptRoot { .. } | Step::Clear { .. } | Step::Void { .. } | Step::OpenGate => false,
+    }
+}
+
+fn step_name(step: &Step) -> &'static str {
+    match step {
+        Step::AdoptRoot { .. } => "adopt_root",
+        Step::Quarantine { .. } => "quarantine",
+        Step::Clear { .. } => "clear",
+        Step::PutBack { .. } => "put_back",
+        Step::Void { .. } => "void",
+        Step::Wipe { .. } => "wipe",
+        Step::EmptyMount { .. } => "empty_mount",
+        Step::OpenGate => "open_gate",
+        Step::Create { .. } => "create",
+    }
+}
+
+fn subject(step: &Step) -> String {
+    match step {
+        Step::AdoptRoot { disk, .. } => disk.to_string(),
+        Step::Quarantine { place, .. } | Step::Create { place } => {
+            format!("{} on {}", place.volume, place.disk)
+        }
+        Step::Clear { entry }
+        | Step::PutBack { entry }
+        | Step::Void { entry }
+        | Step::Wipe { entry, .. } => format!(
+            "{} (trash entry {}) on {}",
+            entry.manifest.volume, entry.manifest.id, entry.disk
+        ),
+        Step::EmptyMount { authorization, .. } => {
+            format!("{} on {}", authorization.volume(), authorization.disk())
+        }
+        Step::OpenGate => "the gate".to_owned(),
+    }
+}
+
+/// A line of the audit log.
+#[derive(Debug, Serialize)]
+pub(in crate::act) struct AuditLine<'a> {
+    pub(in crate::act) at: i64,
+    pub(in crate::act) plan: &'a str,
+    pub(in crate::act) step: &'a str,
+    pub(in crate::act) subject: &'a str,
+    pub(in crate::act) event: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::act) receipt: Option<&'a Receipt>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::act) why: Option<String>,
+}
+
+fn intent<H: Host>(host: &H, plan: &str, step: &str, subject: &str) -> Result<(), StepError> {
+    tracing::info!(plan.id = plan, step, subject, "begins");
+    host.store().audit(&AuditLine {
+        at: host.wall_seconds(),
+        plan,
+        step,
+        subject,
+        event: "begin",
+        receipt: None,
+        why: None,
+    })?;
+    Ok(())
+}
+
+/// The outcome's line. It can't be written: the world has changed all the same, so that is logged.
+fn record<H: Host>(host: &H, plan: &str, step: &str, subject: &str, outcome: &Outcome) {
+    let line = outcome_line(host.wall_seconds(), plan, step, subject, outcome);
+    if let Some(line) = line
+        && let Err(error) = host.store().audit(&line)
+    {
+        tracing::error!(plan.id = plan, step, error = %chain(&error), "the outcome is not in the audit log");
+    }
+}
+
+pub(in crate::act) fn outcome_line<'a>(
+    at: i64,
+    plan: &'a str,
+    step: &'a str,
+    subject: &'a str,
+    outcome: &'a Outcome,
+) -> Option<AuditLine<'a>> {
+    let (event, receipt, why) = match outcome {
+        Outcome::Identity => ("was so already", None, None),
+        Outcome::Done(receipt) => ("done", Some(receipt.as_ref()), None),
+        // Its end has a line of its own.
+        Outcome::Started => return None,
+        Outcome::Stale(why) => ("stale", None, Some(why.clone())),
+        Outcome::Refused(reason) => ("refused", None, Some(reason.to_string())),
+        Outcome::Failed(error) => ("failed", None, Some(chain(error))),
+    };
+    Some(AuditLine {
+        at,
+        plan,
+        step,
+        subject,
+        event,
+        receipt,
+        why,
+    })
+}
+
+/// Logs what became of a step, in one line.
+pub(in crate::act) fn log(plan: &str, step: &str, subject: &str, outcome: &Outcome) {
+    match outcome {
+        Outcome::Identity => tracing::info!(plan.id = plan, step, subject, "was so already"),
+        Outcome::Done(receipt) => tracing::info!(
+            plan.id = plan,
+            step,
+            subject,
+            files = receipt.files,
+            directories = receipt.directories,
+            freed_bytes = receipt.freed_bytes,
+            milliseconds = receipt.milliseconds,
+            "done"
+        ),
+        Outcome::Started => tracing::debug!(plan.id = plan, step, subject, "handed to a worker"),
+        Outcome::Stale(why) => {
+            tracing::info!(
+                plan.id = plan,
+                step,
+                subject,
+                why,
+                "the world moved, planning again"
+            );
+        }
+        Outcome::Refused(reason) => {
+            tracing::warn!(plan.id = plan, step, subject, refusal = %reason, "refused, keeping the volume");
+        }
+        Outcome::Failed(error) => {
+            tracing::error!(plan.id = plan, step, subject, error = %chain(error), "failed");
+        }
+    }
+}
+
+/// An error with its causes in one line.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,142 @@
+//! What became of a step.
+
+use rustix::io::Errno;
+use serde::Serialize;
+
+use super::store::StoreError;
+use super::volume_dir::VolumeDirError;
+use crate::decide::guards::Reason;
+use crate::decide::steps::Evidence;
+use crate::mesos::disk::DiskRef;
+use crate::mesos::ids::VolumeKey;
+use crate::sys::{IdentityError, OpenError, ReadError};
+use crate::units::Raw;
+
+/// What became of a step: whether the world changed, and if not, why.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It was so already.
+    Identity,
+    /// Done, and verified as the receipt says.
+    Done(Box<Receipt>),
+    /// A worker has it; its end is reported apart.
+    Started,
+    /// The world moved since the plan: plan again, never retry in place.
+    Stale(String),
+    /// A guard that only the executor can ask said no.
+    Refused(Reason),
+    /// It was tried and did not work; what is left is said.
+    Failed(StepError),
+}
+
+/// Proof of a step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Receipt {
+    /// `quarantine`, `wipe`, …
+    pub step: &'static str,
+    /// The plan it belonged to.
+    pub plan: String,
+    /// The volume, where there is one.
+    pub volume: Option<VolumeKey>,
+    /// The disk.
+    pub disk: DiskRef,
+    /// The path, for display.
+    pub path: Raw,
+    /// Why.
+    pub evidence: Option<Evidence>,
+    /// How data was destroyed; `None` where none was.
+    pub mode: Option<&'static str>,
+    /// Files, links and other entries unlinked.
+    pub files: u64,
+    /// Directories removed.
+    pub directories: u64,
+    /// Growth of the file system's free space meanwhile; an estimate, others write too.
+    pub freed_bytes: u64,
+    /// How long it took, in milliseconds.
+    pub milliseconds: u64,
+    /// Whether the result was looked at again and found as it should be.
+    pub verified: bool,
+}
+
+/// Why a step did not work.
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
+    /// The root could not be opened.
+    #[error("{root} could not be opened; nothing was changed")]
+    OpenRoot {
+        /// The root.
+        root: Raw,
+        /// Why.
+        #[source]
+        source: OpenError,
+    },
+    /// A directory on the way could not be opened.
+    #[error("{path} could not be opened; nothing was changed")]
+    Open {
+        /// The directory.
+        path: Raw,
+        /// Why.
+        #[source]
+        source: OpenError,
+    },
+    /// A file system gives no identity.
+    #[error("{path} could not be identified; nothing was changed")]
+    Identity {
+        /// The directory.
+        path: Raw,
+        /// Why.
+        #[source]
+        source: IdentityError,
+    },
+    /// The volume's directory could not be opened.
+    #[error("the directory of {volume} could not be taken hold of; nothing was changed")]
+    VolumeDir {
+        /// The volume.
+        volume: VolumeKey,
+        /// Why.
+        #[source]
+        source: VolumeDirError,
+    },
+    /// A call failed.
+    #[error("could not {what} {path}; {left}")]
+    Call {
+        /// The verb: `rename`, `make`, `sync`, …
+        what: &'static str,
+        /// The object.
+        path: Raw,
+        /// What is left as it was, or half done.
+        left: &'static str,
+        /// What the kernel said.
+        #[source]
+        source: Errno,
+    },
+    /// A manifest could not be read back.
+    #[error("the manifest of trash entry {entry} could not be read")]
+    ReadManifest {
+        /// The entry.
+        entry: String,
+        /// Why.
+        #[source]
+        source: ReadError,
+    },
+    /// A manifest could not be written as JSON.
+    #[error("the manifest of trash entry {entry} could not be written")]
+    EncodeManifest {
+        /// The entry.
+        entry: String,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// Something is left of the data.
+    #[error("the data of {volume} is not gone: {what}")]
+    Incomplete {
+        /// The volume.
+        volume: VolumeKey,
+        /// What is left, and why.
+        what: String,
+    },
+    /// `state_dir` could not be written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

@@ -1,0 +1,215 @@
+//! An opened root: the file system that the plan was made for, locked.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, Weak};
+
+use super::lock::RootLock;
+use super::outcome::StepError;
+use super::sys::{Errno, Sys};
+use crate::decide::facts::Fingerprint;
+use crate::decide::guards::{Reason, Refusal};
+use crate::mesos::disk::{DiskRef, DiskType};
+use crate::sys::OpenError;
+use crate::units::Raw;
+
+/// Why a root is not to be worked on.
+#[derive(Debug)]
+pub enum RootStop {
+    /// It is not what the plan was made for.
+    Stale(String),
+    /// A guard.
+    Refused(Reason),
+    /// It could not be opened.
+    Failed(StepError),
+}
+
+/// The locks of roots that this process holds: a root that two threads work on is locked once, and
+/// let go of when neither does, so that an idle daemon never keeps a disk from being unmounted.
+#[derive(Debug)]
+pub struct RootLocks<S: Sys> {
+    held: Arc<Mutex<BTreeMap<DiskRef, Weak<RootLock<S>>>>>,
+}
+
+impl<S: Sys> Clone for RootLocks<S> {
+    fn clone(&self) -> Self {
+        Self {
+            held: Arc::clone(&self.held),
+        }
+    }
+}
+
+impl<S: Sys> Default for RootLocks<S> {
+    fn default() -> Self {
+        Self {
+            held: Arc::default(),
+        }
+    }
+}
+
+impl<S: Sys> RootLocks<S> {
+    fn take(&self, sys: &S, disk: &DiskRef, dir: &S::Dir) -> Result<Arc<RootLock<S>>, LockStop> {
+        // A thread that panicked in here left the map whole: it only inserts.
+        let mut held = match self.held.lock() {
+            Ok(held) => held,
+            Err(poisoned) => poisoned.into_inner(),
+        };
+        if let Some(lock) = held.get(disk).and_then(Weak::upgrade) {
+            return Ok(lock);
+        }
+        let own = sys.reopen(dir).map_err(LockStop::Io)?;
+        let lock = RootLock::acquire(sys, own)
+            .map_err(LockStop::Io)?
+            .ok_or(LockStop::Elsewhere)?;
+        let lock = Arc::new(lock);
+        held.insert(disk.clone(), Arc::downgrade(&lock));
+        Ok(lock)
+    }
+}
+
+enum LockStop {
+    Elsewhere,
+    Io(Errno),
+}
+
+/// An opened, verified and locked root.
+#[derive(Debug)]
+pub struct OpenRoot<S: Sys> {
+    /// The disk.
+    pub disk: DiskRef,
+    /// Its root directory.
+    pub dir: S::Dir,
+    /// `volumes/.mesos-volumed` (ROOT and PATH).
+    pub ours: Option<S::Dir>,
+    _lock: Option<Arc<RootLock<S>>>,
+}
+
+/// Opens a child directory, making it where it is missing.
+pub(in crate::act) fn open_or_make<S: Sys>(
+    sys: &S,
+    dir: &S::Dir,
+    name: &str,
+    mode: u32,
+    path: &Raw,
+) -> Result<S::Dir, StepError> {
+    match sys.open_child(dir, name.as_bytes()) {
+        Ok(child) => return Ok(child),
+        Err(OpenError::Missing) => {}
+        Err(source) => {
+            return Err(StepError::Open {
+                path: path.clone(),
+                source,
+            });
+        }
+    }
+    let fail = |what| {
+        move |source| StepError::Call {
+            what,
+            path: path.clone(),
+            left: "nothing else was changed",
+            source,
+        }
+    };
+    match sys.mkdir(dir, name.as_bytes(), mode) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(source) => return Err(fail("make")(source)),
+    }
+    sys.sync(dir).map_err(fail("sync the folder of"))?;
+    sys.open_child(dir, name.as_bytes())
+        .map_err(|source| StepError::Open {
+            path: path.clone(),
+            source,
+        })
+}
+
+impl<S: Sys> OpenRoot<S> {
+    /// Opens the root by its path, checks on the descriptor that it is the directory and file
+    /// system that the plan was made for, and locks it. On ROOT and PATH the lock lies on
+    /// `volumes/.mesos-volumed`, which is made when `volumes` is there; on MOUNT on the root
+    /// itself, where no file of ours ever lies.
+    pub fn open(
+        sys: &S,
+        locks: &RootLocks<S>,
+        disk: &DiskRef,
+        print: &Fingerprint,
+    ) -> Result<Self, RootStop> {
+        let dir = sys.open_root(disk.root.as_path()).map_err(|source| {
+            if matches!(source, OpenError::Missing) {
+                RootStop::Stale(format!("{} is gone", disk.root))
+            } else {
+                RootStop::Failed(StepError::OpenRoot {
+                    root: disk.root.clone(),
+                    source,
+                })
+            }
+        })?;
+        let found = sys.identity(&dir).map_err(|source| {
+            RootStop::Failed(StepError::Identity {
+                path: disk.root.clone(),
+                source,
+            })
+        })?;
+        if found != print.directory || found.filesystem != print.filesystem {
+            return Err(RootStop::Stale(format!(
+                "{} is another directory or file system than it was planned for",
+                disk.root
+            )));
+        }
+        let (ours, lock) = match disk.kind {
+            DiskType::Mount => {
+                let lock = Self::lock(sys, locks, disk, &dir)?;
+                (None, Some(lock))
+            }
+            DiskType::Root | DiskType::Path => match sys.open_child(&dir, b"volumes") {
+                Err(OpenError::Missing) => (None, None),
+                Err(source) => {
+                    return Err(RootStop::Failed(StepError::Open {
+                        path: disk.root.join("volumes"),
+                        source,
+                    }));
+                }
+                Ok(volumes) => {
+                    let path = disk.root.join(crate::decide::manifest::OURS);
+                    let ours = open_or_make(sys, &volumes, ".mesos-volumed", 0o700, &path)
+                        .map_err(RootStop::Failed)?;
+                    let lock = Self::lock(sys, locks, disk, &ours)?;
+                    (Some(ours), Some(lock))
+                }
+            },
+        };
+        Ok(Self {
+            disk: disk.clone(),
+            dir,
+            ours,
+            _lock: lock,
+        })
+    }
+
+    fn lock(
+        sys: &S,
+        locks: &RootLocks<S>,
+        disk: &DiskRef,
+        dir: &S::Dir,
+    ) -> Result<Arc<RootLock<S>>, RootStop> {
+        locks.take(sys, disk, dir).map_err(|stop| match stop {
+            LockStop::Elsewhere => RootStop::Refused(Refusal::RootLocked.into()),
+            LockStop::Io(source) => RootStop::Failed(StepError::Call {
+                what: "lock",
+                path: disk.root.clone(),
+                left: "nothing was changed",
+                source,
+            }),
+        })
+    }
+
+    /// The trash folder, made where it is missing.
+    pub fn trash(&self, sys: &S) -> Result<S::Dir, StepError> {
+        let path = self.disk.root.join(crate::decide::manifest::TRASH);
+        match &self.ours {
+            Some(ours) => open_or_make(sys, ours, "trash", 0o700, &path),
+            None => Err(StepError::Open {
+                path,
+                source: OpenError::Missing,
+            }),
+        }
+    }
+}

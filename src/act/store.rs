@@ -1,0 +1,267 @@
+//! What this program keeps in `state_dir`: memory, ledger, gate and audit log.
+//!
+//! Every file is replaced atomically and durably before the step that relies on it, so that a
+//! crash between any two calls finds either the old or the new one, whole.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags, openat};
+use serde::Serialize;
+
+use super::durable::{self, ReplaceError};
+use crate::decide::facts::{Fingerprint, GateFile};
+use crate::decide::ledger::{Ledger, LedgerChange, LedgerRoot};
+use crate::decide::memory::Memory;
+use crate::mesos::disk::DiskRef;
+use crate::units::Raw;
+
+/// Why something was not kept.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The folder is not there and could not be made.
+    #[error("the state folder {path} could not be made; see daemon.state_dir")]
+    Folder {
+        /// The folder.
+        path: Raw,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A value could not be written as JSON.
+    #[error("{what} could not be written as JSON")]
+    Encode {
+        /// Which file.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A file could not be replaced; the old one is whole.
+    #[error(transparent)]
+    Replace(#[from] ReplaceError),
+    /// The gate file could not be removed.
+    #[error("the gate file {path} could not be removed; agents stay held back")]
+    Gate {
+        /// The file.
+        path: Raw,
+        /// What the kernel said.
+        #[source]
+        source: rustix::io::Errno,
+    },
+    /// The audit log could not be written.
+    #[error("the audit log {path} could not be written")]
+    Audit {
+        /// The file.
+        path: Raw,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// The folder `daemon.state_dir`.
+#[derive(Clone, Debug)]
+pub struct Store {
+    dir: PathBuf,
+}
+
+impl Store {
+    /// Opens the folder, making it (0700) where it is missing. Its parent must be there.
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        let made = std::fs::DirBuilder::new()
+            .mode(0o700)
+            .recursive(true)
+            .create(dir);
+        match made {
+            Ok(()) => Ok(Self {
+                dir: dir.to_owned(),
+            }),
+            Err(source) => Err(StoreError::Folder {
+                path: dir.into(),
+                source,
+            }),
+        }
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Replaces `memory.json`.
+    pub fn write_memory(&self, memory: &Memory) -> Result<(), StoreError> {
+        self.write("memory.json", memory)
+    }
+
+    /// Replaces `ledger.json`.
+    pub fn write_ledger(&self, ledger: &Ledger) -> Result<(), StoreError> {
+        self.write("ledger.json", ledger)
+    }
+
+    /// Closes the gate for these roots; durable when this returns.
+    pub fn close_gate(&self, roots: &[Raw]) -> Result<(), StoreError> {
+        self.write(
+            GateFile::NAME,
+            &GateFile {
+                version: GateFile::VERSION,
+                roots: roots.to_vec(),
+            },
+        )
+    }
+
+    /// Opens the gate; durable when this returns.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the gate is a file of ours in a folder of ours; its removal opens it"
+    )]
+    pub fn open_gate(&self) -> Result<(), StoreError> {
+        let path = self.dir.join(GateFile::NAME);
+        let fail = |source| StoreError::Gate {
+            path: path.as_path().into(),
+            source,
+        };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir = openat(rustix::fs::CWD, &self.dir, flags, Mode::empty()).map_err(fail)?;
+        match rustix::fs::unlinkat(&dir, GateFile::NAME, rustix::fs::AtFlags::empty()) {
+            Ok(()) => rustix::fs::fsync(&dir).map_err(fail),
+            Err(rustix::io::Errno::NOENT) => Ok(()),
+            Err(source) => Err(fail(source)),
+        }
+    }
+
+    /// Appends one line to the audit log, durably.
+    pub fn audit(&self, record: &impl Serialize) -> Result<(), StoreError> {
+        let folder = self.dir.join("audit");
+        let path = folder.join("audit.jsonl");
+        let mut line = serde_json::to_vec(record).map_err(|source| StoreError::Encode {
+            what: "an audit record",
+            source,
+        })?;
+        line.push(b'\n');
+        let append = || -> std::io::Result<()> {
+            std::fs::DirBuilder::new()
+                .mode(0o700)
+                .recursive(true)
+                .create(&folder)?;
+            let mut file = OpenOptions::new()
+                .append(true)
+                .create(true)
+                .mode(0o600)
+                .open(&path)?;
+            file.write_all(&line)?;
+            file.sync_data()
+        };
+        append().map_err(|source| StoreError::Audit {
+            path: path.as_path().into(),
+            source,
+        })
+    }
+
+    fn write(&self, name: &'static str, value: &impl Serialize) -> Result<(), StoreError> {
+        let mut text = serde_json::to_vec_pretty(value)
+            .map_err(|source| StoreError::Encode { what: name, source })?;
+        text.push(b'\n');
+        Ok(durable::replace(&self.dir.join(name), &text, 0o600)?)
+    }
+}
+
+/// The ledger with this root verified as this file system.
+#[must_use]
+pub fn with_verified_root(
+    mut ledger: Ledger,
+    disk: &DiskRef,
+    print: &Fingerprint,
+    now: i64,
+) -> Ledger {
+    let change = |what: String| LedgerChange { at: now, what };
+    match ledger.roots.iter_mut().find(|entry| entry.disk == *disk) {
+        Some(entry) => {
+            if entry.fingerprint.as_ref() != Some(print) {
+                let before = entry.fingerprint.as_ref().map_or_else(
+                    || "never verified".to_owned(),
+                    |old| format!("{} {}", old.fs_type, old.filesystem),
+                );
+                entry.changes.push(change(format!(
+                    "verified as {} {} (before: {before})",
+                    print.fs_type, print.filesystem
+                )));
+                entry.fingerprint = Some(print.clone());
+            }
+            entry.last_seen = now;
+        }
+        None => ledger.roots.push(LedgerRoot {
+            disk: disk.clone(),
+            fingerprint: Some(print.clone()),
+            role: None,
+            advertised: None,
+            first_seen: now,
+            last_seen: now,
+            changes: vec![change(format!(
+                "first verified as {} {}",
+                print.fs_type, print.filesystem
+            ))],
+        }),
+    }
+    ledger
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::facts::FileIdentity;
+    use crate::mesos::disk::DiskType;
+
+    #[test]
+    fn the_gate_closes_and_opens_and_opening_twice_is_no_error() {
+        let temp = tempfile::tempdir().unwrap();
+        let store = Store::open(&temp.path().join("state")).unwrap();
+        store.close_gate(&[Raw::from("/dcos/volume0")]).unwrap();
+        let text = std::fs::read_to_string(store.dir().join("gate.json")).unwrap();
+        assert!(text.contains("/dcos/volume0"), "{text}");
+        store.open_gate().unwrap();
+        store.open_gate().unwrap();
+        assert!(std::fs::metadata(store.dir().join("gate.json")).is_err());
+    }
+
+    #[test]
+    fn each_change_of_a_root_stands_in_the_ledger_once() {
+        let disk = DiskRef {
+            kind: DiskType::Path,
+            root: Raw::from("/mnt/a"),
+        };
+        let print = |uuid: &str| Fingerprint {
+            filesystem: uuid.to_owned(),
+            fs_type: "xfs".to_owned(),
+            directory: FileIdentity {
+                filesystem: uuid.to_owned(),
+                handle: "1:aa".to_owned(),
+            },
+        };
+        let ledger = with_verified_root(Ledger::default(), &disk, &print("u1"), 10);
+        let ledger = with_verified_root(ledger, &disk, &print("u1"), 20);
+        assert_eq!(ledger.roots[0].changes.len(), 1);
+        assert_eq!(
+            (ledger.roots[0].first_seen, ledger.roots[0].last_seen),
+            (10, 20)
+        );
+        let ledger = with_verified_root(ledger, &disk, &print("u2"), 30);
+        assert_eq!(
+            ledger.roots[0].changes[1].what,
+            "verified as xfs u2 (before: xfs u1)"
+        );
+    }
+
+    #[test]
+    fn the_audit_log_is_appended_line_by_line() {
+        let temp = tempfile::tempdir().unwrap();
+        let store = Store::open(temp.path()).unwrap();
+        store.audit(&serde_json::json!({"a": 1})).unwrap();
+        store.audit(&serde_json::json!({"b": 2})).unwrap();
+        let text = std::fs::read_to_string(temp.path().join("audit/audit.jsonl")).unwrap();
+        assert_eq!(text, "{\"a\":1}\n{\"b\":2}\n");
+    }
+}

@@ -1,0 +1,397 @@
+//! The trash of a root: into it by one rename, back by one rename.
+//!
+//! Durability points, each before the next call, so that a crash between any two of them restarts
+//! into "continue" (law 9):
+//!
+//! 1. the entry's folder and its manifest in state `prepared` (file and folder synced);
+//! 2. the rename of the volume's directory to `data`;
+//! 3. both parents synced: the entry first, so that a power cut can show the directory in both
+//!    places' journals or in the old one, never in none;
+//! 4. the manifest in state `moved`.
+//!
+//! After a crash between 2 and 4 the entry is `prepared` with data, which the planner treats like
+//! `moved`.
+
+use super::outcome::{Outcome, Receipt, StepError};
+use super::roots::{OpenRoot, RootLocks, RootStop};
+use super::sys::{Errno, Sys, temp_name};
+use super::volume_dir::{VolumeDir, VolumeDirError};
+use crate::decide::facts::FileIdentity;
+use crate::decide::manifest::{Manifest, TRASH, TrashState};
+use crate::decide::steps::{TrashPlace, VolumePlace};
+use crate::sys::OpenError;
+use crate::units::Raw;
+
+const MANIFEST: &[u8] = b"manifest.json";
+const DATA: &[u8] = b"data";
+
+/// A manifest is a few hundred bytes; a name can make it a few thousand.
+const MANIFEST_LIMIT: usize = 1 << 20;
+
+impl From<RootStop> for Outcome {
+    fn from(stop: RootStop) -> Self {
+        match stop {
+            RootStop::Stale(why) => Self::Stale(why),
+            RootStop::Refused(reason) => Self::Refused(reason),
+            RootStop::Failed(error) => Self::Failed(error),
+        }
+    }
+}
+
+impl From<StepError> for Outcome {
+    fn from(error: StepError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+fn receipt(step: &'static str, manifest: &Manifest, path: Raw) -> Outcome {
+    Outcome::Done(Box::new(Receipt {
+        step,
+        plan: manifest.plan.clone(),
+        volume: Some(manifest.volume.clone()),
+        disk: manifest.disk.clone(),
+        path,
+        evidence: Some(manifest.evidence.clone()),
+        mode: None,
+        files: 0,
+        directories: 0,
+        freed_bytes: 0,
+        milliseconds: 0,
+        verified: true,
+    }))
+}
+
+fn call(
+    what: &'static str,
+    path: &Raw,
+    left: &'static str,
+) -> impl FnOnce(Errno) -> StepError + use<> {
+    let path = path.clone();
+    move |source| StepError::Call {
+        what,
+        path,
+        left,
+        source,
+    }
+}
+
+/// Moves a volume's directory into the trash.
+pub fn quarantine<S: Sys>(
+    sys: &S,
+    locks: &RootLocks<S>,
+    place: &VolumePlace,
+    identity: &FileIdentity,
+    manifest: &Manifest,
+) -> Outcome {
+    match try_quarantine(sys, locks, place, identity, manifest) {
+        Ok(outcome) | Err(outcome) => outcome,
+    }
+}
+
+fn try_quarantine<S: Sys>(
+    sys: &S,
+    locks: &RootLocks<S>,
+    place: &VolumePlace,
+    identity: &FileIdentity,
+    manifest: &Manifest,
+) -> Result<Outcome, Outcome> {
+    let root = OpenRoot::open(sys, locks, &place.disk, &place.root)?;
+    let components = [
+        b"volumes".as_slice(),
+        b"roles",
+        place.role_dir.as_bytes(),
+        place.id_dir.as_bytes(),
+    ];
+    let volume = VolumeDir::open(sys, &root.dir, &components, identity)
+        .map_err(|source| volume_stop(place, source))?;
+    let Some((role_dir, name)) = volume.place() else {
+        return Err(Outcome::Stale(format!("{} has no parent", place.path())));
+    };
+    let trash = root.trash(sys)?;
+    let entry_path = place.disk.root.join(TRASH).join(&manifest.id.0);
+    let entry_name = manifest.id.0.as_bytes();
+    sys.mkdir(&trash, entry_name, 0o700).map_err(call(
+        "make",
+        &entry_path,
+        "nothing was changed",
+    ))?;
+    let entry = sys
+        .open_child(&trash, entry_name)
+        .map_err(|source| StepError::Open {
+            path: entry_path.clone(),
+            source,
+        })?;
+    let prepared = write_manifest(sys, &entry, manifest, TrashState::Prepared).and_then(|()| {
+        sys.sync(&trash)
+            .map_err(call("sync", &entry_path, "nothing was moved"))
+    });
+    if let Err(error) = prepared {
+        discard_entry(sys, &trash, &entry, entry_name);
+        return Err(error.into());
+    }
+
+    let mut moved = sys.rename_noreplace(role_dir, name, &entry, DATA);
+    if moved == Err(Errno::PERM) && sys.clear_flags(volume.dir()) == Ok(true) {
+        // An immutable or append-only directory can't be renamed, by root either.
+        moved = sys.rename_noreplace(role_dir, name, &entry, DATA);
+    }
+    if let Err(source) = moved {
+        discard_entry(sys, &trash, &entry, entry_name);
+        return Err(match source {
+            Errno::NOENT => Outcome::Stale(format!("{} is gone", place.path())),
+            source => Outcome::Failed(call("move", &place.path(), "it is where it was")(source)),
+        });
+    }
+    // Between the open and the rename the name may have been given to another directory.
+    let found = sys
+        .open_child(&entry, DATA)
+        .ok()
+        .and_then(|data| sys.identity(&data).ok());
+    if found.as_ref() != Some(identity) {
+        sys.rename_noreplace(&entry, DATA, role_dir, name)
+            .map_err(call(
+                "move back",
+                &entry_path,
+                "another directory lies in the trash",
+            ))?;
+        sync_both(sys, role_dir, &entry, &place.path())?;
+        discard_entry(sys, &trash, &entry, entry_name);
+        return Err(Outcome::Stale(format!(
+            "{} was exchanged meanwhile",
+            place.path()
+        )));
+    }
+    sync_both(sys, &entry, role_dir, &place.path())?;
+    write_manifest(sys, &entry, manifest, TrashState::Moved)?;
+    Ok(receipt("quarantine", manifest, place.path()))
+}
+
+fn volume_stop(place: &VolumePlace, source: VolumeDirError) -> Outcome {
+    match source {
+        VolumeDirError::Open {
+            source: OpenError::Missing,
+            ..
+        } => Outcome::Stale(format!("{} is gone", place.path())),
+        VolumeDirError::Another { .. } => {
+            Outcome::Stale(format!("{} is another directory by now", place.path()))
+        }
+        source @ (VolumeDirError::Open { .. }
+        | VolumeDirError::NoIdentity(_)
+        | VolumeDirError::HostRoot
+        | VolumeDirError::Io(_)) => Outcome::Failed(StepError::VolumeDir {
+            volume: place.volume.clone(),
+            source,
+        }),
+    }
+}
+
+fn sync_both<S: Sys>(
+    sys: &S,
+    first: &S::Dir,
+    second: &S::Dir,
+    path: &Raw,
+) -> Result<(), StepError> {
+    for dir in [first, second] {
+        sys.sync(dir)
+            .map_err(call("sync the folders of", path, "it was moved"))?;
+    }
+    Ok(())
+}
+
+fn write_manifest<S: Sys>(
+    sys: &S,
+    entry: &S::Dir,
+    manifest: &Manifest,
+    state: TrashState,
+) -> Result<(), StepError> {
+    let manifest = Manifest {
+        state,
+        ..manifest.clone()
+    };
+    let mut text =
+        serde_json::to_vec_pretty(&manifest).map_err(|source| StepError::EncodeManifest {
+            entry: manifest.id.0.clone(),
+            source,
+        })?;
+    text.push(b'\n');
+    sys.write_file(entry, MANIFEST, &text, 0o600).map_err(call(
+        "write the manifest of",
+        &Raw::from(manifest.id.0.as_str()),
+        "the old manifest is whole",
+    ))
+}
+
+/// Takes away what is left of an entry that holds no data. Never fails: what stays is an entry
+/// without data, which the next plan removes.
+fn discard_entry<S: Sys>(sys: &S, trash: &S::Dir, entry: &S::Dir, name: &[u8]) {
+    if let Err(errno) = remove_frame(sys, trash, entry, name) {
+        tracing::debug!(
+            errno = errno.raw_os_error(),
+            "an empty trash entry stays, ignoring"
+        );
+    }
+}
+
+fn remove_frame<S: Sys>(sys: &S, trash: &S::Dir, entry: &S::Dir, name: &[u8]) -> Result<(), Errno> {
+    for file in [temp_name(MANIFEST), MANIFEST.to_vec()] {
+        match sys.unlink(entry, &file) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    sys.rmdir(trash, name)?;
+    sys.sync(trash)
+}
+
+/// An opened entry whose manifest is what the plan was made for.
+#[derive(Debug)]
+pub struct OpenEntry<S: Sys> {
+    root: OpenRoot<S>,
+    trash: S::Dir,
+    dir: S::Dir,
+    path: Raw,
+}
+
+impl<S: Sys> OpenEntry<S> {
+    /// Opens the entry and reads its manifest again.
+    pub fn open(sys: &S, locks: &RootLocks<S>, place: &TrashPlace) -> Result<Self, Outcome> {
+        let root = OpenRoot::open(sys, locks, &place.disk, &place.root)?;
+        let trash = root.trash(sys)?;
+        let id = &place.manifest.id;
+        let path = place.disk.root.join(TRASH).join(&id.0);
+        let dir = sys.open_child(&trash, id.0.as_bytes()).map_err(|source| {
+            if matches!(source, OpenError::Missing) {
+                Outcome::Stale(format!("trash entry {id} is gone"))
+            } else {
+                Outcome::Failed(StepError::Open {
+                    path: path.clone(),
+                    source,
+                })
+            }
+        })?;
+        let text = sys
+            .read_file(&dir, MANIFEST, MANIFEST_LIMIT)
+            .map_err(|source| StepError::ReadManifest {
+                entry: id.0.clone(),
+                source,
+            })?;
+        match serde_json::from_slice::<Manifest>(&text) {
+            Ok(found) if found == place.manifest => Ok(Self {
+                root,
+                trash,
+                dir,
+                path,
+            }),
+            Ok(_) | Err(_) => Err(Outcome::Stale(format!(
+                "the manifest of {id} is another by now"
+            ))),
+        }
+    }
+
+    /// The entry's data, as a directory with a checked identity.
+    pub fn data(&self, sys: &S, place: &TrashPlace) -> Result<VolumeDir<S>, Outcome> {
+        let expected = place
+            .data
+            .as_ref()
+            .ok_or_else(|| Outcome::Stale(format!("{} has no data", place.manifest.id)))?;
+        VolumeDir::open(sys, &self.dir, &[DATA], expected).map_err(|source| match source {
+            VolumeDirError::Another { .. }
+            | VolumeDirError::Open {
+                source: OpenError::Missing,
+                ..
+            } => Outcome::Stale(format!(
+                "the data of {} is another by now",
+                place.manifest.id
+            )),
+            source @ (VolumeDirError::Open { .. }
+            | VolumeDirError::NoIdentity(_)
+            | VolumeDirError::HostRoot
+            | VolumeDirError::Io(_)) => Outcome::Failed(StepError::VolumeDir {
+                volume: place.manifest.volume.clone(),
+                source,
+            }),
+        })
+    }
+
+    /// Writes the manifest in a later state.
+    pub fn advance(&self, sys: &S, place: &TrashPlace, state: TrashState) -> Result<(), StepError> {
+        write_manifest(sys, &self.dir, &place.manifest, state)
+    }
+
+    /// Removes the entry, which must hold no data any more.
+    pub fn remove(&self, sys: &S, place: &TrashPlace) -> Result<(), StepError> {
+        remove_frame(sys, &self.trash, &self.dir, place.manifest.id.0.as_bytes()).map_err(call(
+            "remove",
+            &self.path,
+            "its data is gone",
+        ))
+    }
+
+    /// Where it lies, for display.
+    pub fn path(&self) -> &Raw {
+        &self.path
+    }
+}
+
+/// Marks an entry `cleared`: the second look passed.
+pub fn clear<S: Sys>(sys: &S, locks: &RootLocks<S>, place: &TrashPlace) -> Outcome {
+    let step = || -> Result<Outcome, Outcome> {
+        let entry = OpenEntry::open(sys, locks, place)?;
+        entry.data(sys, place)?;
+        entry.advance(sys, place, TrashState::Cleared)?;
+        Ok(receipt("clear", &place.manifest, entry.path().clone()))
+    };
+    step().unwrap_or_else(|outcome| outcome)
+}
+
+/// Removes an entry that holds no data.
+pub fn void<S: Sys>(sys: &S, locks: &RootLocks<S>, place: &TrashPlace) -> Outcome {
+    let step = || -> Result<Outcome, Outcome> {
+        let entry = OpenEntry::open(sys, locks, place)?;
+        // rmdir refuses an entry in which data has appeared after all.
+        match sys.open_child(&entry.dir, DATA) {
+            Err(OpenError::Missing) => {}
+            Ok(_) | Err(_) => {
+                return Err(Outcome::Stale(format!("{} holds data", place.manifest.id)));
+            }
+        }
+        entry.remove(sys, place)?;
+        Ok(receipt("void", &place.manifest, entry.path().clone()))
+    };
+    step().unwrap_or_else(|outcome| outcome)
+}
+
+/// Puts an entry's data back where it was. Nothing is replaced: a directory in its place makes it
+/// stale, and the next plan contested.
+pub fn put_back<S: Sys>(sys: &S, locks: &RootLocks<S>, place: &TrashPlace) -> Outcome {
+    let step = || -> Result<Outcome, Outcome> {
+        let entry = OpenEntry::open(sys, locks, place)?;
+        entry.data(sys, place)?;
+        let manifest = &place.manifest;
+        let path = place.disk.root.join(&manifest.path);
+        let open = |dir: &S::Dir, name: &[u8]| {
+            sys.open_child(dir, name).map_err(|source| StepError::Open {
+                path: path.clone(),
+                source,
+            })
+        };
+        let volumes = open(&entry.root.dir, b"volumes")?;
+        let roles = open(&volumes, b"roles")?;
+        let role = manifest.volume.role.directory();
+        let role_dir = open(&roles, role.as_bytes())?;
+        let name = manifest.volume.id.as_raw().as_bytes();
+        match sys.rename_noreplace(&entry.dir, DATA, &role_dir, name) {
+            Ok(()) => {}
+            Err(Errno::EXIST) => {
+                return Err(Outcome::Stale(format!("{path} exists again")));
+            }
+            Err(source) => {
+                return Err(call("put back", &path, "it is in the trash")(source).into());
+            }
+        }
+        sync_both(sys, &role_dir, &entry.dir, &path)?;
+        entry.remove(sys, place)?;
+        Ok(receipt("put_back", manifest, path))
+    };
+    step().unwrap_or_else(|outcome| outcome)
+}

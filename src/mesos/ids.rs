@@ -45,6 +45,48 @@ impl Role {
     pub fn as_raw(&self) -> &Raw {
         &self.0
     }
+
+    /// Whether this is `*`, which stands for no reservation.
+    #[must_use]
+    pub fn is_unreserved(&self) -> bool {
+        self.0.as_bytes() == b"*"
+    }
+
+    /// Whether this role lies strictly below `other`: `eng/dev` below `eng`.
+    #[must_use]
+    pub fn refines(&self, other: &Self) -> bool {
+        self.0
+            .as_bytes()
+            .strip_prefix(other.0.as_bytes())
+            .is_some_and(|rest| matches!(rest, [b'/', _, ..]))
+    }
+
+    /// The rule of Mesos that this name breaks (src/common/roles.cpp), as the rest of a sentence;
+    /// `None` for a name that Mesos takes.
+    #[must_use]
+    pub fn fault(&self) -> Option<&'static str> {
+        let name = self.0.as_bytes();
+        if name == b"*" {
+            return None;
+        }
+        if name.is_empty() {
+            return Some("is an empty role");
+        }
+        if name
+            .iter()
+            .any(|byte| matches!(byte, 0 | b'\t'..=b'\r' | b' ' | 0x7f))
+        {
+            return Some("is a role with white space, NUL or DEL");
+        }
+        name.split(|&byte| byte == b'/')
+            .find_map(|component| match component {
+                b"" => Some("is a role with a stray slash"),
+                b"." | b".." => Some("is a role with the component `.` or `..`"),
+                b"*" => Some("is a role with the component `*`"),
+                [b'-', ..] => Some("is a role with a component that begins with a dash"),
+                _ => None,
+            })
+    }
 }
 
 impl fmt::Display for Role {
@@ -69,6 +111,29 @@ impl PersistenceId {
     #[must_use]
     pub fn as_raw(&self) -> &Raw {
         &self.0
+    }
+
+    /// The rule of Mesos that this id breaks (src/common/validation.cpp), as the rest of a
+    /// sentence; `None` for an id that Mesos takes.
+    #[must_use]
+    pub fn fault(&self) -> Option<&'static str> {
+        let id = self.0.as_bytes();
+        if id.is_empty() {
+            return Some("is an empty persistence id");
+        }
+        if id.len() > 255 {
+            return Some("is a persistence id of more than 255 bytes");
+        }
+        if id == b"." || id == b".." {
+            return Some("is the persistence id `.` or `..`");
+        }
+        if id
+            .iter()
+            .any(|&byte| byte.is_ascii_control() || matches!(byte, b'/' | b'\\'))
+        {
+            return Some("is a persistence id with a slash, a backslash or a control character");
+        }
+        None
     }
 
     /// App and container path where the id has Marathon's form `app#containerPath#uuid`.
@@ -138,6 +203,50 @@ mod tests {
         let role = Role::new("eng/dev/db");
         assert_eq!(role.directory(), Raw::from("eng dev db"));
         assert_eq!(Role::from_directory(b"eng dev db"), role);
+    }
+
+    #[test]
+    fn names_that_mesos_refuses_are_refused() {
+        let long = "x".repeat(255);
+        for id in [
+            "a b", ".hidden", "...", "-x", "*", "#", "\u{85}", "\"", "é", &long,
+        ] {
+            assert_eq!(PersistenceId::new(id).fault(), None, "{id}");
+        }
+        assert_eq!(PersistenceId::new(&b"\xff"[..]).fault(), None);
+        for id in [
+            "",
+            ".",
+            "..",
+            "a/b",
+            "a\\b",
+            "a\n",
+            "a\u{7f}",
+            "a\0",
+            &"x".repeat(256),
+        ] {
+            assert!(PersistenceId::new(id).fault().is_some(), "{id}");
+        }
+        for role in [
+            "*", "a/b", "a\\b", "#", "a\u{a0}b", "\u{2028}", "\u{1}", "a-b", "...", "a*",
+        ] {
+            assert_eq!(Role::new(role).fault(), None, "{role}");
+        }
+        for role in [
+            "", "-x", "a/-x", ".", "..", "a/../b", "a/*", "/a", "a/", "a//b", "a b", "a\tb",
+            "a\u{7f}", "a\0",
+        ] {
+            assert!(Role::new(role).fault().is_some(), "{role}");
+        }
+        assert!(Role::new("eng/dev").refines(&Role::new("eng")));
+        for (role, other) in [
+            ("eng", "eng"),
+            ("engine", "eng"),
+            ("eng/", "eng"),
+            ("ops", "eng"),
+        ] {
+            assert!(!Role::new(role).refines(&Role::new(other)), "{role}");
+        }
     }
 
     #[test]

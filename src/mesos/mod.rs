@@ -1,6 +1,8 @@
 //! Mesos's own words and formats, as pure functions over bytes.
 
+pub mod checkpoint;
 pub mod disk;
 pub mod ids;
 pub mod paths;
 pub mod resource;
+pub mod state;

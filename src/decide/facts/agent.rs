@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{DeviceNumber, Known, Why};
 use crate::mesos::ids::{Role, VolumeKey};
 use crate::mesos::resource::Resource;
+pub use crate::mesos::state::SlaveInfo;
 use crate::units::{Raw, Span};
 
 /// What files and `/proc` tell of the agent.
@@ -22,17 +23,6 @@ pub struct AgentFacts {
     pub run: Known<AgentRun>,
     /// Every agent process on the host; an empty list means that none runs.
     pub processes: Known<Vec<AgentProcess>>,
-}
-
-/// `SlaveInfo` (include/mesos/mesos.proto), as far as it matters here.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SlaveInfo {
-    /// Host name.
-    pub hostname: Raw,
-    /// Port.
-    pub port: i32,
-    /// The `--resources` of the first registration.
-    pub resources: Vec<Resource>,
 }
 
 /// One life of the agent process, told from `meta/boot_id`, which every agent start rewrites.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Why;
 use crate::mesos::resource::Resource;
+pub use crate::mesos::state::{Operation, OperationKind, OperationState, ResourceState};
 use crate::units::Raw;
 
 /// A checkpoint file, read once.
@@ -43,57 +44,6 @@ pub struct CheckpointFacts {
     pub info_target: CheckpointFile<Vec<Resource>>,
     /// `resources.info`.
     pub info: CheckpointFile<Vec<Resource>>,
-}
-
-/// `mesos.internal.slave.ResourceState`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ResourceState {
-    /// Pending and terminal-unacknowledged operations.
-    pub operations: Vec<Operation>,
-    /// Reserved resources and volumes.
-    pub resources: Vec<Resource>,
-}
-
-/// `Operation.latest_status.state`, as far as decisions tell states apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OperationState {
-    /// PENDING: the agent will carry it out.
-    Pending,
-    /// FINISHED.
-    Finished,
-    /// FAILED, ERROR, DROPPED or GONE_BY_OPERATOR: it will not happen.
-    Failed,
-    /// Anything else (UNSUPPORTED, UNREACHABLE, RECOVERING, UNKNOWN, a new number): nothing can be
-    /// concluded, so it is handled as pending.
-    Unclear,
-}
-
-/// What an operation does to volumes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OperationKind {
-    /// CREATE.
-    Create,
-    /// DESTROY.
-    Destroy,
-    /// GROW_VOLUME, SHRINK_VOLUME.
-    Resize,
-    /// Any other type; the volumes it names, if any, are kept.
-    Other(i32),
-}
-
-/// An operation and the volumes it names.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Operation {
-    /// The operation's uuid, in hexadecimal.
-    pub uuid: String,
-    /// What it does.
-    pub kind: OperationKind,
-    /// How far it got.
-    pub state: OperationState,
-    /// The volumes it names.
-    pub volumes: Vec<Resource>,
 }
 
 /// A storage resource provider's checkpoint.

@@ -11,7 +11,7 @@
 //! * Every message is encoded again and compared with the file. prost drops what it does not know;
 //!   a byte of difference means that the file says something that was not understood.
 //! * What Mesos requires must be there, numbers of enums must be Mesos's, names must be legal, and
-//!   what is said twice must be said alike.
+//!   what is said twice must be said alike, and no volume may be named twice.
 //! * Lengths are compared with what is there before anything is allocated.
 //!
 //! One thing can't be seen: `resources.{info,target}` cut off exactly between two records is a
@@ -22,13 +22,16 @@ mod encode;
 mod normal;
 pub(in crate::mesos) mod wire;
 
+use std::collections::HashSet;
+
 use prost::Message;
 
 pub use encode::{
     EncodeError, Form, OperationContext, encode_info, encode_slave_info, encode_state, encode_task,
 };
-pub(in crate::mesos) use normal::{Fault, resource as normalise};
+use normal::Fault;
 
+use super::ids::VolumeKey;
 use super::resource::Resource;
 use super::state::{Launched, Operation, ResourceState, SlaveInfo};
 
@@ -125,35 +128,45 @@ struct Record<'a> {
     body: &'a [u8],
 }
 
-impl<'a> Record<'a> {
-    /// The next record of `rest`, which begins at `offset`, and what follows it. `None` at the end.
-    fn next(rest: &'a [u8], offset: usize) -> Result<Option<(Self, &'a [u8], usize)>, DecodeError> {
-        if rest.is_empty() {
+/// What is left of a file, and where that begins.
+struct Rest<'a> {
+    offset: usize,
+    bytes: &'a [u8],
+}
+
+impl<'a> Rest<'a> {
+    /// Takes the next record; `None` at the end.
+    fn record(&mut self) -> Result<Option<Record<'a>>, DecodeError> {
+        let offset = self.offset;
+        if self.bytes.is_empty() {
             return Ok(None);
         }
-        let Some((header, rest)) = rest.split_first_chunk::<LENGTH_BYTES>() else {
+        let Some((header, after)) = self.bytes.split_first_chunk::<LENGTH_BYTES>() else {
             return Err(DecodeError::ShortLength {
                 offset,
-                have: rest.len(),
+                have: self.bytes.len(),
             });
         };
         let length = u32::from_le_bytes(*header);
         let split = usize::try_from(length)
             .ok()
-            .and_then(|length| rest.split_at_checked(length));
-        let Some((body, rest)) = split else {
+            .and_then(|length| after.split_at_checked(length));
+        let Some((body, after)) = split else {
             return Err(DecodeError::ShortRecord {
                 offset,
                 length,
-                have: rest.len(),
+                have: after.len(),
             });
         };
-        let end = offset
+        self.offset = offset
             .saturating_add(LENGTH_BYTES)
             .saturating_add(body.len());
-        Ok(Some((Self { offset, body }, rest, end)))
+        self.bytes = after;
+        Ok(Some(Record { offset, body }))
     }
+}
 
+impl Record<'_> {
     /// This record's message, once it is known that nothing of it was lost.
     fn message<M: Message + Default>(&self, name: &str) -> Result<M, DecodeError> {
         self.part(self.body, || name.to_owned())
@@ -189,26 +202,51 @@ impl<'a> Record<'a> {
     }
 }
 
-fn bounded(bytes: &[u8]) -> Result<(), DecodeError> {
+/// The volumes of one file. Role and persistence id are unique on an agent, so that a volume named
+/// twice means that another one lost its name. (Each use of a shared volume names it again.)
+#[derive(Default)]
+struct Named(HashSet<VolumeKey>);
+
+impl Named {
+    fn add(&mut self, resource: &Resource) -> Result<(), Fault> {
+        match resource.volume_key() {
+            Some(key) if !resource.shared && self.0.contains(&key) => Err(Fault::new(
+                "disk.persistence.id",
+                format!("names {key} a second time"),
+            )),
+            Some(key) => {
+                self.0.insert(key);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// All of a file, unless it is too large.
+fn bounded(bytes: &[u8]) -> Result<Rest<'_>, DecodeError> {
     if bytes.len() > MAX_FILE_BYTES {
         return Err(DecodeError::TooLarge {
             bytes: bytes.len(),
             limit: MAX_FILE_BYTES,
         });
     }
-    Ok(())
+    Ok(Rest { offset: 0, bytes })
 }
 
 /// The only record of a file.
 fn only(bytes: &[u8]) -> Result<Content<Record<'_>>, DecodeError> {
-    bounded(bytes)?;
-    match Record::next(bytes, 0)? {
-        None => Ok(Content::Empty),
-        Some((record, [], _)) => Ok(Content::Whole(record)),
-        Some((_, rest, offset)) => Err(DecodeError::TrailingBytes {
-            offset,
-            count: rest.len(),
-        }),
+    let mut rest = bounded(bytes)?;
+    let Some(record) = rest.record()? else {
+        return Ok(Content::Empty);
+    };
+    if rest.bytes.is_empty() {
+        Ok(Content::Whole(record))
+    } else {
+        Err(DecodeError::TrailingBytes {
+            offset: rest.offset,
+            count: rest.bytes.len(),
+        })
     }
 }
 
@@ -251,9 +289,11 @@ fn state(
         operations.push(operation);
     }
     let mut resources: Vec<Resource> = Vec::new();
+    let mut named = Named::default();
     for (index, part) in outer.resources.iter().enumerate() {
         let at = || format!("resources[{index}]");
         let resource = normal::resource(record.part(part, at)?)
+            .and_then(|resource| named.add(&resource).map(|()| resource))
             .map_err(|fault| record.rule(fault.inside(at())))?;
         resources.push(resource);
     }
@@ -275,17 +315,17 @@ pub fn decode_provider_state(bytes: &[u8]) -> Result<Content<ResourceState>, Dec
 
 /// `resources.info` or `resources.target`: any number of `Resource`.
 pub fn decode_info(bytes: &[u8]) -> Result<Content<Vec<Resource>>, DecodeError> {
-    bounded(bytes)?;
+    let mut rest = bounded(bytes)?;
     if bytes.is_empty() {
         return Ok(Content::Empty);
     }
     let mut resources = Vec::new();
-    let (mut rest, mut offset) = (bytes, 0);
-    while let Some((record, after, end)) = Record::next(rest, offset)? {
-        let resource =
-            normal::resource(record.message("Resource")?).map_err(|fault| record.rule(fault))?;
+    let mut named = Named::default();
+    while let Some(record) = rest.record()? {
+        let resource = normal::resource(record.message("Resource")?)
+            .and_then(|resource| named.add(&resource).map(|()| resource))
+            .map_err(|fault| record.rule(fault))?;
         resources.push(resource);
-        (rest, offset) = (after, end);
     }
     Ok(Content::Whole(resources))
 }

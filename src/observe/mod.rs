@@ -1,6 +1,8 @@
 //! Reads the host and fills the facts; changes nothing.
 
+pub mod checkpoints;
 pub mod clock;
+mod files;
 pub mod gate;
 pub mod host;
 pub mod mountinfo;

@@ -144,7 +144,7 @@ pub fn encode_task(task: &Launched, agent_id: &[u8]) -> Result<Vec<u8>, EncodeEr
         .collect();
     let message = wire::Task {
         name: Some(bytes(&task.id)),
-        task_id: Some(text(task.id.as_bytes())),
+        id: Some(text(task.id.as_bytes())),
         framework_id: Some(text(
             task.framework.as_ref().map_or(&b""[..], Raw::as_bytes),
         )),

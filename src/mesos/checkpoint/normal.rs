@@ -369,9 +369,8 @@ fn all(resources: Vec<wire::Resource>, field: &str) -> Normal<Vec<Resource>> {
 /// An operation with the volumes it names.
 pub(super) fn operation(wire: wire::Operation) -> Normal<Operation> {
     let uuid = id(wire.uuid, "uuid")?;
-    if uuid.as_bytes().len() != 16 {
-        return Err(Fault::new("uuid.value", "is not 16 bytes long"));
-    }
+    let uuid = uuid::Uuid::from_slice(uuid.as_bytes())
+        .map_err(|_length| Fault::new("uuid.value", "is not 16 bytes long"))?;
     optional_id(wire.framework_id, "framework_id")?;
     optional_id(wire.slave_id, "slave_id")?;
     let state = status(required(wire.latest_status, "latest_status")?)
@@ -382,11 +381,7 @@ pub(super) fn operation(wire: wire::Operation) -> Normal<Operation> {
     let (kind, volumes) =
         offer_operation(required(wire.info, "info")?).map_err(|fault| fault.inside("info"))?;
     Ok(Operation {
-        uuid: uuid
-            .as_bytes()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect(),
+        uuid: uuid.simple().to_string(),
         kind,
         state,
         volumes,
@@ -502,7 +497,7 @@ pub(super) fn task(wire: wire::Task) -> Normal<Launched> {
     required(wire.state, "state")?;
     optional_id(wire.executor_id, "executor_id")?;
     Ok(Launched {
-        id: id(wire.task_id, "task_id")?,
+        id: id(wire.id, "task_id")?,
         framework: Some(id(wire.framework_id, "framework_id")?),
         resources: all(wire.resources, "resources")?,
     })

@@ -1,3 +1,5 @@
+#![expect(clippy::arithmetic_side_effects, reason = "test arithmetic")]
+
 use super::encode::resource as to_wire;
 use super::*;
 use crate::mesos::disk::{DiskSource, SourceType};
@@ -240,6 +242,7 @@ fn unknown_fields_are_not_dropped_in_silence() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn each_rule_has_its_words() {
     type Change = fn(&mut wire::Resource);
     fn disk(message: &mut wire::Resource) -> &mut wire::DiskInfo {
@@ -597,5 +600,28 @@ fn the_other_files_of_an_agent_round_trip() {
     assert_eq!(
         decode_executor_info(&[0; 4]).unwrap_err().to_string(),
         "record at byte 0: executor_id is missing"
+    );
+}
+
+#[test]
+fn a_volume_named_twice_is_one_that_lost_its_name() {
+    let twice = encode_info(&[volume(), volume()], Form::Pre).unwrap();
+    assert_eq!(
+        decode_info(&twice).unwrap_err().to_string(),
+        "record at byte 66: disk.persistence.id names a/b/v1 a second time"
+    );
+    let state = state_of(vec![volume(), volume()], Vec::new());
+    assert_eq!(
+        decode_state(&encode_state(&state, &CONTEXT).unwrap())
+            .unwrap_err()
+            .to_string(),
+        "record at byte 0: resources[1].disk.persistence.id names a/b/v1 a second time"
+    );
+    let mut shared = volume();
+    shared.shared = true;
+    let twice = vec![shared.clone(), shared];
+    assert_eq!(
+        decode_info(&encode_info(&twice, Form::Post).unwrap()).unwrap(),
+        Content::Whole(twice)
     );
 }

@@ -375,7 +375,7 @@ pub(in crate::mesos) struct Task {
     #[prost(bytes = "vec", optional, tag = "1")]
     pub name: Option<Vec<u8>>,
     #[prost(message, optional, tag = "2")]
-    pub task_id: Option<Text>,
+    pub id: Option<Text>,
     #[prost(message, optional, tag = "3")]
     pub framework_id: Option<Text>,
     #[prost(message, optional, tag = "4")]

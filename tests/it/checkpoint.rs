@@ -1,5 +1,6 @@
 //! The checkpoint files that a real agent wrote (tests/fixtures/mesos), against what `protoc` says
 //! is in them; cut off at every byte and with every bit flipped.
+#![expect(clippy::arithmetic_side_effects, reason = "test arithmetic")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -214,8 +215,8 @@ fn decoded_by_protoc(text: &str) -> Vec<(String, Vec<Text>)> {
                 .iter()
                 .filter_map(|part| path.find(part))
                 .min();
-            let below = below.map_or("", |start| &path[start + 1..]);
-            files.push((below.to_owned(), Vec::new()));
+            let below = below.map_or("", |start| path.split_at(start).1);
+            files.push((below.trim_start_matches('/').to_owned(), Vec::new()));
         } else if let Some(record) = files.last_mut().and_then(|(_, records)| records.last_mut()) {
             record.push_str(line);
             record.push('\n');

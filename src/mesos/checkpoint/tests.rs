@@ -1,5 +1,3 @@
-#![expect(clippy::arithmetic_side_effects, reason = "test arithmetic")]
-
 use super::encode::resource as to_wire;
 use super::*;
 use crate::mesos::disk::{DiskSource, SourceType};
@@ -257,20 +255,20 @@ fn each_rule_has_its_words() {
         ("type is missing", |m| m.kind = None),
         ("type is TEXT, which no resource has", |m| m.kind = Some(3)),
         ("type is 4, a number that Mesos does not have", |m| {
-            m.kind = Some(4)
+            m.kind = Some(4);
         }),
         ("type is -1, a number that Mesos does not have", |m| {
-            m.kind = Some(-1)
+            m.kind = Some(-1);
         }),
         ("ranges is missing", |m| {
-            (m.kind, m.scalar) = (Some(1), None)
+            (m.kind, m.scalar) = (Some(1), None);
         }),
         ("type has values of more than one type", |m| {
-            m.set = Some(wire::Set::default())
+            m.set = Some(wire::Set::default());
         }),
         ("scalar is missing", |m| m.scalar = None),
         ("scalar.value is missing", |m| {
-            m.scalar = Some(wire::Scalar::default())
+            m.scalar = Some(wire::Scalar::default());
         }),
         ("scalar.value is not a number", |m| {
             m.scalar = Some(wire::Scalar {
@@ -291,7 +289,7 @@ fn each_rule_has_its_words() {
             m.scalar = Some(wire::Scalar { value: Some(1e300) });
         }),
         ("disk is set for the resource mem", |m| {
-            m.name = Some(b"mem".to_vec())
+            m.name = Some(b"mem".to_vec());
         }),
         ("disk.persistence.id is missing", |m| {
             disk(m).persistence = Some(wire::Persistence::default());
@@ -314,7 +312,7 @@ fn each_rule_has_its_words() {
             disk(m).volume.as_mut().unwrap().container_path = None;
         }),
         ("disk.volume.mode is missing", |m| {
-            disk(m).volume.as_mut().unwrap().mode = None
+            disk(m).volume.as_mut().unwrap().mode = None;
         }),
         (
             "disk.volume.mode is 3, a number that Mesos does not have",
@@ -341,10 +339,10 @@ fn each_rule_has_its_words() {
             },
         ),
         ("reservations[0].type is missing", |m| {
-            m.reservations[0].kind = None
+            m.reservations[0].kind = None;
         }),
         ("reservations[0].type is UNKNOWN", |m| {
-            m.reservations[0].kind = Some(0)
+            m.reservations[0].kind = Some(0);
         }),
         (
             "reservations[0].type is 3, a number that Mesos does not have",
@@ -353,7 +351,7 @@ fn each_rule_has_its_words() {
             },
         ),
         ("reservations[0].role is missing", |m| {
-            m.reservations[0].role = None
+            m.reservations[0].role = None;
         }),
         (
             "reservations[0].role is `*`, which can't be reserved",
@@ -538,15 +536,15 @@ fn an_operation_that_contradicts_itself_is_not_believed() {
     type Change = fn(&mut wire::Operation);
     let cases: [(&str, Change); 11] = [
         ("info.create is missing", |o| {
-            info(o).kind = Some(wire::CREATE)
+            info(o).kind = Some(wire::CREATE);
         }),
         ("info.destroy is missing", |o| info(o).destroy = None),
         ("info.type is missing", |o| info(o).kind = None),
         ("info.type is 1, which no agent checkpoints", |o| {
-            info(o).kind = Some(1)
+            info(o).kind = Some(1);
         }),
         ("info.type is 99, which no agent checkpoints", |o| {
-            info(o).kind = Some(99)
+            info(o).kind = Some(99);
         }),
         ("info.type has the members of several types", |o| {
             info(o).create = Some(wire::Listed::default());

@@ -153,6 +153,7 @@ fn pre_post_and_mixed_records_mean_the_same() {
     let mut fixed = volume();
     fixed.reservations[0].kind = ReservationType::Static;
     fixed.reservations[0].principal = None;
+    fixed.persistence.as_mut().unwrap().id = PersistenceId::new("v2");
     let mut refined = volume();
     refined.reservations.push(Reservation {
         kind: ReservationType::Dynamic,

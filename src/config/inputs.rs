@@ -62,6 +62,8 @@ fn default_of(key: &dyn AnyKey) -> Option<Value> {
 fn effective(key: &'static dyn AnyKey, values: &Values) -> Option<Effective> {
     let (value, place) = match values.get(key.name()) {
         Some(Given { value, place }) => (value.clone(), Some(place.clone())),
+        // With a size there is no reserve.
+        None if key.name().ends_with(".reserve") && says_size(key, values) => return None,
         None => (default_of(key)?, None),
     };
     Some(Effective {
@@ -69,6 +71,13 @@ fn effective(key: &'static dyn AnyKey, values: &Values) -> Option<Effective> {
         value,
         place,
     })
+}
+
+fn says_size(reserve: &dyn AnyKey, values: &Values) -> bool {
+    let size = format!("{}.size", split(reserve).0);
+    values
+        .get(size.as_str())
+        .is_some_and(|given| given.value.as_str() != Some(""))
 }
 
 fn split(key: &dyn AnyKey) -> (&'static str, &'static str) {

@@ -10,7 +10,8 @@ use std::path::PathBuf;
 
 use toml::Value;
 
-use super::values::{self, Choice, ValueError};
+use super::value_error::ValueError;
+use super::values::{self, Choice};
 use crate::decide::facts::{DiskType, OrphanPolicy, PidNamespace, Role};
 use crate::units::{Bytes, Raw, Span};
 
@@ -152,7 +153,7 @@ keys! { SECTION_KEYS;
     DISCOVERY_SETTLE: Span = Key::new("discovery.settle", r#""5s""#, values::span);
     DISCOVERY_MIN_SIZE: Bytes = Key::new("discovery.min_size", r#""64MiB""#, values::size);
     DISCOVERY_FILESYSTEMS: Vec<String> =
-        Key::new("discovery.filesystems", r#"["ext4", "xfs", "btrfs"]"#, values::names);
+        Key::new("discovery.filesystems", "[]", values::names);
     DISCOVERY_EXCLUDE: Vec<String> = Key::new("discovery.exclude", "[]", values::globs);
 
     RESOURCES_EXTRA: String = Key::new("resources.extra", r#""""#, values::extra_resources);

@@ -16,6 +16,7 @@ mod fragments;
 mod inputs;
 pub mod keys;
 mod settings;
+mod value_error;
 mod values;
 
 use std::ffi::OsString;
@@ -31,7 +32,7 @@ pub use settings::{
     AgentSettings, DaemonSettings, ResourcesSettings, Settings, SweepSettings, TrashSettings,
     VolumesSettings, WipeSettings,
 };
-pub use values::ValueError;
+pub use value_error::ValueError;
 
 use crate::units::Raw;
 

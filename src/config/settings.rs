@@ -402,7 +402,7 @@ mod tests {
             [
                 "agent.work_dir in /c.toml line 2: `mesos` is not absolute; write the whole path, from / on",
                 "sweep.grace in /c.toml line 4: this is a whole number; the key takes a span of time with its unit in quotes, such as \"30s\"",
-                "sweep.orphans in /c.toml line 5: `delete` is none of \"report\", \"quarantine\", \"wipe\"; did you mean \"report\"?",
+                "sweep.orphans in /c.toml line 5: `delete` is none of \"report\", \"quarantine\", \"wipe\"; write one of these",
                 "wipe.mode in /c.toml line 7: `overwrite` is not in this version; write \"unlink\", which gives the space back and promises no more",
                 "trash.max_bytes in /c.toml line 9: `5` is not a size: the unit is missing; write for example \"512MiB\" or \"5GiB\"",
             ]

@@ -6,142 +6,9 @@ use std::path::PathBuf;
 use globset::GlobBuilder;
 use toml::Value;
 
+use super::value_error::ValueError;
 use crate::decide::facts::{DiskType, OrphanPolicy, PidNamespace, Role};
-use crate::units::{Bytes, Raw, SizeError, Span, SpanError};
-
-/// Why a value is refused: the rule, and what to write instead.
-#[derive(Debug, thiserror::Error)]
-pub enum ValueError {
-    /// Another type of TOML value.
-    #[error("this is {found}; the key takes {expected}")]
-    Type {
-        /// What the key takes, with its article.
-        expected: &'static str,
-        /// What was found, with its article.
-        found: &'static str,
-    },
-    /// No size.
-    #[error(transparent)]
-    Size(#[from] SizeError),
-    /// No span of time.
-    #[error(transparent)]
-    Span(#[from] SpanError),
-    /// A number out of its range.
-    #[error("{given} is out of range; write a whole number from {low} to {high}")]
-    Range {
-        /// What was given.
-        given: i64,
-        /// The lowest number.
-        low: i64,
-        /// The highest number.
-        high: i64,
-    },
-    /// A span of time that is too short.
-    #[error("`{given}` is too short: it would keep the host busy; write at least \"{least}\"")]
-    TooShort {
-        /// What was given.
-        given: Span,
-        /// The shortest span.
-        least: Span,
-    },
-    /// A path that is relative, or not in its plain form.
-    #[error("`{path}` {rule}")]
-    Path {
-        /// What was given.
-        path: String,
-        /// The rule with its remedy.
-        rule: &'static str,
-    },
-    /// A text that no glob can be made of.
-    #[error(
-        "`{glob}` is not a glob; see the rules on `*`, `?`, `[…]` and `{{…}}` in the sample configuration"
-    )]
-    Glob {
-        /// What was given.
-        glob: String,
-        /// Where it goes wrong.
-        #[source]
-        source: globset::Error,
-    },
-    /// A glob that could never match.
-    #[error("`{glob}` {rule}")]
-    GlobForm {
-        /// What was given.
-        glob: String,
-        /// The rule with its remedy.
-        rule: &'static str,
-    },
-    /// A role that Mesos refuses.
-    #[error("`{role}` is not a role: {rule}")]
-    Role {
-        /// What was given.
-        role: String,
-        /// Mesos's rule.
-        rule: &'static str,
-    },
-    /// A word that is none of a few.
-    #[error("`{given}` is none of {}; did you mean \"{nearest}\"?", quoted(.words))]
-    Word {
-        /// What was given.
-        given: String,
-        /// What is allowed.
-        words: Vec<&'static str>,
-        /// The allowed word nearest to it.
-        nearest: &'static str,
-    },
-    /// ROOT as a `[[disks]]` rule.
-    #[error("ROOT is always the work_dir; describe it in the section [root]")]
-    RootRule,
-    /// A promise that this version can't keep.
-    #[error("`{given}` is not in this version; write {instead}")]
-    NotYet {
-        /// What was given.
-        given: String,
-        /// What to write.
-        instead: &'static str,
-    },
-    /// No URL.
-    #[error("`{url}` is not a URL; write for example \"http://127.0.0.1:5051\"")]
-    Url {
-        /// What was given.
-        url: String,
-        /// Where it goes wrong.
-        #[source]
-        source: url::ParseError,
-    },
-    /// A URL of a form that can't be used.
-    #[error("`{url}` {rule}")]
-    UrlForm {
-        /// What was given.
-        url: String,
-        /// The rule with its remedy.
-        rule: &'static str,
-    },
-    /// No socket address.
-    #[error(
-        "`{given}` is not an IP address with a port; write for example \"127.0.0.1:5061\" or \"[::1]:5061\""
-    )]
-    Address {
-        /// What was given.
-        given: String,
-        /// Where it goes wrong.
-        #[source]
-        source: std::net::AddrParseError,
-    },
-    /// A text that is neither a JSON array nor `name:value;…`.
-    #[error("`{given}` {rule}")]
-    Resources {
-        /// What was given.
-        given: String,
-        /// The rule with its remedy.
-        rule: &'static str,
-    },
-}
-
-fn quoted(words: &[&str]) -> String {
-    let words: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
-    words.join(", ")
-}
+use crate::units::{Bytes, Raw, Span};
 
 /// The type of a value with its article.
 pub(super) fn found(value: &Value) -> &'static str {
@@ -408,11 +275,13 @@ pub(super) fn choice<T: Choice>(value: &Value) -> Result<T, ValueError> {
         return Ok(*meaning);
     }
     let words: Vec<&'static str> = T::WORDS.iter().map(|(word, _)| *word).collect();
+    let edits =
+        |word: &str| strsim::damerau_levenshtein(&given.to_lowercase(), &word.to_lowercase());
     let nearest = words
         .iter()
-        .min_by_key(|word| strsim::damerau_levenshtein(&given.to_lowercase(), &word.to_lowercase()))
         .copied()
-        .unwrap_or_default();
+        .filter(|word| edits(word) <= 2)
+        .min_by_key(|word| edits(word));
     Err(ValueError::Word {
         given: given.to_owned(),
         words,
@@ -448,14 +317,9 @@ impl Choice for DiskType {
 pub(super) fn wipe_mode(value: &Value) -> Result<(), ValueError> {
     match text(value, "a wipe mode in quotes")? {
         "unlink" => Ok(()),
-        promised @ ("discard" | "overwrite") => Err(ValueError::NotYet {
-            given: promised.to_owned(),
-            instead: "\"unlink\", which gives the space back and promises no more",
-        }),
-        given => Err(ValueError::Word {
+        given => Err(ValueError::NotYet {
             given: given.to_owned(),
-            words: vec!["unlink"],
-            nearest: "unlink",
+            instead: "\"unlink\", which gives the space back and promises no more",
         }),
     }
 }
@@ -679,22 +543,22 @@ mod tests {
     #[test]
     fn a_wipe_mode_that_promises_more_is_refused() {
         assert!(read(wipe_mode, "unlink").is_ok());
-        for promised in ["discard", "overwrite"] {
+        for promised in ["discard", "overwrite", "shred"] {
             assert!(
                 read(wipe_mode, promised)
                     .unwrap_err()
                     .contains("not in this version")
             );
         }
-        assert!(
-            read(wipe_mode, "shred")
-                .unwrap_err()
-                .contains("did you mean \"unlink\"?")
-        );
     }
 
     #[test]
-    fn words_name_the_nearest() {
+    fn words_name_the_nearest_where_one_is_near() {
+        assert!(
+            read(choice::<OrphanPolicy>, "purge")
+                .unwrap_err()
+                .ends_with("write one of these")
+        );
         assert_eq!(
             read(choice::<OrphanPolicy>, "quarentine").unwrap_err(),
             "`quarentine` is none of \"report\", \"quarantine\", \"wipe\"; did you mean \"quarantine\"?"

@@ -5,3 +5,5 @@ mod checkpoint;
 
 #[cfg(test)]
 mod config;
+#[cfg(test)]
+mod layering;

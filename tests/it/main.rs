@@ -2,7 +2,6 @@
 
 #[cfg(test)]
 mod checkpoint;
-
 #[cfg(test)]
 mod config;
 #[cfg(test)]

@@ -6,3 +6,5 @@ mod checkpoint;
 mod config;
 #[cfg(test)]
 mod layering;
+#[cfg(test)]
+mod units;

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::output::Text;
 use super::{Exit, Output};
-use crate::config::{self, Effective, Loaded, Source};
+use crate::config::{self, Credentials, Effective, Loaded, Source};
 use crate::units::Raw;
 
 #[derive(Debug, clap::Subcommand)]
@@ -73,7 +73,7 @@ fn check(source: &Source, output: &Output) -> anyhow::Result<Exit> {
             .map(|file| Raw::from(file.as_path()))
             .collect(),
         problems: Vec::new(),
-        notes: loaded.notes.iter().map(ToString::to_string).collect(),
+        notes: notes(&loaded),
     };
     output.value_or(&verdict, |_| {
         let mut text = Text::new();
@@ -92,6 +92,18 @@ fn check(source: &Source, output: &Output) -> anyhow::Result<Exit> {
         text.into_string()
     })?;
     Ok(Exit::Done)
+}
+
+/// What nobody can do wrong in a file, but an operator wants to know before the daemon meets it.
+fn notes(loaded: &Loaded) -> Vec<String> {
+    let credentials = loaded.settings.agent.credentials_file.as_deref();
+    let unreadable = credentials.and_then(|file| Credentials::read(file).err());
+    loaded
+        .notes
+        .iter()
+        .map(ToString::to_string)
+        .chain(unreadable.map(|error| format!("{:#}", anyhow::Error::new(error))))
+        .collect()
 }
 
 /// The configuration in force as TOML that reads back to the same settings.

@@ -23,16 +23,9 @@ pub enum LogFormat {
     Journald,
 }
 
-/// Whose log it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// A command: its output tells what it did, so only warnings are logged.
-    OneShot,
-}
-
-/// Sets the log up for the whole process.
-pub(super) fn init(format: LogFormat, verbose: u8, kind: Kind) -> anyhow::Result<()> {
-    let level = level(verbose, kind);
+/// Sets the log up for the whole process. Verbosity 0 logs warnings, each step more.
+pub(super) fn init(format: LogFormat, verbosity: u8) -> anyhow::Result<()> {
+    let level = level(verbosity);
     // Libraries speak only when everything was asked for.
     let others = if level == LevelFilter::TRACE {
         LevelFilter::DEBUG
@@ -48,11 +41,8 @@ pub(super) fn init(format: LogFormat, verbose: u8, kind: Kind) -> anyhow::Result
         .context("the log can't be set up")
 }
 
-fn level(verbose: u8, kind: Kind) -> LevelFilter {
-    let start = match kind {
-        Kind::OneShot => 0,
-    };
-    match verbose.saturating_add(start) {
+fn level(verbosity: u8) -> LevelFilter {
+    match verbosity {
         0 => LevelFilter::WARN,
         1 => LevelFilter::INFO,
         2 => LevelFilter::DEBUG,
@@ -97,7 +87,7 @@ mod tests {
 
     #[test]
     fn each_v_says_more() {
-        let levels = [0, 1, 2, 3, 255].map(|verbose| level(verbose, Kind::OneShot));
+        let levels = [0, 1, 2, 3, 255].map(level);
         assert_eq!(
             levels,
             [

@@ -131,11 +131,8 @@ pub fn main() -> ExitCode {
         Err(error) => return exit::of_usage(&error).into(),
     };
     let reporter = exit::Reporter::for_stderr();
-    if let Err(error) = logging::init(
-        cli.global.log_format,
-        cli.global.verbose,
-        cli.command.kind(),
-    ) {
+    let verbosity = cli.global.verbose.saturating_add(cli.command.verbosity());
+    if let Err(error) = logging::init(cli.global.log_format, verbosity) {
         return reporter.report(&error).into();
     }
     match dispatch(cli) {
@@ -146,10 +143,11 @@ pub fn main() -> ExitCode {
 }
 
 impl Command {
-    /// Whether it is the daemon, whose log tells what it does, or a command whose output does.
-    fn kind(&self) -> logging::Kind {
+    /// How many `-v` it has by nature: a command's output says what it did, so that its log holds
+    /// warnings only; a daemon has nothing but its log.
+    fn verbosity(&self) -> u8 {
         match self {
-            Self::Config(_) => logging::Kind::OneShot,
+            Self::Config(_) => 0,
         }
     }
 }

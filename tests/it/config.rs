@@ -259,6 +259,28 @@ fn a_bad_configuration_ends_with_78_and_one_line_a_mistake() {
 }
 
 #[test]
+fn check_notes_keys_without_effect_and_credentials_that_can_not_be_read() {
+    let folder =
+        written("[agent]\ncredentials_file = \"/nowhere/secret\"\n[trash]\nmax_bytes = \"1GiB\"\n");
+    let output = run(&folder.path().join("config.toml"), &["config", "check"]);
+    assert_eq!(output.status.code(), Some(0));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let [good, idle, secret] = text.lines().collect::<Vec<_>>().try_into().unwrap();
+    assert!(good.ends_with("config.toml is good"), "{text}");
+    assert!(
+        idle.starts_with("note: key trash.max_bytes in ")
+            && idle.ends_with(
+                "line 4 has no effect yet in this version: the trash has no upper bound"
+            ),
+        "{text}"
+    );
+    assert!(
+        secret.starts_with("note: the credentials file /nowhere/secret can't be read: No such"),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_named_file_that_is_missing_is_a_bad_configuration() {
     let output = run(Path::new("/nowhere/config.toml"), &["config", "check"]);
     assert_eq!(output.status.code(), Some(78));

@@ -1,8 +1,10 @@
 //! Every decision, as pure functions of [`facts::Facts`]: no clock, file system, network,
 //! environment or runtime is reachable from here.
 
+pub mod advertise;
 pub mod authority;
 pub mod check;
+pub mod discover;
 pub mod facts;
 pub mod guards;
 pub mod ledger;

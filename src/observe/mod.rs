@@ -2,6 +2,8 @@
 
 pub mod checkpoints;
 pub mod clock;
+pub mod deadline;
+pub mod disks;
 mod files;
 pub mod gate;
 pub mod host;
@@ -9,3 +11,4 @@ pub mod mountinfo;
 pub mod places;
 pub mod read;
 pub mod state_dir;
+pub mod superblock;

@@ -5,6 +5,7 @@
 
 mod agent;
 mod checkpoint;
+mod devices;
 mod disks;
 mod holders;
 mod host;
@@ -20,6 +21,9 @@ pub use agent::{
 pub use checkpoint::{
     CheckpointFacts, CheckpointFile, Operation, OperationKind, OperationState, ProviderState,
     ResourceState,
+};
+pub use devices::{
+    BlockDevice, Content, DirectoryAnswer, HostDisks, PathAnswer, Settled, device_of,
 };
 pub use disks::{DiscoveryRules, DiskRule, DiskRules, RootRule, SizeRule};
 pub use holders::{FsLocation, Holder, HolderKind};

@@ -1,0 +1,160 @@
+//! Rows for the block devices that no mount shows.
+
+use std::collections::BTreeSet;
+
+use super::codes::{Code, Rejection};
+use super::judge::Judge;
+use super::{DiskVerdict, FilesystemSeen, Subject, Verdict};
+use crate::decide::facts::{BlockDevice, Content, HostDisks, Known};
+use crate::units::Raw;
+
+/// One row for each device that is in none of the rows so far.
+pub(super) fn rows(host: &HostDisks, judge: &Judge<'_>, shown: &[DiskVerdict]) -> Vec<DiskVerdict> {
+    let shown: BTreeSet<&Raw> = shown
+        .iter()
+        .filter_map(|row| row.device.as_ref())
+        .map(|device| &device.name)
+        .collect();
+    let os = judge.os_devices();
+    host.devices()
+        .iter()
+        .filter(|device| !shown.contains(&device.name))
+        .map(|device| DiskVerdict {
+            subject: Subject::Device(device.name.clone()),
+            disk: None,
+            path: None,
+            role: None,
+            filesystem: filesystem(device),
+            mount: None,
+            verdict: Verdict::Rejected(rejection(host, judge, &os, device)),
+            device: Some(device.clone()),
+        })
+        .collect()
+}
+
+fn filesystem(device: &BlockDevice) -> Option<FilesystemSeen> {
+    match device.content.known()? {
+        Content::Filesystem {
+            fs_type,
+            uuid,
+            label,
+        } => Some(FilesystemSeen {
+            fs_type: Raw::from(fs_type.as_str()),
+            uuid: uuid.clone(),
+            label: label.clone(),
+            space: None,
+        }),
+        Content::Swap | Content::Member(_) | Content::PartitionTable(_) => None,
+    }
+}
+
+fn rejection(
+    host: &HostDisks,
+    judge: &Judge<'_>,
+    os: &BTreeSet<Raw>,
+    device: &BlockDevice,
+) -> Rejection {
+    if device.size_bytes == Known::Known(0) {
+        return Rejection::plain(Code::NoMedium, "it has no medium or backing file");
+    }
+    if os.contains(&device.name) {
+        return Rejection::plain(Code::OsDisk, "the operating system lies on it");
+    }
+    if let Some(excluded) = judge.excluded(None, Some(device)) {
+        return excluded;
+    }
+    if !device.partitions.is_empty() {
+        return Rejection::plain(
+            Code::Partitioned,
+            format!(
+                "its partitions are judged one by one: {}",
+                list(&device.partitions)
+            ),
+        );
+    }
+    if host
+        .swaps
+        .known()
+        .is_some_and(|swaps| swaps.iter().any(|swap| device.is_called(swap)))
+    {
+        return Rejection::plain(Code::Swap, "the kernel swaps to it");
+    }
+    if let Some(mount_point) = member_of_mounted(host, device) {
+        return Rejection::plain(
+            Code::Member,
+            format!("it is a part of the file system that is mounted at {mount_point}"),
+        );
+    }
+    if !device.holders.is_empty() {
+        return Rejection::new(
+            Code::HasHolders,
+            format!("{} is made of it", list(&device.holders)),
+            "use that device instead",
+        );
+    }
+    by_content(device)
+}
+
+fn by_content(device: &BlockDevice) -> Rejection {
+    match &device.content {
+        Known::Known(Content::Filesystem { fs_type, .. }) => Rejection::new(
+            Code::NotMounted,
+            format!("it holds a {fs_type} that is mounted nowhere in this mount namespace"),
+            "mount it by UUID in /etc/fstab at a path that a rule names",
+        ),
+        Known::Known(Content::Swap) => Rejection::new(
+            Code::Swap,
+            "it holds swap space, not in use",
+            "make a file system on it if it shall be a disk for Mesos",
+        ),
+        Known::Known(Content::Member(what)) => Rejection::new(
+            Code::Member,
+            format!("it is {what}"),
+            "activate what it belongs to, and use that",
+        ),
+        Known::Known(Content::PartitionTable(what)) => Rejection::new(
+            Code::Partitioned,
+            format!("it holds {what}, of which the kernel shows no partition"),
+            "let the kernel read it: partx -a",
+        ),
+        Known::Absent if device.removable.known() == Some(&true) => Rejection::plain(
+            Code::Removable,
+            "the drive, or its medium, can be taken out",
+        ),
+        Known::Absent => Rejection::new(
+            Code::Unformatted,
+            "nothing that is known here is on it",
+            "if it is free, make a file system on it and mount it at a path that a rule names",
+        ),
+        Known::Unknown(why) => Rejection::new(
+            Code::Unreadable,
+            format!("what is on it could not be told: {why}"),
+            "look at the drive (dmesg)",
+        ),
+    }
+}
+
+/// Where the file system is mounted that this device is a further member of (btrfs on several
+/// devices is in the mount table with one of them).
+fn member_of_mounted<'a>(host: &'a HostDisks, device: &BlockDevice) -> Option<&'a Raw> {
+    let uuid = device.uuid()?;
+    host.mounts
+        .entries()
+        .iter()
+        .find(|mount| {
+            mount.device.major == 0
+                && mount.class().may_be_asked()
+                && host
+                    .device_of(mount)
+                    .is_some_and(|other| other.uuid() == Some(uuid))
+        })
+        .map(|mount| &mount.mount_point)
+}
+
+fn list(names: &[Raw]) -> String {
+    names
+        .iter()
+        .map(Raw::to_string)
+        .collect::<Vec<_>>()
+        .join(", ")
+}

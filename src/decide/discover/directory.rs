@@ -1,0 +1,415 @@
+//! Whether a directory can be a disk: a mount point, or a directory on one.
+
+use super::codes::{Code, Rejection};
+use super::judge::{Judge, Wanted};
+use super::rules::{Rule, is_plain_absolute};
+use crate::decide::facts::{
+    BlockDevice, DirectoryAnswer, FsClass, FsLocation, MountEntry, PathAnswer, RootMount, Settled,
+    SizeRule,
+};
+use crate::decide::ledger::LedgerRoot;
+use crate::mesos::disk::{DiskRef, DiskType};
+use crate::units::{Bytes, Raw, Span};
+
+impl<'a> Judge<'a> {
+    /// What speaks against this directory as a disk.
+    pub(super) fn directory(&self, path: &Raw, wanted: Wanted<'_>) -> Result<Found<'a>, Rejection> {
+        if !is_plain_absolute(path) {
+            return Err(Rejection::new(
+                Code::NotAbsolute,
+                format!("{path} is not an absolute path without `.` and `..`"),
+                "write the whole path, beginning with /",
+            ));
+        }
+        let kind = match wanted {
+            Wanted::WorkDir => DiskType::Root,
+            Wanted::Rule(rule) => rule.kind,
+        };
+        let answer = self.answer(path, kind)?;
+        let Some(mount) = self.host().mounts.by_id(answer.mount) else {
+            return Err(unreadable(path, "its mount is not in the mount table"));
+        };
+        if kind != DiskType::Root && answer.resolved != *path {
+            return Err(Rejection::new(
+                Code::SymlinkedRoot,
+                format!(
+                    "{path} is a symbolic link, or lies behind one; it is {}",
+                    answer.resolved
+                ),
+                format!("name the directory itself: {}", answer.resolved),
+            ));
+        }
+        self.mount_of_directory(path, &answer.resolved, mount, kind)?;
+        let disk = DiskRef {
+            kind,
+            root: path.clone(),
+        };
+        let known = self.input.ledger.root(&disk);
+        if let Wanted::Rule(rule) = wanted {
+            self.by_rule(path, rule, mount, answer)?;
+            self.beneath(mount, known)?;
+        }
+        if mount.read_only() || answer.read_only {
+            return Err(Rejection::new(
+                Code::ReadOnly,
+                format!("the file system at {} is read-only", mount.mount_point),
+                "find out why (dmesg), then remount it read-write",
+            ));
+        }
+        self.against_ledger(known, mount, answer)?;
+        match mount.location(&answer.resolved) {
+            Some(location) => Ok(Found {
+                mount,
+                answer,
+                location,
+            }),
+            None => Err(unreadable(path, "it does not lie on its mount")),
+        }
+    }
+
+    /// Another disk under this one, at the same mount point: which of the two is meant can only
+    /// be told where it was verified before.
+    fn beneath(&self, mount: &MountEntry, known: Option<&LedgerRoot>) -> Result<(), Rejection> {
+        if known.is_some_and(|entry| entry.fingerprint.is_some()) {
+            return Ok(());
+        }
+        let below = self.host().mounts.entries().iter().find(|below| {
+            below.id != mount.id
+                && below.mount_point == mount.mount_point
+                && below.class() == FsClass::Local
+                && below.device != mount.device
+        });
+        match below {
+            None => Ok(()),
+            Some(below) => Err(Rejection::new(
+                Code::Overmounted,
+                format!(
+                    "{} is mounted over another disk, {}, at the same mount point",
+                    mount.source, below.source
+                ),
+                format!("leave one of the two mounted at {}", mount.mount_point),
+            )),
+        }
+    }
+
+    /// What was found at the path, if it is a directory.
+    fn answer(&self, path: &Raw, kind: DiskType) -> Result<&'a DirectoryAnswer, Rejection> {
+        match self.host().answers.get(path) {
+            Some(PathAnswer::Directory(answer)) => Ok(answer),
+            Some(PathAnswer::Missing) => Err(self.missing(path, kind)),
+            Some(PathAnswer::NotADirectory) => Err(Rejection::new(
+                Code::NotADirectory,
+                format!("{path} is not a directory"),
+                "move it away and make a directory, or name another path",
+            )),
+            Some(PathAnswer::OutOfBounds(id)) => Err(match self.host().mounts.by_id(*id) {
+                Some(mount) => of_class(mount, true),
+                None => unreadable(path, "a mount on the way to it must not be asked"),
+            }),
+            Some(PathAnswer::Unanswering) => Err(Rejection::new(
+                Code::Unanswering,
+                format!("the file system at {path} did not answer in time"),
+                "look at the drive (dmesg) and at processes that hang on it",
+            )),
+            Some(PathAnswer::Failed(why)) => Err(unreadable(path, &why.0)),
+            None => Err(unreadable(path, "it was not looked at")),
+        }
+    }
+
+    fn missing(&self, path: &Raw, kind: DiskType) -> Rejection {
+        if let Some(wanted) = self.fstab_point(path) {
+            return fstab_gap(wanted);
+        }
+        match kind {
+            DiskType::Root => Rejection::new(
+                Code::Missing,
+                format!("agent.work_dir {path} is not there"),
+                "set agent.work_dir to the agent's --work_dir, or start the agent once",
+            ),
+            DiskType::Path => Rejection::new(
+                Code::Missing,
+                format!("there is no directory {path}"),
+                format!("mount its disk, or make the directory: mkdir -p {path}"),
+            ),
+            DiskType::Mount => Rejection::new(
+                Code::Missing,
+                format!("there is no mount point {path}"),
+                format!("make the directory and mount the disk there: {path}"),
+            ),
+        }
+    }
+
+    /// The longest mount point in `/etc/fstab` that this path is or lies below.
+    fn fstab_point(&self, path: &Raw) -> Option<&'a Raw> {
+        self.host()
+            .fstab
+            .known()?
+            .iter()
+            .filter(|point| path.below(point).is_some())
+            .max_by_key(|point| point.as_bytes().len())
+    }
+
+    /// What speaks against a directory because of the mount that it lies on.
+    fn mount_of_directory(
+        &self,
+        path: &Raw,
+        resolved: &Raw,
+        mount: &MountEntry,
+        kind: DiskType,
+    ) -> Result<(), Rejection> {
+        let at_mount_point = mount.mount_point == *resolved;
+        if let Some(point) = self.fstab_point(resolved).filter(|point| {
+            point
+                .below(&mount.mount_point)
+                .is_some_and(|tail| !tail.is_empty())
+        }) {
+            return Err(fstab_gap(point));
+        }
+        if kind == DiskType::Mount && !at_mount_point {
+            return Err(Rejection::new(
+                Code::Missing,
+                format!(
+                    "nothing is mounted at {path}; it lies on {}",
+                    mount.mount_point
+                ),
+                format!("mount the disk at {path}"),
+            ));
+        }
+        match (mount.class(), kind) {
+            (FsClass::Local, _) | (FsClass::Layered | FsClass::Memory, DiskType::Root) => Ok(()),
+            _ => Err(of_class(mount, true)),
+        }
+    }
+
+    /// What speaks against a directory that a rule names.
+    fn by_rule(
+        &self,
+        path: &Raw,
+        rule: &Rule,
+        mount: &MountEntry,
+        answer: &DirectoryAnswer,
+    ) -> Result<(), Rejection> {
+        let device = self.host().device_of(mount);
+        if let Some(excluded) = self.excluded(Some(path), device) {
+            return Err(excluded);
+        }
+        if path.as_str().is_none() {
+            return Err(Rejection::new(
+                Code::NotUtf8Root,
+                format!("{path} is not UTF-8, and Mesos takes its resources as JSON"),
+                "mount it at a path of plain characters",
+            ));
+        }
+        if !rule.wants_device(device) {
+            let lies_on = device.map_or_else(|| mount.source.clone(), |device| device.name.clone());
+            return Err(Rejection::new(
+                Code::WrongDevice,
+                format!(
+                    "{path} lies on {lies_on}, which the labels, models and devices of rule {} \
+                     do not name",
+                    rule.number
+                ),
+                "mount the right disk there, or change the rule",
+            ));
+        }
+        // A PATH with an explicit size is the operator's word for a share of that disk.
+        let is_share = rule.kind == DiskType::Path && matches!(rule.size, SizeRule::Size(_));
+        if self.os.contains(&mount.device) && !is_share {
+            return Err(Rejection::new(
+                Code::OsDisk,
+                format!(
+                    "the operating system lies on the file system at {}",
+                    mount.mount_point
+                ),
+                match rule.kind {
+                    DiskType::Path => {
+                        "mount a disk of its own there, or give the rule an explicit `size`"
+                    }
+                    DiskType::Root | DiskType::Mount => "mount a disk of its own there",
+                },
+            ));
+        }
+        let allowed = &self.input.rules.discovery.filesystems;
+        if !allowed.is_empty()
+            && !allowed
+                .iter()
+                .any(|fs_type| fs_type.as_bytes() == mount.fs_type.as_bytes())
+        {
+            return Err(Rejection::new(
+                Code::FilesystemNotAllowed,
+                format!("discovery.filesystems does not list {}", mount.fs_type),
+                "use one of the listed types, or add this one to the list",
+            ));
+        }
+        let can_be_taken_out = device.is_some_and(|device| device.removable.known() == Some(&true));
+        let is_named = device.is_some_and(|device| rule.devices.find_device(device).is_some());
+        if can_be_taken_out && !is_named {
+            return Err(Rejection::new(
+                Code::Removable,
+                "the drive, or its medium, can be taken out",
+                "name the drive in `devices` of the rule if this is meant",
+            ));
+        }
+        let smallest = self.input.rules.discovery.min_size;
+        if Bytes(answer.total_bytes) < smallest {
+            return Err(Rejection::new(
+                Code::TooSmall,
+                format!(
+                    "its {} are less than discovery.min_size = {smallest}",
+                    Bytes(answer.total_bytes)
+                ),
+                "use a larger disk, or lower discovery.min_size",
+            ));
+        }
+        Ok(())
+    }
+
+    /// What speaks against a disk because of what is known of it.
+    fn against_ledger(
+        &self,
+        known: Option<&LedgerRoot>,
+        mount: &MountEntry,
+        answer: &DirectoryAnswer,
+    ) -> Result<(), Rejection> {
+        let Some(known) = known else {
+            return self.settled(mount);
+        };
+        let present = answer
+            .uuid
+            .known()
+            .map(String::as_str)
+            .or_else(|| self.host().device_of(mount).and_then(BlockDevice::uuid));
+        match (&known.fingerprint, present) {
+            (Some(fingerprint), Some(present)) if fingerprint.filesystem != present => {
+                Err(Rejection::new(
+                    Code::FingerprintMismatch,
+                    format!(
+                        "the file system {present} is there; {} was when it was verified",
+                        fingerprint.filesystem
+                    ),
+                    format!(
+                        "mount the right one; or, if the disk was replaced: disk accept {}",
+                        known.disk.root
+                    ),
+                ))
+            }
+            (Some(_) | None, _) => Ok(()),
+        }
+    }
+
+    fn settled(&self, mount: &MountEntry) -> Result<(), Rejection> {
+        let wanted = self.input.rules.discovery.settle;
+        let Settled::Since(ages) = &self.host().settled else {
+            return Ok(());
+        };
+        let age = ages.get(&mount.id).copied().unwrap_or(Span::ZERO);
+        if age >= wanted {
+            return Ok(());
+        }
+        Err(Rejection::plain(
+            Code::NotSettled,
+            format!("it has been as it is for {age}; it is offered after {wanted}"),
+        ))
+    }
+}
+
+/// A directory that nothing speaks against.
+pub(super) struct Found<'a> {
+    pub(super) mount: &'a MountEntry,
+    pub(super) answer: &'a DirectoryAnswer,
+    /// Where it lies in its file system.
+    pub(super) location: FsLocation,
+}
+
+pub(super) fn root_mount(
+    mount: &MountEntry,
+    resolved: &Raw,
+    answer: &DirectoryAnswer,
+) -> RootMount {
+    RootMount {
+        device: mount.device,
+        fs_type: mount.fs_type.to_string(),
+        mount_point: mount.mount_point.clone(),
+        location: mount.location(resolved).unwrap_or_else(|| mount.shown()),
+        is_mount_point: mount.mount_point == *resolved,
+        read_only: mount.read_only() || answer.read_only,
+        network: mount.class() == FsClass::Network,
+        total_bytes: answer.total_bytes,
+        free_bytes: answer.free_bytes,
+    }
+}
+
+pub(super) fn no_rule(path: &Raw) -> Rejection {
+    Rejection::new(
+        Code::NoRule,
+        "no [[disks]] rule names it",
+        format!("to offer it, add a rule with type PATH or MOUNT and paths = [\"{path}\"]"),
+    )
+}
+
+fn unreadable(path: &Raw, why: &str) -> Rejection {
+    Rejection::new(
+        Code::Unreadable,
+        format!("{path} could not be looked at: {why}"),
+        "look again; if it stays so, look at the drive (dmesg)",
+    )
+}
+
+fn fstab_gap(point: &Raw) -> Rejection {
+    Rejection::new(
+        Code::Missing,
+        format!("/etc/fstab wants a mount at {point}, and none is there"),
+        format!("mount it: mount {point}"),
+    )
+}
+
+/// The rejection of a file system by its type.
+pub(super) fn of_class(mount: &MountEntry, is_named: bool) -> Rejection {
+    let fs_type = &mount.fs_type;
+    let (code, sentence) = match mount.class() {
+        FsClass::Network => (
+            Code::NetworkFilesystem,
+            format!(
+                "{fs_type} at {} is on other hosts, or shared with them; it was not asked",
+                mount.mount_point
+            ),
+        ),
+        FsClass::Fuse => (
+            Code::FuseFilesystem,
+            format!(
+                "{fs_type} at {} is served by a process that may not answer; it was not asked",
+                mount.mount_point
+            ),
+        ),
+        FsClass::Memory => (
+            Code::PseudoFilesystem,
+            format!("{fs_type} at {} is memory, not a disk", mount.mount_point),
+        ),
+        FsClass::Layered => (
+            Code::PseudoFilesystem,
+            format!(
+                "{fs_type} at {} lies over other file systems",
+                mount.mount_point
+            ),
+        ),
+        FsClass::Pseudo => (
+            Code::PseudoFilesystem,
+            format!(
+                "{fs_type} at {} is the kernel's, and stores nothing",
+                mount.mount_point
+            ),
+        ),
+        FsClass::Foreign | FsClass::Local => (
+            Code::UnknownFilesystem,
+            format!(
+                "{fs_type} at {} is of no known type and on no block device; it was not asked",
+                mount.mount_point
+            ),
+        ),
+    };
+    if is_named {
+        Rejection::new(code, sentence, "use a local file system on a block device")
+    } else {
+        Rejection::plain(code, sentence)
+    }
+}

@@ -1,0 +1,184 @@
+//! Asks file systems for their size, through an opened directory, and only those that can answer
+//! by themselves.
+//!
+//! Before each step along a path the mount table is asked which mount comes next; a FUSE, network
+//! or automount file system ends the walk before it is touched. A drive that hangs costs
+//! [`deadline::PATIENCE`](super::deadline::PATIENCE) and its own answer.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, StatVfsMountFlags, StatxFlags};
+use rustix::io::Errno;
+
+use super::deadline::{Answered, PATIENCE, ask_each};
+use crate::decide::facts::{DirectoryAnswer, Known, MountTable, PathAnswer, Why};
+use crate::units::Raw;
+
+/// How many symbolic links may lie on one path; the kernel's own limit.
+const LINKS: u32 = 40;
+
+/// What is at these absolute paths.
+#[must_use]
+pub fn ask(paths: Vec<Raw>, mounts: &MountTable) -> BTreeMap<Raw, PathAnswer> {
+    let mounts = Arc::new(mounts.clone());
+    let answers = ask_each(paths.clone(), PATIENCE, move |path| look(path, &mounts));
+    paths
+        .into_iter()
+        .zip(answers)
+        .map(|(path, answer)| {
+            let answer = match answer {
+                Answered::Yes(answer) => answer,
+                Answered::TooLate => PathAnswer::Unanswering,
+                Answered::NotAsked => PathAnswer::Failed(Why(
+                    "not asked: too many file systems do not answer".to_owned(),
+                )),
+            };
+            (path, answer)
+        })
+        .collect()
+}
+
+/// The end of a walk that did not reach a directory.
+enum Stop {
+    Answer(PathAnswer),
+    Errno { at: Raw, source: Errno },
+}
+
+impl From<PathAnswer> for Stop {
+    fn from(answer: PathAnswer) -> Self {
+        Self::Answer(answer)
+    }
+}
+
+fn look(path: &Raw, mounts: &MountTable) -> PathAnswer {
+    match walk(path, mounts).and_then(|(fd, resolved)| question(&fd, resolved, mounts)) {
+        Ok(answer) | Err(Stop::Answer(answer)) => answer,
+        Err(Stop::Errno { source, .. }) if source == Errno::NOENT => PathAnswer::Missing,
+        Err(Stop::Errno { source, .. }) if source == Errno::NOTDIR => PathAnswer::NotADirectory,
+        Err(Stop::Errno { at, source }) => {
+            PathAnswer::Failed(Why(format!("can't look at {at}: {source}")))
+        }
+    }
+}
+
+/// Opens the directory, component by component, and gives its path without links.
+fn walk(path: &Raw, mounts: &MountTable) -> Result<(OwnedFd, Raw), Stop> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let errno = |at: &Raw| {
+        let at = at.clone();
+        move |source| Stop::Errno { at, source }
+    };
+    let root = Raw::from("/");
+    let open_root = || {
+        passable(&root, mounts)?;
+        rustix::fs::open("/", flags | OFlags::DIRECTORY, Mode::empty()).map_err(errno(&root))
+    };
+    let mut pending = components(path);
+    let mut links = 0u32;
+    let (mut fd, mut walked) = (open_root()?, root.clone());
+    while let Some(name) = pending.pop_front() {
+        if name.as_bytes() == b".." {
+            // What was walked so far holds no link, so its parent is a matter of text.
+            let mut again = components(&walked);
+            again.pop_back();
+            again.append(&mut pending);
+            pending = again;
+            (fd, walked) = (open_root()?, root.clone());
+            continue;
+        }
+        let next = walked.join(&name);
+        passable(&next, mounts)?;
+        let opened = rustix::fs::openat(&fd, name.as_os_str(), flags, Mode::empty())
+            .map_err(errno(&next))?;
+        let stat = rustix::fs::fstat(&opened).map_err(errno(&next))?;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => (fd, walked) = (opened, next),
+            FileType::Symlink => {
+                links = links.saturating_add(1);
+                if links > LINKS {
+                    return Err(errno(&next)(Errno::LOOP));
+                }
+                let target = rustix::fs::readlinkat(&opened, "", Vec::new())
+                    .map_err(errno(&next))?
+                    .into_bytes();
+                if target.first() == Some(&b'/') {
+                    (fd, walked) = (open_root()?, root.clone());
+                }
+                let mut again = components(&Raw::new(target));
+                again.append(&mut pending);
+                pending = again;
+            }
+            FileType::RegularFile
+            | FileType::Fifo
+            | FileType::Socket
+            | FileType::CharacterDevice
+            | FileType::BlockDevice
+            | FileType::Unknown => return Err(PathAnswer::NotADirectory.into()),
+        }
+    }
+    Ok((fd, walked))
+}
+
+fn components(path: &Raw) -> VecDeque<Raw> {
+    path.as_bytes()
+        .split(|byte| *byte == b'/')
+        .filter(|name| !name.is_empty() && *name != b".")
+        .map(Raw::from)
+        .collect()
+}
+
+/// Whether everything that the kernel passes on its way to this path may be asked.
+fn passable(path: &Raw, mounts: &MountTable) -> Result<(), Stop> {
+    let chain = mounts.chain(path);
+    if chain.is_empty() {
+        return Err(PathAnswer::Failed(Why(format!(
+            "the mount table does not show what {path} lies on"
+        )))
+        .into());
+    }
+    match chain.iter().find(|mount| !mount.class().may_be_asked()) {
+        Some(mount) => Err(PathAnswer::OutOfBounds(mount.id).into()),
+        None => Ok(()),
+    }
+}
+
+fn question(fd: &OwnedFd, resolved: Raw, mounts: &MountTable) -> Result<PathAnswer, Stop> {
+    let errno = |source| Stop::Errno {
+        at: resolved.clone(),
+        source,
+    };
+    let mount = mount_id(fd, &resolved)?;
+    if mounts.mount_of(&resolved).map(|entry| entry.id) != Some(mount) {
+        return Ok(PathAnswer::Failed(Why(format!(
+            "the mounts changed while {resolved} was looked at"
+        ))));
+    }
+    let directory = rustix::fs::openat(
+        fd,
+        ".",
+        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOATIME | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .or_else(|error| match error {
+        // Only the owner and root may ask not to be recorded.
+        Errno::PERM => rustix::fs::openat(
+            fd,
+            ".",
+            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        ),
+        other => Err(other),
+    })
+    .map_err(errno)?;
+    let space = rustix::fs::fstatvfs(&directory).map_err(errno)?;
+    Ok(PathAnswer::Directory(DirectoryAnswer {
+        total_bytes: space.f_frsize.saturating_mul(space.f_blocks),
+        free_bytes: space.f_frsize.saturating_mul(space.f_bfree),
+        read_only: space.f_flag.contains(StatVfsMountFlags::RDONLY),
+        uuid: uuid(&directory),
+        resolved,
+        mount,
+    }))
+}

@@ -6,14 +6,15 @@
 //! [`deadline::PATIENCE`](super::deadline::PATIENCE) and its own answer.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, StatVfsMountFlags, StatxFlags};
+use rustix::fs::{FileType, Mode, OFlags, StatVfsMountFlags};
 use rustix::io::Errno;
 
 use super::deadline::{Answered, PATIENCE, ask_each};
 use crate::decide::facts::{DirectoryAnswer, Known, MountTable, PathAnswer, Why};
+use crate::sys::{self, FsUuidError};
 use crate::units::Raw;
 
 /// How many symbolic links may lie on one path; the kernel's own limit.
@@ -149,35 +150,24 @@ fn question(fd: &OwnedFd, resolved: Raw, mounts: &MountTable) -> Result<PathAnsw
         at: resolved.clone(),
         source,
     };
-    let mount = mount_id(fd, &resolved)?;
+    let mount = sys::mount_id(fd).map_err(errno)?.0;
     if mounts.mount_of(&resolved).map(|entry| entry.id) != Some(mount) {
         return Ok(PathAnswer::Failed(Why(format!(
             "the mounts changed while {resolved} was looked at"
         ))));
     }
-    let directory = rustix::fs::openat(
-        fd,
-        ".",
-        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOATIME | OFlags::CLOEXEC,
-        Mode::empty(),
-    )
-    .or_else(|error| match error {
-        // Only the owner and root may ask not to be recorded.
-        Errno::PERM => rustix::fs::openat(
-            fd,
-            ".",
-            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-        ),
-        other => Err(other),
-    })
-    .map_err(errno)?;
+    let directory = sys::reopen(fd).map_err(errno)?;
     let space = rustix::fs::fstatvfs(&directory).map_err(errno)?;
+    let uuid = match sys::filesystem_uuid(&directory) {
+        Ok(uuid) => Known::Known(uuid),
+        Err(FsUuidError::NoDevice) => Known::Absent,
+        Err(error) => Known::unknown(error.to_string()),
+    };
     Ok(PathAnswer::Directory(DirectoryAnswer {
         total_bytes: space.f_frsize.saturating_mul(space.f_blocks),
         free_bytes: space.f_frsize.saturating_mul(space.f_bfree),
         read_only: space.f_flag.contains(StatVfsMountFlags::RDONLY),
-        uuid: uuid(&directory),
+        uuid,
         resolved,
         mount,
     }))

@@ -5,6 +5,7 @@ pub mod clock;
 pub mod deadline;
 pub mod disks;
 mod files;
+pub mod filesystem;
 pub mod gate;
 pub mod host;
 pub mod mountinfo;

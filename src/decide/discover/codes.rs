@@ -161,10 +161,9 @@ impl Code {
     #[must_use]
     pub fn withdraws(self) -> bool {
         match self {
-            Self::NoRule | Self::Excluded | Self::NotAdvertised | Self::FilesystemNotAllowed => {
-                true
-            }
-            Self::OsDisk
+            Self::NoRule | Self::Excluded | Self::NotAdvertised => true,
+            Self::FilesystemNotAllowed
+            | Self::OsDisk
             | Self::NotMounted
             | Self::Overmounted
             | Self::ReadOnly

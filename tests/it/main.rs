@@ -8,3 +8,5 @@ mod config;
 mod layering;
 #[cfg(test)]
 mod units;
+#[cfg(test)]
+mod verdicts;

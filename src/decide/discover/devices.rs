@@ -99,7 +99,7 @@ fn by_content(device: &BlockDevice) -> Rejection {
     match &device.content {
         Known::Known(Content::Filesystem { fs_type, .. }) => Rejection::new(
             Code::NotMounted,
-            format!("it holds a {fs_type} that is mounted nowhere in this mount namespace"),
+            format!("its file system ({fs_type}) is mounted nowhere in this mount namespace"),
             "mount it by UUID in /etc/fstab at a path that a rule names",
         ),
         Known::Known(Content::Swap) => Rejection::new(

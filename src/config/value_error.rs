@@ -13,6 +13,14 @@ pub enum ValueError {
         /// What was found, with its article.
         found: &'static str,
     },
+    /// An array that holds something else than strings.
+    #[error("the array holds {found}; write strings in quotes, such as {example}")]
+    Item {
+        /// What was found, with its article.
+        found: &'static str,
+        /// What to write.
+        example: &'static str,
+    },
     /// No size.
     #[error(transparent)]
     Size(#[from] SizeError),

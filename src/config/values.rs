@@ -11,7 +11,7 @@ use crate::decide::facts::{DiskType, OrphanPolicy, PidNamespace, Role};
 use crate::units::{Bytes, Raw, Span};
 
 /// The type of a value with its article.
-pub(super) fn found(value: &Value) -> &'static str {
+fn found(value: &Value) -> &'static str {
     match value {
         Value::String(_) => "a string",
         Value::Integer(_) => "a whole number",
@@ -164,12 +164,18 @@ pub(super) fn optional_file(value: &Value) -> Result<Option<PathBuf>, ValueError
 }
 
 fn strings(value: &Value) -> Result<Vec<String>, ValueError> {
-    const EXPECTED: &str = "an array of strings, such as [\"/mnt/data\"]";
-    value
+    let items = value
         .as_array()
-        .ok_or_else(|| wrong(EXPECTED, value))?
+        .ok_or_else(|| wrong("an array of strings, such as [\"/mnt/data\"]", value))?;
+    items
         .iter()
-        .map(|item| text(item, EXPECTED).map(str::to_owned))
+        .map(|item| match item.as_str() {
+            Some(text) => Ok(text.to_owned()),
+            None => Err(ValueError::Item {
+                found: found(item),
+                example: "[\"/mnt/data\"]",
+            }),
+        })
         .collect()
 }
 
@@ -516,6 +522,11 @@ mod tests {
             read(path_globs, "/mnt")
                 .unwrap_err()
                 .contains("an array of strings")
+        );
+        let mixed = Value::Array(vec!["/mnt".into(), Value::Integer(5)]);
+        assert_eq!(
+            path_globs(&mixed).unwrap_err().to_string(),
+            "the array holds a whole number; write strings in quotes, such as [\"/mnt/data\"]"
         );
     }
 

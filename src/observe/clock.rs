@@ -11,6 +11,7 @@ use rustix::time::{ClockId, clock_gettime};
 use super::places::Places;
 use super::read;
 use crate::decide::facts::Moment;
+use crate::sys::ReadError;
 use crate::units::Span;
 
 /// Why the moment could not be told.
@@ -18,7 +19,7 @@ use crate::units::Span;
 pub enum ClockError {
     /// The file with the kernel's boot id could not be read.
     #[error("the kernel's boot id could not be read; is /proc mounted?")]
-    BootId(#[source] read::ReadError),
+    BootId(#[source] ReadError),
     /// It holds no boot id.
     #[error("`{text}` in /proc/sys/kernel/random/boot_id is not a boot id")]
     NotABootId {

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use rustix::io::Errno;
+
 use super::places::Places;
-use super::read::{self, ReadError};
+use super::read;
 use super::state_dir;
 use crate::decide::facts::{GateFacts, GateFile, Known};
+use crate::sys::ReadError;
 use crate::units::Raw;
 
 /// The names that an agent's unit has: Mesosphere's packages, the agent's own name, DC/OS.
@@ -16,7 +19,7 @@ pub const AGENT_UNITS: [&str; 4] = [
     "dcos-mesos-slave-public.service",
 ];
 
-const LIMIT: u64 = 1 << 20;
+const LIMIT: usize = 1 << 20;
 
 /// Gate file and unit.
 #[must_use]
@@ -50,7 +53,7 @@ pub fn unit(places: &Places) -> Known<Raw> {
     match unit_or_error(places) {
         Ok(Some(file)) => Known::Known(file),
         Ok(None) => Known::Absent,
-        Err(error) => Known::unknown(error.sentence()),
+        Err(error) => Known::unknown(read::sentence(&error)),
     }
 }
 
@@ -97,8 +100,8 @@ fn main_file(places: &Places, name: &str) -> Result<Option<Main>, ReadError> {
                 }
                 return Ok(Some(Main::File(path)));
             }
-            // EINVAL: it is there and is no link.
-            Err(error) if error.kind() == Some(std::io::ErrorKind::InvalidInput) => {
+            // It is there and is no link.
+            Err(error) if read::errno(&error) == Some(Errno::INVAL) => {
                 return Ok(Some(Main::File(path)));
             }
             Err(error) if is_missing(&error) => {}
@@ -137,10 +140,7 @@ fn drop_ins(places: &Places, name: &str) -> Result<Vec<Raw>, ReadError> {
 }
 
 fn is_missing(error: &ReadError) -> bool {
-    matches!(
-        error.kind(),
-        Some(std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
-    )
+    read::is_absent(error) || read::errno(error) == Some(Errno::NOTDIR)
 }
 
 /// Adds the file's `ExecStartPre=` lines of `[Service]`; an empty one forgets all before it.

@@ -38,8 +38,8 @@ pub fn observe(places: &Places) -> Result<HostFacts, HostError> {
 pub fn machine_id(places: &Places) -> Known<Raw> {
     let bytes = match read::whole(&places.machine_id, 4096) {
         Ok(bytes) => bytes,
-        Err(error) if error.is_absent() => return Known::Absent,
-        Err(error) => return Known::unknown(error.sentence()),
+        Err(error) if read::is_absent(&error) => return Known::Absent,
+        Err(error) => return Known::unknown(read::sentence(&error)),
     };
     let id = bytes.trim_ascii();
     if id.len() == 32 && id.iter().all(u8::is_ascii_hexdigit) {
@@ -57,7 +57,7 @@ pub fn machine_id(places: &Places) -> Known<Raw> {
 pub fn initial_pid_namespace(places: &Places) -> Known<bool> {
     match read::link(&places.proc.join("self/ns/pid")) {
         Ok(name) => Known::Known(name.as_bytes() == INITIAL_PID_NAMESPACE),
-        Err(error) => Known::unknown(error.sentence()),
+        Err(error) => Known::unknown(read::sentence(&error)),
     }
 }
 

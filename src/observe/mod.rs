@@ -1,5 +1,6 @@
 //! Reads the host and fills the facts; changes nothing.
 
+pub mod agent_process;
 pub mod checkpoints;
 pub mod clock;
 pub mod deadline;
@@ -7,9 +8,12 @@ pub mod disks;
 mod files;
 pub mod filesystem;
 pub mod gate;
+pub mod holders;
 pub mod host;
 pub mod mountinfo;
 pub mod places;
-pub mod read;
+mod proc;
+mod read;
 pub mod state_dir;
 pub mod superblock;
+mod walk;

@@ -1,69 +1,62 @@
-//! Whole small files, with a bound, and directory listings: never half of one.
+//! Files, links and listings of `/proc`, `/sys` and the host's own folders, in the one error of
+//! [`crate::sys`].
 
-use std::fs::File;
-use std::io::{self, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use rustix::fs::{CWD, readlinkat};
+use rustix::io::Errno;
 
+use crate::sys::{self, ReadError};
 use crate::units::Raw;
 
-/// Why a file or folder could not be read whole.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// The kernel said no.
-    #[error("{path} could not be read")]
-    Io {
-        /// The file or folder.
-        path: Raw,
-        /// What the kernel said.
-        #[source]
-        source: io::Error,
-    },
-    /// It is larger than such a file can sensibly be.
-    #[error("{path} is larger than {limit} bytes")]
-    TooLarge {
-        /// The file.
-        path: Raw,
-        /// The bound.
-        limit: u64,
-    },
-    /// It is no regular file (a FIFO would block the reader for ever).
-    #[error("{path} is no regular file")]
-    NotAFile {
-        /// The path.
-        path: Raw,
-    },
+/// The whole content of a regular file of at most `limit` bytes.
+pub(super) fn whole(path: &Raw, limit: usize) -> Result<Vec<u8>, ReadError> {
+    sys::read_bounded(path.as_path(), limit)
 }
 
-impl ReadError {
-    /// What the kernel said, where it said something.
-    #[must_use]
-    pub fn kind(&self) -> Option<io::ErrorKind> {
-        self.io().map(io::Error::kind)
-    }
+/// The names in a folder, in no order, without `.` and `..`; all of them or an error.
+pub(super) fn names(path: &Raw) -> Result<Vec<Raw>, ReadError> {
+    let entries = std::fs::read_dir(path.as_path()).map_err(|error| io_error(path, &error))?;
+    entries
+        .map(|entry| match entry {
+            Ok(entry) => Ok(Raw::from(entry.file_name())),
+            Err(error) => Err(io_error(path, &error)),
+        })
+        .collect()
+}
 
-    /// The kernel's error, where it is one.
-    #[must_use]
-    pub fn io(&self) -> Option<&io::Error> {
-        match self {
-            Self::Io { source, .. } => Some(source),
-            Self::TooLarge { .. } | Self::NotAFile { .. } => None,
-        }
-    }
-
-    /// Whether the file or a folder above it is not there.
-    #[must_use]
-    pub fn is_absent(&self) -> bool {
-        self.kind() == Some(io::ErrorKind::NotFound)
-    }
-
-    /// The error and its cause in one line, for a reason that is kept as data.
-    #[must_use]
-    pub fn sentence(&self) -> String {
-        sentence(self)
+/// The text of a symbolic link; `EINVAL` where it is none.
+pub(super) fn link(path: &Raw) -> Result<Raw, ReadError> {
+    match readlinkat(CWD, path.as_path(), Vec::new()) {
+        Ok(text) => Ok(Raw::from(text.into_bytes())),
+        Err(errno) => Err(from_errno(path, errno)),
     }
 }
 
-/// An error with all its causes in one line.
+pub(super) fn from_errno(path: &Raw, errno: Errno) -> ReadError {
+    let path = path.clone();
+    match errno {
+        Errno::NOENT => ReadError::Missing { path },
+        source => ReadError::Io { path, source },
+    }
+}
+
+fn io_error(path: &Raw, error: &std::io::Error) -> ReadError {
+    from_errno(path, Errno::from_io_error(error).unwrap_or(Errno::IO))
+}
+
+/// What the kernel said, where it said something else than "not there".
+pub(super) fn errno(error: &ReadError) -> Option<Errno> {
+    match error {
+        ReadError::Io { source, .. } => Some(*source),
+        ReadError::Missing { .. } | ReadError::NotAFile { .. } | ReadError::TooLarge { .. } => None,
+    }
+}
+
+/// Whether the file or a folder above it is not there.
+pub(super) fn is_absent(error: &ReadError) -> bool {
+    matches!(error, ReadError::Missing { .. })
+}
+
+/// An error with all its causes in one line, for a reason that is kept as data.
 pub(super) fn sentence(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -75,96 +68,34 @@ pub(super) fn sentence(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// The whole content of a regular file (`/proc` and `/sys` files included) of at most `limit`
-/// bytes.
-pub fn whole(path: &Raw, limit: u64) -> Result<Vec<u8>, ReadError> {
-    let io_error = |source| ReadError::Io {
-        path: path.clone(),
-        source,
-    };
-    let file = File::options()
-        .read(true)
-        .custom_flags(nonblocking())
-        .open(path.as_path())
-        .map_err(io_error)?;
-    if !file.metadata().map_err(io_error)?.is_file() {
-        return Err(ReadError::NotAFile { path: path.clone() });
-    }
-    let mut bytes = Vec::new();
-    file.take(limit.saturating_add(1))
-        .read_to_end(&mut bytes)
-        .map_err(io_error)?;
-    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > limit {
-        return Err(ReadError::TooLarge {
-            path: path.clone(),
-            limit,
-        });
-    }
-    Ok(bytes)
-}
-
-fn nonblocking() -> i32 {
-    i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0)
-}
-
-/// The names in a folder, in no order, without `.` and `..`; all of them or an error.
-pub fn names(path: &Raw) -> Result<Vec<Raw>, ReadError> {
-    let io_error = |source| ReadError::Io {
-        path: path.clone(),
-        source,
-    };
-    std::fs::read_dir(path.as_path())
-        .map_err(io_error)?
-        .map(|entry| Ok(Raw::from(entry.map_err(io_error)?.file_name())))
-        .collect()
-}
-
-/// The text of a symbolic link.
-pub fn link(path: &Raw) -> Result<Raw, ReadError> {
-    std::fs::read_link(path.as_path())
-        .map(Raw::from)
-        .map_err(|source| ReadError::Io {
-            path: path.clone(),
-            source,
-        })
-}
-
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "tests make their own files")]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_read_whole_or_refused() {
+    fn folders_and_links_are_read_or_say_what_is_wrong() {
         let tree = tempfile::tempdir().unwrap();
-        let file = Raw::from(tree.path()).join("a");
-        std::fs::write(file.as_path(), "12345").unwrap();
-        assert_eq!(whole(&file, 5).unwrap(), b"12345");
+        let folder = Raw::from(tree.path());
+        std::fs::write(folder.join("a").as_path(), "").unwrap();
+        std::os::unix::fs::symlink("a b", folder.join("b").as_path()).unwrap();
+        let mut found = names(&folder).unwrap();
+        found.sort();
+        assert_eq!(found, [Raw::from("a"), Raw::from("b")]);
+        assert_eq!(link(&folder.join("b")).unwrap(), "a b".into());
+        let error = link(&folder.join("a")).unwrap_err();
+        assert_eq!(errno(&error), Some(Errno::INVAL));
         assert_eq!(
-            whole(&file, 4).unwrap_err().sentence(),
-            format!("{file} is larger than 4 bytes")
+            sentence(&error),
+            format!(
+                "{} could not be read: Invalid argument (os error 22)",
+                folder.join("a")
+            )
         );
-        let missing = Raw::from(tree.path()).join("b");
-        let error = whole(&missing, 5).unwrap_err();
-        assert!(error.is_absent());
+        assert!(is_absent(&names(&folder.join("c")).unwrap_err()));
         assert_eq!(
-            error.sentence(),
-            format!("{missing} could not be read: No such file or directory (os error 2)")
+            errno(&names(&folder.join("a")).unwrap_err()),
+            Some(Errno::NOTDIR)
         );
-    }
-
-    #[test]
-    fn a_fifo_does_not_block_the_reader() {
-        let tree = tempfile::tempdir().unwrap();
-        let fifo = Raw::from(tree.path()).join("fifo");
-        rustix::fs::mknodat(
-            rustix::fs::CWD,
-            fifo.as_path(),
-            rustix::fs::FileType::Fifo,
-            rustix::fs::Mode::RUSR,
-            0,
-        )
-        .unwrap();
-        assert!(matches!(whole(&fifo, 5), Err(ReadError::NotAFile { .. })));
     }
 }

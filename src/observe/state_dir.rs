@@ -15,7 +15,7 @@ pub const MEMORY: &str = "memory.json";
 pub const LEDGER: &str = "ledger.json";
 
 /// A host with a million volumes stays far below this.
-const LIMIT: u64 = 1 << 30;
+const LIMIT: usize = 1 << 30;
 
 /// `memory.json`. `Absent` on a first run; `Unknown`, with a remedy, where it is damaged or of
 /// another version.
@@ -51,8 +51,8 @@ struct Version {
 pub(super) fn versioned<T: DeserializeOwned>(file: &Raw, version: u32, remedy: &str) -> Known<T> {
     let bytes = match read::whole(file, LIMIT) {
         Ok(bytes) => bytes,
-        Err(error) if error.is_absent() => return Known::Absent,
-        Err(error) => return Known::unknown(error.sentence()),
+        Err(error) if read::is_absent(&error) => return Known::Absent,
+        Err(error) => return Known::unknown(read::sentence(&error)),
     };
     let damaged = |error: serde_json::Error| {
         if bytes.is_empty() {

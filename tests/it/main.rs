@@ -7,6 +7,10 @@ mod config;
 #[cfg(test)]
 mod layering;
 #[cfg(test)]
+mod observe;
+#[cfg(test)]
+mod own_namespace;
+#[cfg(test)]
 mod units;
 #[cfg(test)]
 mod verdicts;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::sys::replace_by;
+use super::sys::{Access, replace_by};
 pub use crate::sys::{ReadError, read_bounded};
 use crate::units::Raw;
 
@@ -44,6 +44,11 @@ pub enum ReplaceError {
 /// renamed over it, and the folder made durable. On an error before the rename the old file is as
 /// it was, and nothing is left beside it. A link at `path` is replaced, not followed.
 pub fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), ReplaceError> {
+    replace_as(path, content, Access { mode, owner: None })
+}
+
+/// As [`replace`], with user and group of the new file.
+pub(super) fn replace_as(path: &Path, content: &[u8], access: Access) -> Result<(), ReplaceError> {
     // Two processes may write the same file at once; each needs a name of its own.
     static COUNTER: AtomicU64 = AtomicU64::new(0);
     let raw = || Raw::new(path.as_os_str().as_bytes());
@@ -67,7 +72,7 @@ pub fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), ReplaceErro
         std::process::id(),
         COUNTER.fetch_add(1, Ordering::Relaxed)
     );
-    replace_by(&dir, name.as_bytes(), temp.as_bytes(), content, mode).map_err(|source| {
+    replace_by(&dir, name.as_bytes(), temp.as_bytes(), content, access).map_err(|source| {
         ReplaceError::Write {
             path: raw(),
             source,

@@ -5,6 +5,7 @@ pub mod executor;
 pub mod lock;
 pub mod outcome;
 pub mod provision;
+pub mod publish;
 pub mod roots;
 pub mod store;
 pub mod sys;

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::Duration;
 
 pub use kernel::Kernel;
-pub(in crate::act) use kernel::{replace_by, try_lock};
+pub(in crate::act) use kernel::{Access, replace_by, try_lock};
 pub use rustix::io::Errno;
 
 use crate::decide::facts::{FileIdentity, FileKind};

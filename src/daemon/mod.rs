@@ -1,1 +1,3 @@
 //! The loop: observe → decide → check → act → record.
+
+pub mod disks;

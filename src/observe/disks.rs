@@ -400,3 +400,6 @@ fn parse_fstab(text: &[u8]) -> Vec<Raw> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -172,3 +172,119 @@ fn question(fd: &OwnedFd, resolved: Raw, mounts: &MountTable) -> Result<PathAnsw
         mount,
     }))
 }
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests make their own tree")]
+#[expect(clippy::arithmetic_side_effects, reason = "test arithmetic")]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::observe::mountinfo;
+
+    fn here() -> MountTable {
+        MountTable::new(mountinfo::read_self().unwrap())
+    }
+
+    fn one(path: &Raw, mounts: &MountTable) -> PathAnswer {
+        ask(vec![path.clone()], mounts).remove(path).unwrap()
+    }
+
+    #[test]
+    fn a_directory_is_found_with_its_mount_and_size() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = Raw::from(std::fs::canonicalize(temp.path()).unwrap());
+        let mounts = here();
+        let PathAnswer::Directory(answer) = one(&path, &mounts) else {
+            panic!("{path} is there");
+        };
+        assert_eq!(answer.resolved, path);
+        assert_eq!(answer.mount, mounts.mount_of(&path).unwrap().id);
+        let space = rustix::fs::statvfs(temp.path()).unwrap();
+        assert_eq!(answer.total_bytes, space.f_frsize * space.f_blocks);
+    }
+
+    #[test]
+    fn links_are_followed_and_told() {
+        let temp = tempfile::tempdir().unwrap();
+        let base = std::fs::canonicalize(temp.path()).unwrap();
+        std::fs::create_dir_all(base.join("real/inner")).unwrap();
+        symlink("real", base.join("relative")).unwrap();
+        symlink(base.join("relative/../relative"), base.join("absolute")).unwrap();
+        symlink("loop", base.join("loop")).unwrap();
+        let mounts = here();
+        let at = |name: &str| one(&Raw::from(base.join(name)), &mounts);
+        for name in ["relative/inner", "absolute/inner", "real/../real/./inner"] {
+            let PathAnswer::Directory(answer) = at(name) else {
+                panic!("{name}: {:?}", at(name));
+            };
+            assert_eq!(
+                answer.resolved,
+                Raw::from(base.join("real/inner")),
+                "{name}"
+            );
+        }
+        let PathAnswer::Failed(why) = at("loop/x") else {
+            panic!("a loop of links");
+        };
+        assert!(
+            why.0.contains("too many") || why.0.contains("Too many"),
+            "{why}"
+        );
+    }
+
+    #[test]
+    fn what_is_no_directory_and_what_is_not_there_are_told_apart() {
+        let temp = tempfile::tempdir().unwrap();
+        let base = std::fs::canonicalize(temp.path()).unwrap();
+        std::fs::write(base.join("file"), "x").unwrap();
+        symlink("nowhere", base.join("dangling")).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(base.join("socket")).unwrap();
+        let mounts = here();
+        let at = |name: &str| one(&Raw::from(base.join(name)), &mounts);
+        assert_eq!(at("file"), PathAnswer::NotADirectory);
+        assert_eq!(at("file/below"), PathAnswer::NotADirectory);
+        assert_eq!(at("socket"), PathAnswer::NotADirectory);
+        assert_eq!(at("none"), PathAnswer::Missing);
+        assert_eq!(at("none/below"), PathAnswer::Missing);
+        assert_eq!(at("dangling"), PathAnswer::Missing);
+    }
+
+    #[test]
+    fn nothing_behind_a_mount_that_may_not_be_asked_is_touched() {
+        let mounts = here();
+        let proc = mounts.mount_of(&"/proc".into()).unwrap().id;
+        for path in ["/proc", "/proc/self", "/proc/nothing/there"] {
+            assert_eq!(one(&path.into(), &mounts), PathAnswer::OutOfBounds(proc));
+        }
+        let temp = tempfile::tempdir().unwrap();
+        let base = std::fs::canonicalize(temp.path()).unwrap();
+        symlink("/proc/self", base.join("link")).unwrap();
+        assert_eq!(
+            one(&Raw::from(base.join("link")), &mounts),
+            PathAnswer::OutOfBounds(proc),
+            "a link does not lead there either"
+        );
+    }
+
+    #[test]
+    fn a_table_that_does_not_fit_the_kernels_is_not_believed() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = Raw::from(std::fs::canonicalize(temp.path()).unwrap());
+        let mut entries = here().entries().to_vec();
+        for entry in &mut entries {
+            entry.id += 1_000_000;
+            entry.parent += 1_000_000;
+        }
+        let answer = one(&path, &MountTable::new(entries));
+        assert!(
+            matches!(&answer, PathAnswer::Failed(why) if why.0.contains("the mounts changed")),
+            "{answer:?}"
+        );
+        let answer = one(&path, &MountTable::default());
+        assert!(
+            matches!(&answer, PathAnswer::Failed(why) if why.0.contains("does not show")),
+            "{answer:?}"
+        );
+    }
+}

@@ -231,7 +231,7 @@ impl Sys for Kernel {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(errno) => return Err(errno),
         }
-        replace_by(dir, name, &temp, content, mode)
+        replace_by(dir, name, &temp, content, Access { mode, owner: None })
     }
 
     fn lock(&self, dir: &OwnedFd) -> Result<bool, Errno> {
@@ -351,14 +351,24 @@ pub(in crate::act) fn try_lock(fd: impl AsFd) -> Result<bool, Errno> {
     }
 }
 
+/// Who may use a new file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::act) struct Access {
+    /// Mode bits.
+    pub(in crate::act) mode: u32,
+    /// User and group; `None`: the caller's.
+    pub(in crate::act) owner: Option<(u32, u32)>,
+}
+
 /// Writes `content` to the new file `temp`, makes it durable, renames it to `name`, and makes that
-/// durable. On an error before the rename nothing is left behind and `name` is what it was.
+/// durable. On an error before the rename nothing is left behind and `name` is what it was. Without
+/// an owner, user and group are the caller's.
 pub(in crate::act) fn replace_by(
     dir: impl AsFd,
     name: &[u8],
     temp: &[u8],
     content: &[u8],
-    mode: u32,
+    access: Access,
 ) -> Result<(), Errno> {
     let dir = dir.as_fd();
     let flags = OFlags::WRONLY
@@ -367,9 +377,17 @@ pub(in crate::act) fn replace_by(
         | OFlags::NOFOLLOW
         | OFlags::CLOEXEC
         | OFlags::NOCTTY;
-    let mode = Mode::from_raw_mode(mode);
+    let mode = Mode::from_raw_mode(access.mode);
     let file = retry_on_intr(|| openat(dir, temp, flags, mode))?;
     let written = (|| {
+        if let Some((user, group)) = access.owner {
+            rustix::fs::fchown(
+                &file,
+                Some(rustix::fs::Uid::from_raw(user)),
+                Some(rustix::fs::Gid::from_raw(group)),
+            )?;
+        }
+        // After the owner, whose change may take mode bits away.
         rustix::fs::fchmod(&file, mode)?;
         let mut rest = content;
         while !rest.is_empty() {

@@ -213,7 +213,9 @@ impl<'a> Judge<'a> {
             ));
         }
         // A PATH with an explicit size is the operator's word for a share of that disk.
-        let is_share = rule.kind == DiskType::Path && matches!(rule.size, SizeRule::Size(_));
+        let is_share = rule.kind == DiskType::Path
+            && matches!(rule.size, SizeRule::Size(_))
+            && path.as_bytes() != b"/";
         if self.os.contains(&mount.device) && !is_share {
             return Err(Rejection::new(
                 Code::OsDisk,

@@ -175,7 +175,6 @@ fn question(fd: &OwnedFd, resolved: Raw, mounts: &MountTable) -> Result<PathAnsw
 
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "tests make their own tree")]
-#[expect(clippy::arithmetic_side_effects, reason = "test arithmetic")]
 mod tests {
     use std::os::unix::fs::symlink;
 

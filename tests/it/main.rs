@@ -5,11 +5,15 @@ mod checkpoint;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+mod double;
+#[cfg(test)]
 mod layering;
 #[cfg(test)]
 mod observe;
 #[cfg(test)]
 mod own_namespace;
+#[cfg(test)]
+mod support;
 #[cfg(test)]
 mod units;
 #[cfg(test)]

@@ -1,0 +1,153 @@
+//! The files below `meta`, in the agent's formats.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use mesos_volumed::mesos::checkpoint::{
+    self, Content, Form, OperationContext, encode_info, encode_slave_info, encode_state,
+};
+use mesos_volumed::mesos::paths;
+use mesos_volumed::mesos::resource::Resource;
+use mesos_volumed::mesos::state::{ResourceState, SlaveInfo};
+
+use crate::files;
+
+/// The `meta` folder of one agent.
+#[derive(Clone, Debug)]
+pub(crate) struct Meta {
+    work_dir: PathBuf,
+}
+
+impl Meta {
+    pub(crate) fn new(work_dir: &Path) -> Self {
+        Self {
+            work_dir: work_dir.to_owned(),
+        }
+    }
+
+    fn at(&self, file: &str) -> PathBuf {
+        self.work_dir.join(file)
+    }
+
+    /// The agent id that `latest` names.
+    pub(crate) fn latest(&self) -> anyhow::Result<Option<String>> {
+        let link = self.at(paths::LATEST);
+        if link.symlink_metadata().is_err() {
+            return Ok(None);
+        }
+        let target = std::fs::read_link(&link)?;
+        let name = target.file_name().and_then(|name| name.to_str());
+        Ok(Some(name.context("latest names no agent id")?.to_owned()))
+    }
+
+    fn slave_info_file(&self, id: &str) -> PathBuf {
+        self.at(paths::SLAVES).join(id).join("slave.info")
+    }
+
+    /// What the first registration of this agent id wrote.
+    pub(crate) fn slave_info(&self, id: &str) -> anyhow::Result<SlaveInfo> {
+        let bytes = files::read(&self.slave_info_file(id))?.context("slave.info is missing")?;
+        match checkpoint::decode_slave_info(&bytes)? {
+            Content::Whole(info) => Ok(info),
+            Content::Empty => bail!("slave.info has 0 bytes"),
+        }
+    }
+
+    /// A first registration: `slave.info`, then `latest`.
+    pub(crate) fn register(&self, id: &str, info: &SlaveInfo) -> anyhow::Result<()> {
+        let bytes = encode_slave_info(info, id.as_bytes())?;
+        files::checkpoint(&self.slave_info_file(id), &bytes)?;
+        files::link(&self.at(paths::SLAVES).join(id), &self.at(paths::LATEST))
+    }
+
+    /// Every start of an agent rewrites it: a new inode with the kernel's boot id.
+    pub(crate) fn boot_id(&self) -> anyhow::Result<()> {
+        let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+        files::checkpoint(&self.at(paths::BOOT_ID), id.trim().as_bytes())
+    }
+
+    /// Committed resources and operations, and whether a target stands beside them.
+    pub(crate) fn state(&self) -> anyhow::Result<Option<ResourceState>> {
+        Self::decode_state(&self.at(paths::STATE))
+    }
+
+    /// Resources and operations that a crash left uncommitted.
+    pub(crate) fn state_target(&self) -> anyhow::Result<Option<ResourceState>> {
+        Self::decode_state(&self.at(paths::STATE_TARGET))
+    }
+
+    /// 0 bytes are nothing at all to Mesos.
+    fn decode_state(path: &Path) -> anyhow::Result<Option<ResourceState>> {
+        let Some(bytes) = files::read(path)? else {
+            return Ok(None);
+        };
+        let content = checkpoint::decode_state(&bytes).with_context(|| {
+            format!(
+                "Failed to read resources and operations file {}",
+                path.display()
+            )
+        })?;
+        Ok(Some(match content {
+            Content::Empty => ResourceState::default(),
+            Content::Whole(state) => state,
+        }))
+    }
+
+    /// Committed resources of `resources.info`.
+    pub(crate) fn info(&self) -> anyhow::Result<Option<Vec<Resource>>> {
+        let Some(bytes) = files::read(&self.at(paths::INFO))? else {
+            return Ok(None);
+        };
+        Ok(Some(match checkpoint::decode_info(&bytes)? {
+            Content::Empty => Vec::new(),
+            Content::Whole(resources) => resources,
+        }))
+    }
+
+    /// Writes the state's target.
+    pub(crate) fn write_state_target(
+        &self,
+        state: &ResourceState,
+        context: &OperationContext<'_>,
+    ) -> anyhow::Result<()> {
+        files::checkpoint(
+            &self.at(paths::STATE_TARGET),
+            &encode_state(state, context)?,
+        )
+    }
+
+    /// Commits the state's target.
+    pub(crate) fn commit_state(&self) -> anyhow::Result<()> {
+        files::rename(&self.at(paths::STATE_TARGET), &self.at(paths::STATE))
+    }
+
+    /// Writes `resources.target`.
+    pub(crate) fn write_info_target(&self, resources: &[Resource]) -> anyhow::Result<()> {
+        files::checkpoint(
+            &self.at(paths::INFO_TARGET),
+            &encode_info(resources, form(resources))?,
+        )
+    }
+
+    /// Commits `resources.target`.
+    pub(crate) fn commit_info(&self) -> anyhow::Result<()> {
+        files::rename(&self.at(paths::INFO_TARGET), &self.at(paths::INFO))
+    }
+
+    /// Writes `resources.info` in one go, as agents before 1.1 did.
+    pub(crate) fn write_info(&self, resources: &[Resource]) -> anyhow::Result<()> {
+        files::checkpoint(
+            &self.at(paths::INFO),
+            &encode_info(resources, form(resources))?,
+        )
+    }
+}
+
+/// With one refined reservation all records keep the newer form.
+fn form(resources: &[Resource]) -> Form {
+    if resources.iter().any(|one| one.reservations.len() > 1) {
+        Form::Post
+    } else {
+        Form::Pre
+    }
+}

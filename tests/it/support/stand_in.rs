@@ -1,0 +1,146 @@
+//! The stand-in agent (tests/double) as a process of a test.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests start processes and wait for them"
+)]
+
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// The stand-in's program. Cargo builds it with `cargo test`, but not with `cargo test --test it`.
+fn program() -> PathBuf {
+    let program = Path::new(env!("CARGO_BIN_EXE_mesos-volumed"))
+        .with_file_name("examples")
+        .join("stand-in-agent");
+    assert!(
+        program.symlink_metadata().is_ok(),
+        "{} is missing; run `cargo build --example stand-in-agent`",
+        program.display()
+    );
+    program
+}
+
+/// Waits until this is so; says what was waited for where it never is.
+pub(crate) fn wait_until(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) -> Duration {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < limit, "not within {limit:?}: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    start.elapsed()
+}
+
+/// A port of the loopback interface that nobody listens on.
+pub(crate) fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// An agent's life after life on one work_dir.
+#[derive(Debug)]
+pub(crate) struct StandIn {
+    folder: PathBuf,
+    work_dir: PathBuf,
+    resources: String,
+    pub(crate) port: u16,
+    flags: Vec<String>,
+    child: Option<Child>,
+}
+
+impl StandIn {
+    /// An agent that is not started yet; `folder` takes its socket and log.
+    pub(crate) fn new(folder: &Path, work_dir: &Path, resources: &str) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            work_dir: work_dir.to_owned(),
+            resources: resources.to_owned(),
+            port: free_port(),
+            flags: Vec::new(),
+            child: None,
+        }
+    }
+
+    /// Adds a flag.
+    pub(crate) fn flag(mut self, flag: &str) -> Self {
+        self.flags.push(flag.to_owned());
+        self
+    }
+
+    fn control(&self) -> PathBuf {
+        self.folder.join("control.sock")
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.join("agent.log")
+    }
+
+    /// Starts it as `mesos-agent` and waits until it takes orders.
+    pub(crate) fn start(&mut self) {
+        assert!(self.child.is_none(), "it runs already");
+        let log = std::fs::File::create(self.log()).unwrap();
+        let mut child = Command::new(program())
+            .arg0("mesos-agent")
+            .arg(format!("--work_dir={}", self.work_dir.display()))
+            .arg(format!("--resources={}", self.resources))
+            .arg(format!("--port={}", self.port))
+            .arg(format!("--control={}", self.control().display()))
+            .args(&self.flags)
+            .stdin(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        wait_until("the stand-in takes orders", Duration::from_secs(10), || {
+            let log = std::fs::read_to_string(self.log()).unwrap();
+            assert!(
+                child.try_wait().unwrap().is_none(),
+                "the agent ended: {log}"
+            );
+            log.contains("orders are taken") && self.ask(&["show"]).status.success()
+        });
+        self.child = Some(child);
+    }
+
+    /// Ends it as a power cut would.
+    pub(crate) fn stop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// Ends it and starts it again.
+    pub(crate) fn restart(&mut self) {
+        self.stop();
+        self.start();
+    }
+
+    /// Gives an order and tells what came of it.
+    pub(crate) fn ask(&self, order: &[&str]) -> Output {
+        Command::new(program())
+            .arg("--control")
+            .arg(self.control())
+            .args(order)
+            .output()
+            .unwrap()
+    }
+
+    /// Gives an order that has to be carried out.
+    pub(crate) fn order(&self, order: &[&str]) -> String {
+        let output = self.ask(order);
+        assert!(
+            output.status.success(),
+            "{order:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+impl Drop for StandIn {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

@@ -11,3 +11,4 @@ pub mod store;
 pub mod sys;
 pub mod trash;
 pub mod volume_dir;
+pub mod wipe;

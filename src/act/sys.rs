@@ -27,6 +27,11 @@ pub struct Space {
     pub used_inodes: u64,
 }
 
+/// Handle and mount of an open directory in 8 bytes: for a walk that can't keep every directory
+/// open, and must know the one it comes back to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Anchor(pub u64);
+
 /// The calls. Every `name` is one component in its exact bytes; `EINVAL` otherwise.
 pub trait Sys {
     /// An open directory, with a reading position of its own.
@@ -47,6 +52,9 @@ pub trait Sys {
     fn node(&self, dir: &Self::Dir) -> Result<Node, Errno>;
     /// The identity for good.
     fn identity(&self, dir: &Self::Dir) -> Result<FileIdentity, IdentityError>;
+    /// A short form of the identity and the mount, by which an open directory is known again
+    /// within one walk.
+    fn anchor(&self, dir: &Self::Dir) -> Result<Anchor, Errno>;
     /// Whether it is the root directory of the host.
     fn is_host_root(&self, dir: &Self::Dir) -> Result<bool, Errno>;
     /// Which kind of file system it is on.
@@ -56,7 +64,7 @@ pub trait Sys {
     /// What an entry is; asks nothing of a file system mounted there.
     fn kind(&self, dir: &Self::Dir, name: &[u8]) -> Result<FileKind, Errno>;
 
-    /// Adds the next entries to a batch until it is full; `false` after the last.
+    /// Adds the next entries to a batch, a bounded number; `false` after the last.
     fn read_entries(&self, dir: &Self::Dir, batch: &mut Batch) -> Result<bool, Errno>;
     /// The next [`Sys::read_entries`] begins with the first entry again.
     fn rewind(&self, dir: &Self::Dir) -> Result<(), Errno>;
@@ -108,6 +116,8 @@ pub trait Sys {
     fn is_subvolume(&self, dir: &Self::Dir) -> Result<bool, Errno>;
     /// Destroys the subvolume `name` with all it holds. `ENOTEMPTY` when it holds subvolumes.
     fn destroy_subvolume(&self, dir: &Self::Dir, name: &[u8]) -> Result<(), Errno>;
+    /// Whether anything is mounted somewhere below this directory, as far as its mount table tells.
+    fn mounts_below(&self, dir: &Self::Dir) -> Result<bool, Errno>;
     /// Makes the subvolume writable whose root directory this is; whether it was not.
     fn make_subvolume_writable(&self, dir: &Self::Dir) -> Result<bool, Errno>;
 

@@ -31,8 +31,8 @@ struct Entry {
     hint: TypeHint,
 }
 
-/// Entries of a directory, without `.` and `..`, in memory that is used again and never grows
-/// past its limit by more than one read of the kernel.
+/// Entries of a directory, without `.` and `..`, in memory that is used again. It says when it is
+/// full; whoever reads stops then.
 pub struct Batch {
     names: Vec<u8>,
     entries: Vec<Entry>,
@@ -121,20 +121,14 @@ impl Batch {
         (0..self.entries.len()).filter_map(|at| self.get(at))
     }
 
-    /// Adds the next entries of an open directory until the batch is full; `true` when there may
-    /// be more. A directory that was removed has none.
+    /// Adds the next entries of an open directory, as many as the kernel gives at once; `false`
+    /// after the last. A directory that was removed has none.
     pub fn read(&mut self, dir: impl AsFd) -> Result<bool, Errno> {
         self.dirents.clear();
         self.dirents.reserve_exact(Self::DIRENTS);
         let room: &mut [MaybeUninit<u8>] = self.dirents.spare_capacity_mut();
         let mut raw = RawDir::new(dir.as_fd(), room);
         loop {
-            if raw.is_buffer_empty() {
-                let index = self.entries.len().saturating_mul(size_of::<Entry>());
-                if self.names.len().saturating_add(index) >= self.limit {
-                    return Ok(true);
-                }
-            }
             let entry = match raw.next() {
                 None | Some(Err(Errno::NOENT)) => return Ok(false),
                 Some(Err(Errno::INTR)) => continue,
@@ -142,9 +136,6 @@ impl Batch {
                 Some(Ok(entry)) => entry,
             };
             let name = entry.file_name().to_bytes();
-            if name == b"." || name == b".." {
-                continue;
-            }
             let hint = match entry.file_type() {
                 FileType::Directory => TypeHint::Directory,
                 FileType::RegularFile => TypeHint::File,
@@ -155,7 +146,12 @@ impl Batch {
                 | FileType::CharacterDevice
                 | FileType::BlockDevice => TypeHint::Other,
             };
-            push(&mut self.names, &mut self.entries, name, entry.ino(), hint)?;
+            if name != b"." && name != b".." {
+                push(&mut self.names, &mut self.entries, name, entry.ino(), hint)?;
+            }
+            if raw.is_buffer_empty() {
+                return Ok(true);
+            }
         }
     }
 }
@@ -183,7 +179,7 @@ fn push(
 /// hint; sorted by name. `EFBIG` when there are more than `most`.
 pub fn list(dir: impl AsFd, most: usize) -> Result<Vec<(Raw, u64, TypeHint)>, Errno> {
     let dir = reopen(dir)?;
-    let mut batch = Batch::new(1 << 20);
+    let mut batch = Batch::new(usize::MAX);
     let mut found = Vec::new();
     loop {
         batch.clear();

@@ -5,19 +5,20 @@
 )]
 
 use std::ffi::CString;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::{
     AtFlags, CWD, FlockOperation, IFlags, Mode, OFlags, RenameFlags, SeekFrom, flock, fstatvfs,
-    fsync, ftruncate, ioctl_getflags, ioctl_setflags, mkdirat, openat, renameat_with, seek, syncfs,
-    unlinkat,
+    fsync, ftruncate, ioctl_getflags, ioctl_setflags, mkdirat, openat, readlinkat, renameat_with,
+    seek, syncfs, unlinkat,
 };
 use rustix::io::{Errno, retry_on_intr};
 use rustix::time::{ClockId, clock_gettime};
 
-use super::{FsKind, Space, Sys, temp_name};
+use super::{Anchor, FsKind, Space, Sys, temp_name};
 use crate::decide::facts::{FileIdentity, FileKind};
 use crate::sys::open::{one_component, without_noatime_if_refused};
 use crate::sys::stat::open_path;
@@ -25,6 +26,8 @@ use crate::sys::{
     Batch, IdentityError, Node, OpenError, ReadError, Resolver, entry_kind, fs_uuid, identity,
     ioctl, mount_id, node, read_bounded, read_bounded_at, reopen,
 };
+
+use crate::units::Raw;
 
 /// The kernel.
 #[derive(Clone, Copy, Debug)]
@@ -84,6 +87,13 @@ impl Sys for Kernel {
 
     fn identity(&self, dir: &OwnedFd) -> Result<FileIdentity, IdentityError> {
         identity(dir)
+    }
+
+    fn anchor(&self, dir: &OwnedFd) -> Result<Anchor, Errno> {
+        let handle = ioctl::file_handle(dir.as_fd())?;
+        let mut hasher = DefaultHasher::new();
+        (handle.kind, handle.bytes, handle.mount_id).hash(&mut hasher);
+        Ok(Anchor(hasher.finish()))
     }
 
     fn is_host_root(&self, dir: &OwnedFd) -> Result<bool, Errno> {
@@ -247,6 +257,18 @@ impl Sys for Kernel {
         ioctl::btrfs_destroy_subvolume(dir.as_fd(), name)
     }
 
+    fn mounts_below(&self, dir: &OwnedFd) -> Result<bool, Errno> {
+        let link = format!("/proc/self/fd/{}", dir.as_raw_fd());
+        let path = Raw::new(readlinkat(CWD, link.as_str(), Vec::new())?.into_bytes());
+        let table = read_bounded(Path::new("/proc/self/mountinfo"), 64 << 20)
+            .map_err(|_unreadable| Errno::NODATA)?;
+        Ok(mount_points(&table).any(|point| {
+            Raw::new(point)
+                .below(&path)
+                .is_some_and(|tail| !tail.is_empty())
+        }))
+    }
+
     fn make_subvolume_writable(&self, dir: &OwnedFd) -> Result<bool, Errno> {
         ioctl::btrfs_make_subvolume_writable(dir.as_fd())
     }
@@ -319,6 +341,14 @@ fn swap_files(table: &[u8]) -> impl Iterator<Item = Vec<u8>> {
             let path = words.next()?;
             (words.next()? == b"file").then(|| unescape(path))
         })
+}
+
+/// The fifth field of each line of a mount table.
+fn mount_points(table: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    table
+        .split(|&byte| byte == b'\n')
+        .filter_map(|line| line.split(|&byte| byte == b' ').nth(4))
+        .map(unescape)
 }
 
 /// Undoes the kernel's `\ooo` for blanks and backslashes.
@@ -420,6 +450,21 @@ mod tests {
             swap_files(table).collect::<Vec<_>>(),
             [b"/mnt/a b\\c".to_vec()]
         );
+    }
+
+    #[test]
+    fn mount_points_are_read_as_the_kernel_writes_them() {
+        let table = b"36 35 98:0 /m /mnt/a\\040b rw,noatime master:1 - ext3 /dev/root rw\n";
+        assert_eq!(
+            mount_points(table).collect::<Vec<_>>(),
+            [b"/mnt/a b".to_vec()]
+        );
+        let kernel = Kernel::new();
+        let open = |path: &str| kernel.open_root(Path::new(path)).unwrap();
+        assert_eq!(kernel.mounts_below(&open("/")), Ok(true));
+        let temp = tempfile::tempdir().unwrap();
+        let dir = kernel.open_root(temp.path()).unwrap();
+        assert_eq!(kernel.mounts_below(&dir), Ok(false));
     }
 
     #[test]

@@ -1,0 +1,305 @@
+//! Stopping, pausing and pacing a wipe, and seeing how far it is.
+
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+const RUN: u8 = 0;
+const PAUSE: u8 = 1;
+const STOP: u8 = 2;
+
+/// The reins of one wipe; shared with whoever may stop, pause or pace it. Each takes effect at the
+/// next entry, and wakes a wipe that waits.
+#[derive(Debug)]
+pub struct Control {
+    state: AtomicU8,
+    /// Removals per second; 0: as fast as it goes.
+    rate: AtomicU32,
+    /// Guards nothing but the waiting itself.
+    waiting: Mutex<()>,
+    changed: Condvar,
+}
+
+impl Control {
+    /// Runs at so many removals per second; 0: as fast as it goes.
+    #[must_use]
+    pub fn new(rate: u32) -> Self {
+        Self {
+            state: AtomicU8::new(RUN),
+            rate: AtomicU32::new(rate),
+            waiting: Mutex::new(()),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// Ends the wipe; what is left stays for another one. It can't be taken back.
+    pub fn stop(&self) {
+        self.set(STOP);
+    }
+
+    /// Holds the wipe until [`Control::resume`] or [`Control::stop`].
+    pub fn pause(&self) {
+        self.set(PAUSE);
+    }
+
+    /// Goes on after [`Control::pause`].
+    pub fn resume(&self) {
+        self.set(RUN);
+    }
+
+    /// From now on so many removals per second; 0: as fast as it goes.
+    pub fn set_rate(&self, rate: u32) {
+        self.rate.store(rate, Ordering::Relaxed);
+        self.wake();
+    }
+
+    /// Removals per second; 0: as fast as it goes.
+    pub fn rate(&self) -> u32 {
+        self.rate.load(Ordering::Relaxed)
+    }
+
+    fn set(&self, state: u8) {
+        // Stopped stays stopped.
+        let changed = self
+            .state
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |old| {
+                (old != STOP).then_some(state)
+            });
+        if changed.is_ok() {
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        // Taken, so that nobody is between looking and waiting.
+        let guard = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(guard);
+        self.changed.notify_all();
+    }
+
+    /// Whether to go on; waits while paused.
+    #[inline]
+    pub(super) fn proceed(&self) -> bool {
+        match self.state.load(Ordering::Relaxed) {
+            RUN => true,
+            _ => self.proceed_slowly(),
+        }
+    }
+
+    #[cold]
+    fn proceed_slowly(&self) -> bool {
+        let mut guard = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        while self.state.load(Ordering::Relaxed) == PAUSE {
+            guard = self
+                .changed
+                .wait(guard)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        self.state.load(Ordering::Relaxed) == RUN
+    }
+
+    /// Waits so long, or until something changes, and says whether to go on.
+    pub(super) fn rest(&self, span: Duration) -> bool {
+        let guard = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.state.load(Ordering::Relaxed) == RUN {
+            let woken = self
+                .changed
+                .wait_timeout(guard, span)
+                .unwrap_or_else(PoisonError::into_inner);
+            drop(woken);
+        } else {
+            drop(guard);
+        }
+        self.proceed()
+    }
+}
+
+/// How far a wipe is; written by it, read by anyone at any time.
+#[derive(Debug, Default)]
+pub struct Progress {
+    files: AtomicU64,
+    dirs: AtomicU64,
+    left: AtomicU64,
+}
+
+/// [`Progress`] at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProgressNow {
+    /// Entries removed that were no directories.
+    pub files: u64,
+    /// Directories removed.
+    pub dirs: u64,
+    /// Entries that could not be removed.
+    pub left: u64,
+}
+
+impl Progress {
+    /// What it is now.
+    pub fn now(&self) -> ProgressNow {
+        ProgressNow {
+            files: self.files.load(Ordering::Relaxed),
+            dirs: self.dirs.load(Ordering::Relaxed),
+            left: self.left.load(Ordering::Relaxed),
+        }
+    }
+
+    #[inline]
+    pub(super) fn removed_file(&self) {
+        self.files.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn removed_dir(&self) {
+        self.dirs.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn left(&self) {
+        self.left.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Keeps to the rate: after each hundredth of a second's worth of removals it rests for what is
+/// left of that hundredth. Time lost is not made up for, so that there are no bursts.
+#[derive(Debug)]
+pub(super) struct Pace {
+    /// Removals until the clock is looked at again.
+    until_look: u32,
+    began: Duration,
+}
+
+/// A rest shorter than this is not worth a system call.
+const SHORTEST_REST: Duration = Duration::from_micros(100);
+
+impl Pace {
+    pub(super) fn new() -> Self {
+        Self {
+            until_look: 0,
+            began: Duration::ZERO,
+        }
+    }
+
+    /// After each removal; whether to go on.
+    #[inline]
+    pub(super) fn removed(&mut self, control: &Control, now: impl Fn() -> Duration) -> bool {
+        let rate = control.rate();
+        if rate == 0 {
+            return true;
+        }
+        if let Some(fewer @ 1..) = self.until_look.checked_sub(1) {
+            self.until_look = fewer;
+            return true;
+        }
+        self.rest(rate, control, now)
+    }
+
+    #[cold]
+    fn rest(&mut self, rate: u32, control: &Control, now: impl Fn() -> Duration) -> bool {
+        let quantum = rate.div_ceil(100);
+        let span = Duration::from_secs(1)
+            .saturating_mul(quantum)
+            .checked_div(rate)
+            .unwrap_or_default();
+        let mut go_on = true;
+        let mut at = now();
+        // In the first quantum there is nothing to rest for.
+        if !self.began.is_zero() {
+            let due = self.began.saturating_add(span);
+            // Something else than the time may end a rest: a new rate.
+            while go_on && control.rate() == rate && due.saturating_sub(at) > SHORTEST_REST {
+                go_on = control.rest(due.saturating_sub(at));
+                at = now();
+            }
+            // On time: the next quantum begins when this one should have ended.
+            if at.saturating_sub(due) < span {
+                at = due.max(self.began);
+            }
+        }
+        self.began = at;
+        self.until_look = quantum;
+        go_on
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn clock() -> Duration {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+        Duration::new(
+            u64::try_from(now.tv_sec).unwrap(),
+            u32::try_from(now.tv_nsec).unwrap(),
+        )
+    }
+
+    #[test]
+    fn the_rate_is_kept_and_can_be_changed_on_the_way() {
+        for (rate, removals, least, most) in [(1000, 200, 150, 400), (50, 10, 150, 400)] {
+            let control = Control::new(rate);
+            let mut pace = Pace::new();
+            let begun = clock();
+            for _ in 0..removals {
+                assert!(pace.removed(&control, clock));
+            }
+            let took = clock().saturating_sub(begun);
+            assert!(took >= Duration::from_millis(least), "{rate}: {took:?}");
+            assert!(took <= Duration::from_millis(most), "{rate}: {took:?}");
+        }
+        let control = Arc::new(Control::new(1));
+        let faster = Arc::clone(&control);
+        let begun = clock();
+        let helper = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(50));
+            faster.set_rate(0);
+        });
+        let mut pace = Pace::new();
+        for _ in 0..100_000 {
+            assert!(pace.removed(&control, clock));
+        }
+        helper.join().unwrap();
+        assert!(clock().saturating_sub(begun) < Duration::from_secs(1));
+    }
+
+    #[test]
+    fn time_lost_is_not_made_up_for() {
+        let control = Control::new(100);
+        let mut pace = Pace::new();
+        // A clock of our own, that rests only move by what really passes.
+        let offset = Cell::new(Duration::from_secs(1));
+        let now = || clock() + offset.get();
+        assert!(pace.removed(&control, now));
+        offset.set(Duration::from_secs(1000));
+        assert!(pace.removed(&control, now));
+        let begun = clock();
+        for _ in 0..5 {
+            assert!(pace.removed(&control, now));
+        }
+        assert!(clock().saturating_sub(begun) > Duration::from_millis(35));
+    }
+
+    #[test]
+    fn stop_and_pause_take_effect_while_it_rests() {
+        let control = Arc::new(Control::new(1));
+        let worker = Arc::clone(&control);
+        let thread = std::thread::spawn(move || {
+            let mut pace = Pace::new();
+            let mut removed = 0;
+            while worker.proceed() && pace.removed(&worker, clock) {
+                removed += 1;
+            }
+            removed
+        });
+        std::thread::sleep(Duration::from_millis(50));
+        control.pause();
+        std::thread::sleep(Duration::from_millis(50));
+        assert!(!thread.is_finished());
+        let begun = clock();
+        control.stop();
+        assert!(thread.join().unwrap() <= 2);
+        assert!(clock().saturating_sub(begun) < Duration::from_millis(100));
+        control.resume();
+        assert!(!control.proceed(), "stopped stays stopped");
+    }
+}

@@ -1,0 +1,307 @@
+//! The walk: depth first, with an explicit stack, in bounded memory and descriptors.
+
+mod down;
+mod entries;
+mod root;
+mod up;
+
+use std::mem;
+
+use super::control::{Control, Pace, Progress};
+use super::names::NameStack;
+use super::report::{LeftKind, StopReason, Tally};
+use crate::act::sys::{Anchor, FsKind, Sys};
+use crate::decide::facts::FileIdentity;
+use crate::sys::Batch;
+use crate::units::Raw;
+
+/// What bounds memory and descriptors.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// How many directories are open at once, the root not counted.
+    pub(super) window: usize,
+    /// The memory of one batch of entries, in bytes.
+    pub(super) batch: usize,
+    /// How deep the stack may become; what lies deeper is moved up.
+    pub(super) deepest: usize,
+    /// The names of directories to enter may take this much memory; half of what is free of it is
+    /// given to each directory,
+    pub(super) names: usize,
+    /// but never less than this,
+    pub(super) names_least: usize,
+    /// and beyond this, directories are moved up.
+    pub(super) names_most: usize,
+}
+
+impl Limits {
+    /// About 12 MiB in all at the very worst; a flat directory of any size takes 6 MiB. On ext4
+    /// larger batches gain, up to here.
+    pub(super) const USUAL: Self = Self {
+        window: 32,
+        batch: 6 << 20,
+        deepest: 1 << 16,
+        names: 2 << 20,
+        names_least: 4 << 10,
+        names_most: 4 << 20,
+    };
+}
+
+/// How often a directory is emptied again when it is found filled.
+const TRIES: u8 = 8;
+/// How many failures of the device are counted before the walk gives up.
+const FAILURES: u32 = 16;
+
+/// A directory on the way from the root to where the walk is.
+#[derive(Debug)]
+struct Frame<D> {
+    /// `None` while it is closed.
+    dir: Option<D>,
+    /// By what it is known again; set when it is closed.
+    anchor: Option<Anchor>,
+    /// Where the names of its directories begin in the stack of names. Its own name ends there.
+    names_from: usize,
+    /// How many more entries one reading may give: directories that grow while they are read must
+    /// come to an end. Set once it is seen to be large.
+    readable: Option<u64>,
+    /// How often it was read anew for want of room.
+    readings: u16,
+    /// How often the directory in it that is worked on was tried.
+    tries: u8,
+    /// Whether something in it is left.
+    left: bool,
+    pass: Pass,
+}
+
+/// One reading of a directory.
+#[derive(Clone, Copy, Debug)]
+struct Pass {
+    /// Whether there may be more entries.
+    more: bool,
+    /// Whether directories were seen for which there was no room.
+    skipped: bool,
+    /// Whether anything was seen.
+    saw: bool,
+}
+
+impl Pass {
+    const NEW: Self = Self {
+        more: true,
+        skipped: false,
+        saw: false,
+    };
+}
+
+impl<D> Frame<D> {
+    fn new(dir: D, names_from: usize) -> Self {
+        Self {
+            dir: Some(dir),
+            anchor: None,
+            names_from,
+            readable: None,
+            readings: 0,
+            tries: 0,
+            left: false,
+            pass: Pass::NEW,
+        }
+    }
+}
+
+/// What became of an entry that was to be unlinked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unlinked {
+    Gone,
+    IsDirectory,
+    Left,
+}
+
+/// Where the root lies, when it goes as well.
+pub(super) type Place<'a, S> = (&'a <S as Sys>::Dir, &'a [u8], &'a FileIdentity);
+
+/// A walk through one tree.
+pub(super) struct Walk<'a, S: Sys> {
+    sys: &'a S,
+    control: &'a Control,
+    progress: &'a Progress,
+    pace: Pace,
+    tally: Tally,
+    kind: FsKind,
+    /// From the root to where the walk is; never empty while it runs.
+    frames: Vec<Frame<S::Dir>>,
+    /// How many frames after the root are closed; the others are open.
+    closed: usize,
+    limits: Limits,
+    /// The names of the directories still to enter, and of those entered.
+    names: NameStack,
+    batch: Batch,
+    /// The name that is worked on.
+    name: Vec<u8>,
+    root_tries: u8,
+    restarts: u32,
+    failures: u32,
+    syncs: u32,
+    moved_up: u64,
+}
+
+impl<'a, S: Sys> Walk<'a, S> {
+    pub(super) fn new(
+        sys: &'a S,
+        control: &'a Control,
+        progress: &'a Progress,
+        limits: Limits,
+    ) -> Self {
+        Self {
+            sys,
+            control,
+            progress,
+            pace: Pace::new(),
+            tally: Tally::default(),
+            kind: FsKind::Other,
+            frames: Vec::new(),
+            closed: 0,
+            limits,
+            names: NameStack::default(),
+            batch: Batch::new(limits.batch),
+            name: Vec::new(),
+            root_tries: 0,
+            restarts: 0,
+            failures: 0,
+            syncs: 0,
+            moved_up: 0,
+        }
+    }
+
+    pub(super) fn into_tally(self) -> Tally {
+        self.tally
+    }
+
+    /// Removes everything in this directory, and, when its place is given, itself.
+    pub(super) fn empty(
+        &mut self,
+        root: S::Dir,
+        place: Option<Place<'_, S>>,
+    ) -> Result<(), StopReason> {
+        self.kind = self.sys.fs_kind(&root).map_err(StopReason::from_errno)?;
+        self.frames.push(Frame::new(root, 0));
+        if self.root_subvolume_gone(place)? {
+            return Ok(());
+        }
+        loop {
+            self.check()?;
+            let top = self.top()?;
+            let (from, pass) = (top.names_from, top.pass);
+            if self.names.height() > from {
+                self.with_top_name(Self::descend)?;
+            } else if pass.more {
+                self.read()?;
+            } else if pass.skipped {
+                self.read_anew()?;
+            } else if self.frames.len() > 1 {
+                self.ascend()?;
+            } else if self.root_is_done(place)? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn check(&self) -> Result<(), StopReason> {
+        if self.control.proceed() {
+            Ok(())
+        } else {
+            Err(StopReason::Cancelled)
+        }
+    }
+
+    fn top(&mut self) -> Result<&mut Frame<S::Dir>, StopReason> {
+        self.frames.last_mut().ok_or(NO_DIRECTORY)
+    }
+
+    /// The directory that the walk is in; it is always open.
+    fn dir(&self) -> Result<&S::Dir, StopReason> {
+        self.frames
+            .last()
+            .and_then(|frame| frame.dir.as_ref())
+            .ok_or(NO_DIRECTORY)
+    }
+
+    /// Does something with the name on top of the stack, which stays there.
+    fn with_top_name<T>(
+        &mut self,
+        act: impl FnOnce(&mut Self, &[u8]) -> Result<T, StopReason>,
+    ) -> Result<T, StopReason> {
+        let mut name = mem::take(&mut self.name);
+        name.clear();
+        name.extend_from_slice(self.names.top().ok_or(NO_DIRECTORY)?);
+        let result = act(self, &name);
+        self.name = name;
+        result
+    }
+
+    // What is left.
+
+    /// Notes an entry of the directory that the walk is in.
+    fn leave(&mut self, kind: LeftKind, name: &[u8]) -> Result<(), StopReason> {
+        let (frames, names) = (&self.frames, &self.names);
+        self.tally
+            .leave(kind, || path_of(frames, names, Some(name)));
+        self.left(kind)
+    }
+
+    /// Notes the directory itself that the walk is in.
+    fn leave_directory(&mut self, kind: LeftKind) -> Result<(), StopReason> {
+        let (frames, names) = (&self.frames, &self.names);
+        self.tally.leave(kind, || path_of(frames, names, None));
+        self.left(kind)
+    }
+
+    /// Notes the directory on top of the names.
+    fn leave_child(&mut self, kind: LeftKind) -> Result<(), StopReason> {
+        let (frames, names) = (&self.frames, &self.names);
+        self.tally
+            .leave(kind, || path_of(frames, names, names.top()));
+        self.child_is_done();
+        self.left(kind)
+    }
+
+    fn left(&mut self, kind: LeftKind) -> Result<(), StopReason> {
+        self.progress.left();
+        self.top()?.left = true;
+        if kind == LeftKind::Failed {
+            self.failures = self.failures.saturating_add(1);
+            if self.failures > FAILURES {
+                return Err(StopReason::Failing);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Never used: the walk is always in an open directory.
+const NO_DIRECTORY: StopReason = StopReason::Unusable { errno: libc::EBADF };
+
+/// Longer paths are cut in the middle.
+const LONGEST_PATH: usize = 1024;
+
+/// The path from the root to an entry of the last frame, or to that frame itself.
+fn path_of<D>(frames: &[Frame<D>], names: &NameStack, name: Option<&[u8]>) -> Raw {
+    let mut path = Vec::new();
+    let on_the_way = frames
+        .iter()
+        .skip(1)
+        .filter_map(|frame| names.ending_at(frame.names_from));
+    for component in on_the_way {
+        if path.len() > LONGEST_PATH {
+            path.extend_from_slice("…/".as_bytes());
+            break;
+        }
+        path.extend_from_slice(component);
+        path.push(b'/');
+    }
+    match name {
+        Some(name) => path.extend_from_slice(name),
+        None if path.is_empty() => path.push(b'.'),
+        None => {
+            path.pop();
+        }
+    }
+    Raw::new(path)
+}

@@ -177,11 +177,13 @@ fn adopt<H: Host>(host: &mut H, disk: &DiskRef, print: &Fingerprint) -> Outcome 
         Err(stop) => return stop.into(),
     };
     let now = host.wall_seconds();
-    let ledger = with_verified_root(host.ledger().clone(), disk, print, now);
-    if let Err(error) = host.store().write_ledger(&ledger) {
-        return Outcome::Failed(error.into());
+    let changed = host
+        .store()
+        .update_ledger(|ledger| with_verified_root(ledger, disk, print, now));
+    match changed {
+        Ok(ledger) => *host.ledger() = ledger,
+        Err(error) => return Outcome::Failed(error.into()),
     }
-    *host.ledger() = ledger;
     let Some(ours) = &root.ours else {
         return adopted(disk);
     };

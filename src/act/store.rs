@@ -8,10 +8,10 @@ use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, openat};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, openat};
 use serde::Serialize;
 
-use super::durable::{self, ReplaceError};
+use super::durable::{self, ReadError, ReplaceError};
 use crate::decide::facts::{Fingerprint, GateFile};
 use crate::decide::ledger::{Ledger, LedgerChange, LedgerRoot};
 use crate::decide::memory::Memory;
@@ -42,6 +42,27 @@ pub enum StoreError {
     /// A file could not be replaced; the old one is whole.
     #[error(transparent)]
     Replace(#[from] ReplaceError),
+    /// The ledger could not be locked.
+    #[error("the ledger's lock {path} could not be taken")]
+    LedgerLock {
+        /// The lock file.
+        path: Raw,
+        /// What the kernel said.
+        #[source]
+        source: rustix::io::Errno,
+    },
+    /// The ledger could not be read; it was left as it is.
+    #[error("the ledger could not be read; it was left as it is")]
+    Ledger(#[source] ReadError),
+    /// The ledger is damaged; it was left as it is.
+    #[error("ledger.json is damaged; restore it from a backup, or move it away")]
+    LedgerDamaged(#[source] serde_json::Error),
+    /// A later program wrote the ledger.
+    #[error("ledger.json has version {found}; run the program that wrote it")]
+    LedgerVersion {
+        /// Its version.
+        found: u32,
+    },
     /// The gate file could not be removed.
     #[error("the gate file {path} could not be removed; agents stay held back")]
     Gate {
@@ -100,6 +121,49 @@ impl Store {
     /// Replaces `ledger.json`.
     pub fn write_ledger(&self, ledger: &Ledger) -> Result<(), StoreError> {
         self.write("ledger.json", ledger)
+    }
+
+    /// Reads the ledger anew, changes it, and replaces it if that changed anything. A lock of its
+    /// own keeps the daemon, which verifies roots, and a command, which writes the numbers that it
+    /// advertises, from losing each other's change.
+    pub fn update_ledger(
+        &self,
+        change: impl FnOnce(Ledger) -> Ledger,
+    ) -> Result<Ledger, StoreError> {
+        let path = self.dir.join("ledger.lock");
+        let locked = (|| {
+            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let file = openat(rustix::fs::CWD, &path, flags, Mode::from_raw_mode(0o600))?;
+            rustix::io::retry_on_intr(|| flock(&file, FlockOperation::LockExclusive))?;
+            Ok(file)
+        })();
+        let _lock = locked.map_err(|source| StoreError::LedgerLock {
+            path: path.as_path().into(),
+            source,
+        })?;
+        let present = self.read_ledger()?;
+        let changed = change(present.clone());
+        if changed != present {
+            self.write_ledger(&changed)?;
+        }
+        Ok(changed)
+    }
+
+    /// An empty one where there is none; a damaged one is an error, never an empty one.
+    fn read_ledger(&self) -> Result<Ledger, StoreError> {
+        let bytes = match durable::read_bounded(&self.dir.join("ledger.json"), 1 << 30) {
+            Ok(bytes) => bytes,
+            Err(ReadError::Missing { .. }) => return Ok(Ledger::default()),
+            Err(error) => return Err(StoreError::Ledger(error)),
+        };
+        let ledger: Ledger = serde_json::from_slice(&bytes).map_err(StoreError::LedgerDamaged)?;
+        if ledger.version == Ledger::VERSION {
+            Ok(ledger)
+        } else {
+            Err(StoreError::LedgerVersion {
+                found: ledger.version,
+            })
+        }
     }
 
     /// Closes the gate for these roots; durable when this returns.
@@ -211,6 +275,8 @@ pub fn with_verified_root(
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
     use super::*;
     use crate::decide::facts::FileIdentity;
     use crate::mesos::disk::DiskType;
@@ -253,6 +319,61 @@ mod tests {
             ledger.roots[0].changes[1].what,
             "verified as xfs u2 (before: xfs u1)"
         );
+    }
+
+    #[test]
+    fn two_that_change_the_ledger_at_once_lose_nothing() {
+        let temp = tempfile::tempdir().unwrap();
+        let print = |uuid: &str| Fingerprint {
+            filesystem: uuid.to_owned(),
+            fs_type: "xfs".to_owned(),
+            directory: FileIdentity {
+                filesystem: uuid.to_owned(),
+                handle: "1:aa".to_owned(),
+            },
+        };
+        std::thread::scope(|scope| {
+            for half in ["a", "b"] {
+                let store = Store::open(temp.path()).unwrap();
+                scope.spawn(move || {
+                    for number in 0..20 {
+                        let disk = DiskRef {
+                            kind: DiskType::Path,
+                            root: Raw::from(format!("/mnt/{half}{number}")),
+                        };
+                        store
+                            .update_ledger(|ledger| {
+                                with_verified_root(ledger, &disk, &print("u1"), 10)
+                            })
+                            .unwrap();
+                    }
+                });
+            }
+        });
+        let store = Store::open(temp.path()).unwrap();
+        let before = std::fs::metadata(temp.path().join("ledger.json")).unwrap();
+        let ledger = store.update_ledger(|ledger| ledger).unwrap();
+        assert_eq!(ledger.roots.len(), 40);
+        let after = std::fs::metadata(temp.path().join("ledger.json")).unwrap();
+        assert_eq!(
+            before.ino(),
+            after.ino(),
+            "nothing changed, nothing written"
+        );
+    }
+
+    #[test]
+    fn a_damaged_ledger_is_left_as_it_is() {
+        let temp = tempfile::tempdir().unwrap();
+        let store = Store::open(temp.path()).unwrap();
+        for text in ["", "{", r#"{"version":2,"roots":[]}"#] {
+            std::fs::write(temp.path().join("ledger.json"), text).unwrap();
+            store
+                .update_ledger(|_| panic!("it was believed"))
+                .unwrap_err();
+            let now = std::fs::read_to_string(temp.path().join("ledger.json")).unwrap();
+            assert_eq!(now, text);
+        }
     }
 
     #[test]

@@ -274,6 +274,7 @@ pub fn with_verified_root(
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "test fixtures")]
 mod tests {
     use std::os::unix::fs::MetadataExt as _;
 

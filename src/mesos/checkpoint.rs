@@ -30,6 +30,7 @@ pub use encode::{
     EncodeError, Form, OperationContext, encode_info, encode_slave_info, encode_state, encode_task,
 };
 use normal::Fault;
+pub(in crate::mesos) use normal::resource as normalise;
 
 use super::ids::VolumeKey;
 use super::resource::Resource;

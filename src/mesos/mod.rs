@@ -5,4 +5,5 @@ pub mod disk;
 pub mod ids;
 pub mod paths;
 pub mod resource;
+pub mod resources_json;
 pub mod state;

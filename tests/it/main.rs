@@ -13,6 +13,8 @@ mod observe;
 #[cfg(test)]
 mod own_namespace;
 #[cfg(test)]
+mod resources_json;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod units;

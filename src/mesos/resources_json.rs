@@ -1,0 +1,508 @@
+//! The agent's `--resources`: written, and read as the agent reads it.
+//!
+//! A disk is written in exactly one of the three shapes that Mesos documents: ROOT without a
+//! source, PATH and MOUNT with their root. Foreign entries (cpus, mem, ports, …) are kept as they
+//! were written. What was written is read again by the agent's rules before anyone gets it, because
+//! the agent takes any mistake in the JSON for another syntax.
+
+mod json;
+mod parse;
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Number;
+use serde_json::value::RawValue;
+
+pub(in crate::mesos) use json::resource as from_json;
+pub use parse::{ResourcesError, parse_resources};
+
+use super::disk::{DiskRef, DiskType};
+use super::ids::Role;
+use super::resource::{Resource, Value};
+use crate::units::{Megabytes, Raw};
+
+/// The longest string that the kernel hands to a new program in its arguments or its environment,
+/// without the NUL behind it (`MAX_ARG_STRLEN`, include/uapi/linux/binfmts.h).
+const LONGEST_STRING: usize = 128 * 1024 - 1;
+
+/// A disk as it is to be advertised.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskEntry {
+    /// Type and root. The root of ROOT is the work_dir, which is not written.
+    pub disk: DiskRef,
+    /// How much. Zero is for ROOT alone: it keeps the agent from detecting one by itself.
+    pub size: Megabytes,
+    /// The static role; `*` for none.
+    pub role: Role,
+}
+
+/// Resources other than disks, as an operator wrote them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Foreign {
+    /// One JSON object each, without space between its tokens.
+    entries: Vec<String>,
+}
+
+/// Why a text can't be `resources.extra`.
+#[derive(Debug, thiserror::Error)]
+pub enum ForeignError {
+    /// An entry is a disk.
+    #[error(
+        "resources.extra names the resource `{name}`; disks come from [root] and [[disks]] alone"
+    )]
+    Disk {
+        /// The name as written.
+        name: String,
+    },
+    /// The agent would not take it.
+    #[error("an agent would refuse resources.extra: {0}")]
+    Refused(#[source] ResourcesError),
+    /// It begins like JSON and is none.
+    #[error("resources.extra begins like a JSON array and is none")]
+    Json(#[source] serde_json::Error),
+    /// An entry can't be written as JSON.
+    #[error("an entry of resources.extra can't be written as JSON")]
+    Write(#[source] serde_json::Error),
+}
+
+/// Why no `--resources` can be written.
+#[derive(Debug, thiserror::Error)]
+pub enum GenerateError {
+    /// ROOT must be written out exactly once.
+    #[error("{count} disks of type ROOT; there must be one, or the agent detects it by itself")]
+    Roots {
+        /// How many there are.
+        count: usize,
+    },
+    /// A root is there twice.
+    #[error("{root} is the root of two disks; name each root once")]
+    Duplicate {
+        /// The root.
+        root: Raw,
+    },
+    /// A root that Mesos would take, and that leads to trouble.
+    #[error("{disk} can't be written: its root {rule}")]
+    Root {
+        /// The disk.
+        disk: DiskRef,
+        /// The rest of the sentence.
+        rule: &'static str,
+    },
+    /// PATH and MOUNT need a size, and none may be negative.
+    #[error("{disk} can't be advertised with {size} MB")]
+    Size {
+        /// The disk.
+        disk: DiskRef,
+        /// The size.
+        size: Megabytes,
+    },
+    /// A role that Mesos refuses.
+    #[error("{disk} can't be reserved: `{role}` {rule}")]
+    Role {
+        /// The disk.
+        disk: DiskRef,
+        /// The role.
+        role: Role,
+        /// The rest of the sentence.
+        rule: &'static str,
+    },
+    /// Too long for an environment or an argument.
+    #[error(
+        "the text has {bytes} bytes, more than the {LONGEST_STRING} that fit into one argument or \
+         variable; write it to a file and give the agent --resources=file:///that/file"
+    )]
+    TooLong {
+        /// Its length.
+        bytes: usize,
+    },
+    /// JSON could not be written.
+    #[error("the resources can't be written as JSON")]
+    Write(#[source] serde_json::Error),
+    /// The agent would not take what was written.
+    #[error("an agent would refuse what was written; the old resources stay")]
+    Refused(#[source] ResourcesError),
+    /// The agent would take something else for what was meant.
+    #[error("an agent would read something else than what was meant; the old resources stay")]
+    Misread,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    name: String,
+}
+
+#[derive(Serialize)]
+struct Entry<'a> {
+    name: &'a str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scalar: Option<ScalarJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ranges: Option<RangesJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    set: Option<SetJson<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disk: Option<DiskJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct ScalarJson {
+    value: Number,
+}
+
+#[derive(Serialize)]
+struct RangesJson {
+    range: Vec<RangeJson>,
+}
+
+#[derive(Serialize)]
+struct RangeJson {
+    begin: u64,
+    end: u64,
+}
+
+#[derive(Serialize)]
+struct SetJson<'a> {
+    item: Vec<&'a str>,
+}
+
+#[derive(Serialize)]
+struct DiskJson<'a> {
+    source: SourceJson<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all_fields = "lowercase")]
+enum SourceJson<'a> {
+    #[serde(rename = "PATH")]
+    Path { path: RootJson<'a> },
+    #[serde(rename = "MOUNT")]
+    Mount { mount: RootJson<'a> },
+}
+
+#[derive(Serialize)]
+struct RootJson<'a> {
+    root: &'a str,
+}
+
+/// The number as an operator would write it: whole where it is.
+fn number(size: Megabytes) -> Number {
+    let thousandths = size.thousandths();
+    if thousandths.checked_rem(1000) == Some(0) {
+        Number::from(thousandths.checked_div(1000).unwrap_or_default())
+    } else {
+        Number::from_f64(size.as_f64()).unwrap_or_else(|| Number::from(0))
+    }
+}
+
+impl Foreign {
+    /// `resources.extra`: a JSON array or `name:value;…`, as the agent takes them, without disks.
+    pub fn parse(text: &str) -> Result<Self, ForeignError> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Ok(Self::default());
+        }
+        let raw: Result<Vec<Box<RawValue>>, _> = serde_json::from_str(text);
+        let entries: Option<Vec<String>> = match raw {
+            Ok(raw) => Some(raw.iter().map(|entry| compact(entry.get())).collect()),
+            Err(error) if text.starts_with(['[', '{']) => return Err(ForeignError::Json(error)),
+            Err(_) => None,
+        };
+        let resources = parse_resources(text, &Role::new("*")).map_err(ForeignError::Refused)?;
+        // Also those that an agent drops without a word.
+        let named = entries.iter().flatten().filter_map(|entry| {
+            serde_json::from_str::<Named>(entry).map_or(None, |entry| Some(entry.name))
+        });
+        let mut names = named.chain(resources.iter().map(|one| one.name.to_string()));
+        if let Some(name) = names.find(|name| name.eq_ignore_ascii_case("disk")) {
+            return Err(ForeignError::Disk { name });
+        }
+        match entries {
+            Some(entries) => Ok(Self { entries }),
+            None => resources
+                .iter()
+                .map(simple)
+                .collect::<Result<_, _>>()
+                .map(|entries| Self { entries })
+                .map_err(ForeignError::Write),
+        }
+    }
+}
+
+/// JSON without the space between its tokens; strings stay as they are.
+fn compact(json: &str) -> String {
+    let (mut text, mut in_string, mut escaped) = (String::new(), false, false);
+    for c in json.chars() {
+        if in_string {
+            match c {
+                _ if escaped => escaped = false,
+                '\\' => escaped = true,
+                '"' => in_string = false,
+                _ => {}
+            }
+        } else if c.is_ascii_whitespace() {
+            continue;
+        } else if c == '"' {
+            in_string = true;
+        }
+        text.push(c);
+    }
+    text
+}
+
+/// An entry of the simple form as JSON; it has no more than a name, a value and a role.
+fn simple(resource: &Resource) -> Result<String, serde_json::Error> {
+    let text = |raw: &Raw| String::from_utf8_lossy(raw.as_bytes()).into_owned();
+    let name = text(&resource.name);
+    let role = resource.role().map(|role| text(role.as_raw()));
+    let items: Vec<String> = match &resource.value {
+        Value::Set(items) => items.iter().map(text).collect(),
+        Value::Scalar(_) | Value::Ranges(_) => Vec::new(),
+    };
+    let mut entry = Entry {
+        name: &name,
+        kind: "SCALAR",
+        scalar: None,
+        ranges: None,
+        set: None,
+        role: role.as_deref(),
+        disk: None,
+    };
+    match &resource.value {
+        Value::Scalar(value) => {
+            entry.scalar = Some(ScalarJson {
+                value: number(*value),
+            });
+        }
+        Value::Ranges(ranges) => {
+            entry.kind = "RANGES";
+            entry.ranges = Some(RangesJson {
+                range: ranges
+                    .iter()
+                    .map(|&(begin, end)| RangeJson { begin, end })
+                    .collect(),
+            });
+        }
+        Value::Set(_) => {
+            entry.kind = "SET";
+            entry.set = Some(SetJson {
+                item: items.iter().map(String::as_str).collect(),
+            });
+        }
+    }
+    serde_json::to_string(&entry)
+}
+
+/// The agent's `--resources`, in the forms that agents are given it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResourcesText {
+    entries: Vec<String>,
+    resources: Vec<Resource>,
+}
+
+/// Writes `--resources`: foreign entries in their order, ROOT, then the other disks by type and
+/// root, so that the same disks give the same bytes in whatever order they were found.
+pub fn generate(disks: &[DiskEntry], foreign: &Foreign) -> Result<ResourcesText, GenerateError> {
+    let roots = disks
+        .iter()
+        .filter(|entry| entry.disk.kind == DiskType::Root)
+        .count();
+    if roots != 1 {
+        return Err(GenerateError::Roots { count: roots });
+    }
+    let mut sorted: Vec<&DiskEntry> = disks.iter().collect();
+    sorted.sort_by(|one, other| one.disk.cmp(&other.disk));
+    let mut seen = BTreeSet::new();
+    let mut entries = foreign.entries.clone();
+    for entry in &sorted {
+        if entry.disk.kind != DiskType::Root && !seen.insert(&entry.disk.root) {
+            return Err(GenerateError::Duplicate {
+                root: entry.disk.root.clone(),
+            });
+        }
+        entries.push(disk_json(entry)?);
+    }
+    let text = array(&entries);
+    let resources = parse_resources(&text, &Role::new("*")).map_err(GenerateError::Refused)?;
+    let written = resources
+        .iter()
+        .filter(|resource| resource.name.as_bytes() == b"disk");
+    if !written
+        .map(|resource| (resource.megabytes(), resource.role(), root_of(resource)))
+        .eq(sorted.iter().map(|entry| meant(entry)))
+    {
+        return Err(GenerateError::Misread);
+    }
+    Ok(ResourcesText { entries, resources })
+}
+
+type Meaning<'a> = (
+    Option<Megabytes>,
+    Option<&'a Role>,
+    Option<(DiskType, &'a Raw)>,
+);
+
+fn meant(entry: &DiskEntry) -> Meaning<'_> {
+    (
+        Some(entry.size),
+        Some(&entry.role).filter(|role| !role.is_unreserved()),
+        (entry.disk.kind != DiskType::Root).then_some((entry.disk.kind, &entry.disk.root)),
+    )
+}
+
+fn root_of(resource: &Resource) -> Option<(DiskType, &Raw)> {
+    use super::disk::SourceType;
+    let source = resource.source.as_ref()?;
+    let kind = match source.kind {
+        SourceType::Path => DiskType::Path,
+        SourceType::Mount => DiskType::Mount,
+        SourceType::Block | SourceType::Raw | SourceType::Unknown(_) => return None,
+    };
+    Some((kind, source.root.as_ref()?))
+}
+
+fn disk_json(entry: &DiskEntry) -> Result<String, GenerateError> {
+    let disk = &entry.disk;
+    let is_root = disk.kind == DiskType::Root;
+    let zero = Megabytes::default();
+    if entry.size < zero || (entry.size == zero && !is_root) {
+        return Err(GenerateError::Size {
+            disk: disk.clone(),
+            size: entry.size,
+        });
+    }
+    let broken = |rule| GenerateError::Root {
+        disk: disk.clone(),
+        rule,
+    };
+    let bad_role = |rule| GenerateError::Role {
+        disk: disk.clone(),
+        role: entry.role.clone(),
+        rule,
+    };
+    if let Some(rule) = entry.role.fault() {
+        return Err(bad_role(rule));
+    }
+    let role = entry
+        .role
+        .as_raw()
+        .as_str()
+        .ok_or_else(|| bad_role("is not UTF-8"))?;
+    let source = if is_root {
+        None
+    } else {
+        let root = disk
+            .root
+            .as_str()
+            .ok_or_else(|| broken("is not UTF-8, which JSON can't hold"))?;
+        if let Some(rule) = root_fault(root) {
+            return Err(broken(rule));
+        }
+        let root = RootJson { root };
+        Some(if disk.kind == DiskType::Path {
+            SourceJson::Path { path: root }
+        } else {
+            SourceJson::Mount { mount: root }
+        })
+    };
+    serde_json::to_string(&Entry {
+        name: "disk",
+        kind: "SCALAR",
+        scalar: Some(ScalarJson {
+            value: number(entry.size),
+        }),
+        ranges: None,
+        set: None,
+        role: (role != "*").then_some(role),
+        disk: source.map(|source| DiskJson { source }),
+    })
+    .map_err(GenerateError::Write)
+}
+
+/// Roots compare as plain text in Mesos, so that each has one spelling here.
+fn root_fault(root: &str) -> Option<&'static str> {
+    let Some(below) = root.strip_prefix('/') else {
+        return Some("is not absolute; Mesos resolves it differently in different places");
+    };
+    if below.is_empty() {
+        return Some("is the root of the whole system");
+    }
+    below.split('/').find_map(|component| match component {
+        "" => Some("has a trailing or doubled slash"),
+        "." | ".." => Some("has a component `.` or `..`"),
+        _ if component.contains('\0') => Some("holds NUL"),
+        _ => None,
+    })
+}
+
+/// An array with one entry a line: easy to compare, and JSON all the same.
+fn array(entries: &[String]) -> String {
+    format!("[\n  {}\n]\n", entries.join(",\n  "))
+}
+
+impl ResourcesText {
+    /// A JSON array, one entry a line.
+    #[must_use]
+    pub fn json(&self) -> String {
+        array(&self.entries)
+    }
+
+    /// What an agent reads from it.
+    #[must_use]
+    pub fn resources(&self) -> &[Resource] {
+        &self.resources
+    }
+
+    fn line(&self) -> String {
+        format!("[{}]", self.entries.join(","))
+    }
+
+    fn fits(&self, name: &str) -> Result<String, GenerateError> {
+        let line = self.line();
+        // The kernel sees the name, the sign of equality and the value.
+        let bytes = line.len().saturating_add(name.len()).saturating_add(1);
+        if bytes > LONGEST_STRING {
+            Err(GenerateError::TooLong { bytes })
+        } else {
+            Ok(line)
+        }
+    }
+
+    /// One line `MESOS_RESOURCES="…"` for systemd's `EnvironmentFile=` or for a shell to read.
+    ///
+    /// In double quotes, with a backslash before `"`, `\`, `$` and the backquote: systemd of every
+    /// age and sh take that for the character itself. (What a backslash means in single quotes
+    /// changed in systemd 240.)
+    pub fn env(&self) -> Result<String, GenerateError> {
+        let mut text = String::from("MESOS_RESOURCES=\"");
+        for c in self.fits("MESOS_RESOURCES")?.chars() {
+            if matches!(c, '"' | '\\' | '$' | '`') {
+                text.push('\\');
+            }
+            text.push(c);
+        }
+        text.push_str("\"\n");
+        Ok(text)
+    }
+
+    /// `--resources='…'`, quoted for a shell.
+    pub fn flag(&self) -> Result<String, GenerateError> {
+        let mut text = String::from("--resources='");
+        for c in self.fits("--resources")?.chars() {
+            if c == '\'' {
+                text.push_str("'\\''");
+            } else {
+                text.push(c);
+            }
+        }
+        text.push_str("'\n");
+        Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! Mesos's own words and formats, as pure functions over bytes.
 
+pub mod agent_state;
 pub mod checkpoint;
 pub mod disk;
 pub mod ids;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{DeviceNumber, Known, Why};
 use crate::mesos::ids::{Role, VolumeKey};
 use crate::mesos::resource::Resource;
-pub use crate::mesos::state::SlaveInfo;
+pub use crate::mesos::state::{AgentVersion, SlaveInfo};
 use crate::units::{Raw, Span};
 
 /// What files and `/proc` tell of the agent.
@@ -50,17 +50,6 @@ pub struct AgentProcess {
     pub roots: Known<Vec<Raw>>,
     /// The file systems that those roots lie on, seen from that process. `Absent` for ours.
     pub filesystems: Known<BTreeSet<DeviceNumber>>,
-}
-
-/// An agent's version, as `/state` gives it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct AgentVersion {
-    /// Major.
-    pub major: u32,
-    /// Minor.
-    pub minor: u32,
-    /// Patch.
-    pub patch: u32,
 }
 
 /// What the agent's HTTP said.

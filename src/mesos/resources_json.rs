@@ -214,10 +214,10 @@ impl Foreign {
         };
         let resources = parse_resources(text, &Role::new("*")).map_err(ForeignError::Refused)?;
         // Also those that an agent drops without a word.
-        let named = entries.iter().flatten().filter_map(|entry| {
+        let written = entries.iter().flatten().filter_map(|entry| {
             serde_json::from_str::<Named>(entry).map_or(None, |entry| Some(entry.name))
         });
-        let mut names = named.chain(resources.iter().map(|one| one.name.to_string()));
+        let mut names = written.chain(resources.iter().map(|one| one.name.to_string()));
         if let Some(name) = names.find(|name| name.eq_ignore_ascii_case("disk")) {
             return Err(ForeignError::Disk { name });
         }

@@ -1,5 +1,6 @@
 //! `--resources`: every text that a real agent was given, with what the agent did; and the one-line
 //! forms, read back by those who read them.
+#![expect(clippy::arithmetic_side_effects, reason = "test arithmetic")]
 #![expect(
     clippy::disallowed_methods,
     reason = "a shell reads what is written for shells"

@@ -49,9 +49,9 @@ fn set(object: &Object) -> impl Iterator<Item = (&str, &Value)> {
 }
 
 fn text(field: &str, value: &Value) -> Parsed<Option<Vec<u8>>> {
-    match value {
-        Value::String(text) => Ok(Some(text.as_bytes().to_vec())),
-        other => Err(unexpected(kind(other), field)),
+    match value.as_str() {
+        Some(text) => Ok(Some(text.as_bytes().to_vec())),
+        None => Err(unexpected(kind(value), field)),
     }
 }
 
@@ -60,9 +60,9 @@ fn message<T>(
     value: &Value,
     convert: impl FnOnce(&Object) -> Parsed<T>,
 ) -> Parsed<Option<T>> {
-    match value {
-        Value::Object(object) => convert(object).map(Some),
-        other => Err(unexpected(kind(other), field)),
+    match value.as_object() {
+        Some(object) => convert(object).map(Some),
+        None => Err(unexpected(kind(value), field)),
     }
 }
 
@@ -72,13 +72,13 @@ fn repeated<T>(
     value: &Value,
     convert: impl Fn(&str, &Value) -> Parsed<Option<T>>,
 ) -> Parsed<Vec<T>> {
-    match value {
-        Value::Array(values) => values
+    match value.as_array() {
+        Some(values) => values
             .iter()
             .filter(|value| !value.is_null())
             .filter_map(|value| convert(field, value).transpose())
             .collect(),
-        single => Ok(convert(field, single)?.into_iter().collect()),
+        None => Ok(convert(field, value)?.into_iter().collect()),
     }
 }
 
@@ -105,21 +105,16 @@ fn numeric<T>(
     value: &Value,
     convert: impl Fn(&serde_json::Number) -> Option<T>,
 ) -> Parsed<Option<T>> {
-    let out_of_range = |number: &serde_json::Number| format!("{number} is out of range");
-    match value {
-        Value::Number(number) => convert(number)
-            .map(Some)
-            .ok_or_else(|| out_of_range(number)),
-        Value::String(text) => {
-            let number: serde_json::Number = serde_json::from_str(text).map_err(|_no_number| {
-                format!("Failed to parse '{text}' as a JSON number for field '{field}'")
-            })?;
-            convert(&number)
-                .map(Some)
-                .ok_or_else(|| out_of_range(&number))
-        }
-        other => Err(unexpected(kind(other), field)),
-    }
+    let number: serde_json::Number = match (value.as_number(), value.as_str()) {
+        (Some(number), _) => number.clone(),
+        (None, Some(text)) => serde_json::from_str(text).map_err(|_no_number| {
+            format!("Failed to parse '{text}' as a JSON number for field '{field}'")
+        })?,
+        (None, None) => return Err(unexpected(kind(value), field)),
+    };
+    convert(&number)
+        .map(Some)
+        .ok_or_else(|| format!("{number} is out of range"))
 }
 
 fn double(field: &str, value: &Value) -> Parsed<Option<f64>> {
@@ -160,8 +155,8 @@ fn fields(object: &Object) -> Parsed<wire::Resource> {
             "reservation" => {
                 resource.reservation = message(name, value, reservation)?.map(Box::new);
             }
-            "revocable" => resource.revocable = message(name, value, empty)?,
-            "shared" => resource.shared = message(name, value, empty)?,
+            "revocable" => resource.revocable = message(name, value, |_| Ok(wire::Empty {}))?,
+            "shared" => resource.shared = message(name, value, |_| Ok(wire::Empty {}))?,
             "allocation_info" => resource.allocation_info = message(name, value, allocation)?,
             "provider_id" => resource.provider_id = message(name, value, id)?,
             "reservations" => {
@@ -172,10 +167,6 @@ fn fields(object: &Object) -> Parsed<wire::Resource> {
         }
     }
     Ok(resource)
-}
-
-fn empty(_: &Object) -> Parsed<wire::Empty> {
-    Ok(wire::Empty {})
 }
 
 fn scalar(object: &Object) -> Parsed<wire::Scalar> {

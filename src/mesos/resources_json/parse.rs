@@ -497,7 +497,7 @@ fn is_nothing(wire: &wire::Resource) -> bool {
 /// An entry of size zero that breaks a rule is dropped with all the others of that size.
 fn start(wire: wire::Resource) -> Result<Option<Resource>, ResourcesError> {
     if is_nothing(&wire) {
-        return Ok(normalise(wire).map_or(None, Some));
+        return Ok(normalise(wire).ok());
     }
     let source = wire.disk.as_ref().and_then(|disk| disk.source.as_ref());
     if let Some(source) = source {
@@ -539,50 +539,56 @@ fn start(wire: wire::Resource) -> Result<Option<Resource>, ResourcesError> {
 
 /// A resource as the agent's log writes it, such as `disk(reservations: [(STATIC,prod)])[PATH]:100`.
 fn describe(wire: &wire::Resource) -> String {
-    let mut text = lossy(wire.name.as_ref());
-    if !wire.reservations.is_empty() {
-        let stack: Vec<String> = wire
-            .reservations
-            .iter()
-            .map(|one| {
-                let kind = if one.kind == Some(wire::STATIC) {
-                    "STATIC"
-                } else {
-                    "DYNAMIC"
-                };
-                format!("({kind},{})", lossy(one.role.as_ref()))
-            })
-            .collect();
-        text.push_str(&format!("(reservations: [{}])", stack.join(",")));
-    }
-    if let Some(source) = wire.disk.as_ref().and_then(|disk| disk.source.as_ref()) {
-        let (kind, root) = match source.kind {
-            Some(wire::PATH) => ("PATH", &source.path),
-            Some(wire::MOUNT) => ("MOUNT", &source.mount),
-            Some(wire::BLOCK) => ("BLOCK", &None),
-            Some(wire::RAW) => ("RAW", &None),
-            Some(_) | None => ("UNKNOWN", &None),
-        };
-        let root = root.as_ref().and_then(|root| root.root.as_ref());
-        let place = if source.id.is_some() || source.profile.is_some() {
-            format!(
-                "({},{},{})",
-                lossy(source.vendor.as_ref()),
-                lossy(source.id.as_ref()),
-                lossy(source.profile.as_ref())
-            )
-        } else {
-            root.map_or_else(String::new, |root| format!(":{}", lossy(Some(root))))
-        };
-        text.push_str(&format!("[{kind}{place}]"));
-    }
+    let stack: Vec<String> = wire
+        .reservations
+        .iter()
+        .map(|one| {
+            let kind = if one.kind == Some(wire::STATIC) {
+                "STATIC"
+            } else {
+                "DYNAMIC"
+            };
+            format!("({kind},{})", lossy(one.role.as_ref()))
+        })
+        .collect();
+    let reservations = if stack.is_empty() {
+        String::new()
+    } else {
+        format!("(reservations: [{}])", stack.join(","))
+    };
+    let source = wire.disk.as_ref().and_then(|disk| disk.source.as_ref());
+    let source = source.map_or_else(String::new, |source| format!("[{}]", place(source)));
     let number = wire
         .scalar
         .as_ref()
         .and_then(|scalar| scalar.value)
-        .and_then(Megabytes::from_f64);
-    if let Some(number) = number {
-        text.push_str(&format!(":{number}"));
+        .and_then(Megabytes::from_f64)
+        .map_or_else(String::new, |number| format!(":{number}"));
+    format!(
+        "{}{reservations}{source}{number}",
+        lossy(wire.name.as_ref())
+    )
+}
+
+/// `PATH:/root`, or `RAW(vendor,id,profile)`.
+fn place(source: &wire::Source) -> String {
+    let (kind, root) = match source.kind {
+        Some(wire::PATH) => ("PATH", source.path.as_ref()),
+        Some(wire::MOUNT) => ("MOUNT", source.mount.as_ref()),
+        Some(wire::BLOCK) => ("BLOCK", None),
+        Some(wire::RAW) => ("RAW", None),
+        Some(_) | None => ("UNKNOWN", None),
+    };
+    if source.id.is_some() || source.profile.is_some() {
+        return format!(
+            "{kind}({},{},{})",
+            lossy(source.vendor.as_ref()),
+            lossy(source.id.as_ref()),
+            lossy(source.profile.as_ref())
+        );
     }
-    text
+    match root.and_then(|root| root.root.as_ref()) {
+        Some(root) => format!("{kind}:{}", lossy(Some(root))),
+        None => kind.to_owned(),
+    }
 }

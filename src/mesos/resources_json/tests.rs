@@ -206,6 +206,7 @@ fn a_text_that_fits_into_no_variable_is_refused_with_a_way_out() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn mesos_own_words_for_what_it_refuses() {
     let words = |text: &str| {
         parse_resources(text, &Role::new("*"))

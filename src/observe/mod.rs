@@ -1,5 +1,6 @@
 //! Reads the host and fills the facts; changes nothing.
 
+pub mod agent_http;
 pub mod agent_process;
 pub mod checkpoints;
 pub mod clock;

@@ -1,0 +1,358 @@
+#![expect(clippy::disallowed_methods, reason = "tests make their own files")]
+#![expect(clippy::arithmetic_side_effects, reason = "test arithmetic")]
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use super::*;
+
+const OURS: &str = "/srv/m/state/agent";
+const ID: &str = "639c1f60-ce04-483e-8e54-a6e476833f04-S0";
+
+fn recorded() -> Vec<u8> {
+    std::fs::read(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/fixtures/mesos/stages/S02_volumes_root_path_mount/agent_state.json"
+    ))
+    .unwrap()
+}
+
+fn changed(change: impl FnOnce(&mut serde_json::Value)) -> Vec<u8> {
+    let mut state: serde_json::Value = serde_json::from_slice(&recorded()).unwrap();
+    change(&mut state);
+    serde_json::to_vec(&state).unwrap()
+}
+
+fn response(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+    let mut bytes = format!(
+        "HTTP/1.1 {status}\r\nContent-Length: {}\r\n{headers}\r\n",
+        body.len()
+    )
+    .into_bytes();
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+fn ok(body: &[u8]) -> Vec<u8> {
+    response("200 OK", "Content-Type: application/json\r\n", body)
+}
+
+/// Answers one request with these bytes, in pieces of this size, with this pause between them; then
+/// closes. Gives back what was asked.
+fn serve(bytes: Vec<u8>, piece: usize, pause: Duration) -> (String, JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let server = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = Vec::new();
+        let mut buffer = [0; 1024];
+        while !request.windows(4).any(|window| window == b"\r\n\r\n") {
+            let count = stream.read(&mut buffer).unwrap();
+            if count == 0 {
+                break;
+            }
+            request.extend_from_slice(&buffer[..count]);
+        }
+        for piece in bytes.chunks(piece) {
+            if stream.write_all(piece).is_err() {
+                break;
+            }
+            thread::sleep(pause);
+        }
+        String::from_utf8(request).unwrap()
+    });
+    (url, server)
+}
+
+const LIMITS: Limits = Limits {
+    connect: Duration::from_millis(500),
+    total: Duration::from_millis(500),
+    body: 1 << 20,
+};
+
+fn answer_to(url: &str, latest: &Known<Raw>) -> AgentAnswer {
+    ask(&Question {
+        url: Some(url),
+        auth: None,
+        work_dir: &Raw::from(OURS),
+        latest,
+        limits: LIMITS,
+    })
+}
+
+fn latest() -> Known<Raw> {
+    Known::Known(Raw::from(ID))
+}
+
+/// What comes of an agent that answers these bytes at once.
+fn outcome(bytes: Vec<u8>) -> AgentAnswer {
+    let (url, server) = serve(bytes, usize::MAX, Duration::ZERO);
+    let answer = answer_to(&url, &latest());
+    server.join().unwrap();
+    answer
+}
+
+fn why(answer: AgentAnswer) -> String {
+    match answer {
+        AgentAnswer::Unknown(why) => why.0,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn whole(answer: AgentAnswer) -> AgentState {
+    match answer {
+        AgentAnswer::State(state) => state,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_recorded_answer_is_believed() {
+    let before = clock::since_boot();
+    let state = whole(outcome(ok(&recorded())));
+    assert_eq!(state.id, Raw::from(ID));
+    assert_eq!(state.version.unwrap().minor, 12);
+    let volumes = state.resources.iter().filter_map(|one| one.volume_key());
+    assert_eq!(volumes.count(), 3);
+    assert_eq!(
+        state.flag_roots,
+        Known::Known(vec![
+            Raw::from("/srv/m/mnt/path0"),
+            Raw::from("/srv/m/mnt/vol0")
+        ])
+    );
+    assert!(state.asked_at >= before && state.asked_at <= clock::since_boot());
+}
+
+#[test]
+fn the_request_names_principal_and_path_and_the_secret_is_not_printed() {
+    let (url, server) = serve(ok(&recorded()), usize::MAX, Duration::ZERO);
+    let auth = BasicAuth {
+        principal: "sidecar",
+        secret: "s3cret",
+    };
+    let question = Question {
+        url: Some(&url),
+        auth: Some(auth),
+        work_dir: &Raw::from(OURS),
+        latest: &latest(),
+        limits: LIMITS,
+    };
+    assert!(matches!(ask(&question), AgentAnswer::State(_)));
+    let request = server.join().unwrap().to_ascii_lowercase();
+    assert!(request.starts_with("get /state http/1.1\r\n"), "{request}");
+    // base64 of `sidecar:s3cret`, in lower case as the request above.
+    assert!(
+        request.contains("\r\nauthorization: basic c2lkzwnhcjpzm2nyzxq=\r\n"),
+        "{request}"
+    );
+    assert!(!format!("{question:?}").contains("s3cret"));
+}
+
+#[test]
+fn nobody_to_ask_and_nobody_listening_are_two_answers() {
+    let question = Question {
+        url: None,
+        auth: None,
+        work_dir: &Raw::from(OURS),
+        latest: &latest(),
+        limits: LIMITS,
+    };
+    assert_eq!(ask(&question), AgentAnswer::NotConfigured);
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", free.local_addr().unwrap());
+    drop(free);
+    assert_eq!(answer_to(&url, &latest()), AgentAnswer::Refused);
+}
+
+#[test]
+fn a_host_that_refuses_at_one_address_only_has_not_refused() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", free.local_addr().unwrap());
+    assert!(
+        refused(&url, LIMITS.connect)
+            .unwrap_err()
+            .contains("takes one")
+    );
+    drop(free);
+    assert_eq!(refused(&url, LIMITS.connect), Ok(()));
+    assert!(refused("http://", LIMITS.connect).is_err());
+}
+
+#[test]
+fn a_recovering_agent_is_recovering() {
+    assert_eq!(
+        outcome(response(
+            "503 Service Unavailable",
+            "",
+            b"Agent has not finished recovery"
+        )),
+        AgentAnswer::Recovering
+    );
+}
+
+#[test]
+fn every_other_status_is_unknown() {
+    for (status, words) in [
+        (
+            "401 Unauthorized",
+            "answers 401 Unauthorized; name a principal",
+        ),
+        ("403 Forbidden", "answers 403 Forbidden; name a principal"),
+        ("404 Not Found", "answers 404 Not Found"),
+        ("500 Internal Server Error", "answers 500"),
+        ("204 No Content", "answers 204"),
+        ("206 Partial Content", "answers 206"),
+    ] {
+        let body: &[u8] = if status.starts_with("204") {
+            b""
+        } else {
+            b"{}"
+        };
+        let why = why(outcome(response(status, "", body)));
+        assert!(why.contains(words), "{why}");
+    }
+}
+
+#[test]
+fn a_redirect_is_not_followed() {
+    let (elsewhere, never_asked) = serve(ok(&recorded()), usize::MAX, Duration::ZERO);
+    let why = why(outcome(response(
+        "307 Temporary Redirect",
+        &format!("Location: {elsewhere}/state\r\n"),
+        b"",
+    )));
+    assert!(why.contains("answers 307"), "{why}");
+    assert!(!never_asked.is_finished());
+    // Let the other server end.
+    drop(TcpStream::connect(elsewhere.trim_start_matches("http://")).unwrap());
+    assert_eq!(never_asked.join().unwrap(), "");
+}
+
+#[test]
+fn half_an_answer_is_no_answer() {
+    let (body, complete) = (recorded(), ok(&recorded()));
+    for missing in [1, 100, body.len() / 2, body.len()] {
+        let cut = complete[..complete.len() - missing].to_vec();
+        let why = why(outcome(cut));
+        assert!(why.contains("does not answer"), "{missing}: {why}");
+    }
+    // Without a length the end of the connection is the end of the answer.
+    let mut unbounded = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n".to_vec();
+    unbounded.extend_from_slice(&body);
+    assert!(matches!(outcome(unbounded.clone()), AgentAnswer::State(_)));
+    unbounded.truncate(unbounded.len() - 2);
+    assert!(why(outcome(unbounded)).contains("no whole JSON document"));
+    // A length that is too short cuts the answer as well.
+    let mut short = format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n",
+        body.len() - 5
+    )
+    .into_bytes();
+    short.extend_from_slice(&body);
+    assert!(why(outcome(short)).contains("no whole JSON document"));
+    // A chunk that does not end.
+    let mut chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n{".to_vec();
+    chunked.extend_from_slice(b"\"id\"");
+    assert!(why(outcome(chunked)).contains("does not answer"));
+    assert!(why(outcome(Vec::new())).contains("does not answer"));
+    assert!(why(outcome(b"SSH-2.0-x\r\n".to_vec())).contains("does not answer"));
+}
+
+#[test]
+fn an_answer_that_drips_is_given_up() {
+    let (url, server) = serve(ok(&recorded()), 1, Duration::from_millis(20));
+    let begin = clock::since_boot();
+    let why = why(answer_to(&url, &latest()));
+    let took = clock::since_boot().0 - begin.0;
+    assert!(why.ends_with("does not answer within 500ms"), "{why}");
+    assert!(took < Duration::from_secs(3), "{took:?}");
+    server.join().unwrap();
+}
+
+#[test]
+fn an_agent_that_takes_the_connection_and_says_nothing_is_given_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let why = why(answer_to(&url, &latest()));
+    assert!(why.ends_with("does not answer within 500ms"), "{why}");
+}
+
+#[test]
+fn an_endless_answer_is_given_up() {
+    let mut bytes = b"HTTP/1.1 200 OK\r\n\r\n".to_vec();
+    bytes.extend(vec![b' '; (1 << 20) + 100]);
+    assert!(why(outcome(bytes)).contains("more than 1048576 bytes"));
+}
+
+#[test]
+fn the_answer_of_another_agent_is_not_ours() {
+    let other_id = Known::Known(Raw::from("another-S1"));
+    let (url, server) = serve(ok(&recorded()), usize::MAX, Duration::ZERO);
+    let words = why(answer_to(&url, &other_id));
+    assert!(
+        words.contains("but another-S1 is the one of our work_dir"),
+        "{words}"
+    );
+    server.join().unwrap();
+    let (url, server) = serve(ok(&recorded()), usize::MAX, Duration::ZERO);
+    assert!(why(answer_to(&url, &Known::Absent)).contains("never had an agent"));
+    server.join().unwrap();
+    let moved = changed(|state| state["flags"]["work_dir"] = "/var/lib/other".into());
+    assert_eq!(
+        why(outcome(ok(&moved))).split_once(' ').unwrap().1,
+        "is that of an agent with --work_dir /var/lib/other, and ours is /srv/m/state/agent"
+    );
+    let relative = changed(|state| state["flags"]["work_dir"] = "srv/m/state/agent".into());
+    assert!(why(outcome(ok(&relative))).contains("--work_dir srv/m"));
+}
+
+#[test]
+fn the_same_work_dir_may_be_written_in_another_way() {
+    let slashes = changed(|state| state["flags"]["work_dir"] = "/srv//m/state/agent/".into());
+    whole(outcome(ok(&slashes)));
+    let folder = tempfile::tempdir().unwrap();
+    let (real, link) = (folder.path().join("real"), folder.path().join("link"));
+    std::fs::create_dir(&real).unwrap();
+    std::os::unix::fs::symlink(&real, &link).unwrap();
+    assert_eq!(
+        other_work_dir(&Raw::from(real.as_path()), &Raw::from(link.as_path())),
+        None
+    );
+    assert!(other_work_dir(&Raw::from(real.as_path()), &Raw::from(folder.path())).is_some());
+    assert!(other_work_dir(&Raw::from("/none"), &Raw::from("/nowhere")).is_some());
+}
+
+#[test]
+fn hidden_flags_need_an_id_that_we_know() {
+    let hidden = changed(|state| drop(state.as_object_mut().unwrap().remove("flags")));
+    let state = whole(outcome(ok(&hidden)));
+    assert!(state.flag_roots.why().unwrap().0.contains("VIEW_FLAGS"));
+    let (url, server) = serve(ok(&hidden), usize::MAX, Duration::ZERO);
+    let answer = answer_to(&url, &Known::unknown("unreadable"));
+    assert!(why(answer).contains("does not tell whose it is"));
+    server.join().unwrap();
+    // Before the first registration there is no id; the work_dir is enough.
+    let nameless = changed(|state| state["id"] = "".into());
+    assert_eq!(whole(outcome(ok(&nameless))).id, Raw::from(""));
+}
+
+#[test]
+fn an_unreadable_flag_or_version_is_said_to_be_so() {
+    let odd = changed(|state| {
+        state["flags"]["resources"] = "disk".into();
+        state["version"] = "newest".into();
+    });
+    let state = whole(outcome(ok(&odd)));
+    assert!(
+        state
+            .flag_roots
+            .why()
+            .unwrap()
+            .0
+            .contains("Bad value for resources")
+    );
+    assert_eq!(state.version, None);
+}

@@ -149,10 +149,14 @@ fn fetch(question: &Question<'_>, url: &str) -> Result<Option<(StatusCode, Vec<u
         let both = BASE64.encode(format!("{}:{}", auth.principal, auth.secret));
         request = request.header("Authorization", format!("Basic {both}"));
     }
-    let failed = |error: ureq::Error| match error {
-        ureq::Error::Timeout(_) => format!("does not answer within {}", Span(limits.total)),
-        ureq::Error::BodyExceedsLimit(limit) => format!("answers more than {limit} bytes"),
-        error => format!("does not answer: {error}"),
+    let failed = |error: ureq::Error| {
+        if matches!(error, ureq::Error::Timeout(_)) {
+            format!("does not answer within {}", Span(limits.total))
+        } else if let ureq::Error::BodyExceedsLimit(limit) = error {
+            format!("answers more than {limit} bytes")
+        } else {
+            format!("does not answer: {error}")
+        }
     };
     let mut response = match request.call() {
         Ok(response) => response,

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use mesos_volumed::mesos::agent_state::parse_state;
 use mesos_volumed::mesos::checkpoint::{
     Content, DecodeError, Form, OperationContext, decode_executor_info, decode_info,
     decode_slave_info, decode_state, decode_task_info, encode_info, encode_state,
@@ -491,4 +492,307 @@ fn a_flipped_bit_never_makes_a_volume_disappear() {
     }
     // Inside a name or a number a flipped bit is just another name or number.
     assert!(whole > 1000 && refused > 1000, "{whole} {refused}");
+}
+
+/// Any resource that Mesos takes, under names of any bytes that Mesos takes.
+mod any {
+    use mesos_volumed::mesos::disk::{DiskSource, SourceType};
+    use mesos_volumed::mesos::ids::{PersistenceId, Role};
+    use mesos_volumed::mesos::resource::{
+        Persistence, Reservation, ReservationType, Resource, Value,
+    };
+    use mesos_volumed::units::{Megabytes, Raw};
+    use proptest::collection::vec;
+    use proptest::option;
+    use proptest::prelude::*;
+
+    fn raw(utf8: bool) -> BoxedStrategy<Raw> {
+        if utf8 {
+            any::<String>().prop_map(Raw::from).boxed()
+        } else {
+            vec(any::<u8>(), 0..20).prop_map(Raw::new).boxed()
+        }
+    }
+
+    fn id(utf8: bool) -> impl Strategy<Value = PersistenceId> {
+        raw(utf8)
+            .prop_map(|raw| {
+                let legal = |byte: &u8| !byte.is_ascii_control() && !b"/\\".contains(byte);
+                let mut id: Vec<u8> = raw.as_bytes().iter().copied().filter(legal).collect();
+                id.push(b'#');
+                PersistenceId::new(id)
+            })
+            .prop_filter("legal", |id| id.fault().is_none())
+    }
+
+    fn stack() -> impl Strategy<Value = Vec<Reservation>> {
+        let part = "[a-z0-9_#\u{e4}][a-z0-9._#*\\\\-]{1,8}";
+        let entry = (
+            part,
+            option::of(raw(true)),
+            vec((raw(true), option::of(raw(true))), 0..3),
+        );
+        (any::<bool>(), vec(entry, 0..4)).prop_map(|(fixed, entries)| {
+            let mut role = String::new();
+            entries
+                .into_iter()
+                .enumerate()
+                .map(|(depth, (part, principal, labels))| {
+                    if depth > 0 {
+                        role.push('/');
+                    }
+                    role.push_str(&part);
+                    let kind = if fixed && depth == 0 {
+                        ReservationType::Static
+                    } else {
+                        ReservationType::Dynamic
+                    };
+                    let bare = kind == ReservationType::Static;
+                    Reservation {
+                        kind,
+                        role: Role::new(role.as_str()),
+                        principal: principal.filter(|_| !bare),
+                        labels: if bare { Vec::new() } else { labels },
+                    }
+                })
+                .collect()
+        })
+    }
+
+    fn source(utf8: bool) -> impl Strategy<Value = DiskSource> {
+        (
+            any::<bool>(),
+            raw(utf8),
+            option::of(raw(utf8)),
+            option::of(raw(utf8)),
+            option::of(raw(utf8)),
+            vec((raw(utf8), option::of(raw(utf8))), 0..3),
+        )
+            .prop_map(|(path, root, id, vendor, profile, metadata)| DiskSource {
+                kind: if path {
+                    SourceType::Path
+                } else {
+                    SourceType::Mount
+                },
+                root: Some(root),
+                id,
+                vendor,
+                profile,
+                metadata,
+            })
+    }
+
+    fn disk(utf8: bool) -> impl Strategy<Value = Resource> {
+        let persistence =
+            (id(utf8), option::of(raw(utf8)), raw(utf8)).prop_map(|(id, principal, path)| {
+                Persistence {
+                    id,
+                    principal,
+                    container_path: Some(path),
+                }
+            });
+        (
+            0..1_000_000_000_000_i64,
+            stack(),
+            option::of(source(utf8)),
+            option::of(persistence),
+            any::<bool>(),
+            option::of(raw(utf8)),
+        )
+            .prop_map(
+                |(size, reservations, source, persistence, shared, provider)| Resource {
+                    name: Raw::from("disk"),
+                    value: Value::Scalar(Megabytes::from_thousandths(size)),
+                    reservations,
+                    source,
+                    shared: shared && persistence.is_some(),
+                    persistence,
+                    provider_id: provider,
+                },
+            )
+    }
+
+    fn other() -> impl Strategy<Value = Resource> {
+        let value = prop_oneof![
+            vec((0..50_u64, 50..99_u64), 0..3).prop_map(Value::Ranges),
+            vec(raw(true), 0..3).prop_map(Value::Set),
+            (0..10_000_i64).prop_map(|size| Value::Scalar(Megabytes::from_thousandths(size))),
+        ];
+        ("[a-z]{1,3}", value, stack()).prop_map(|(name, value, reservations)| Resource {
+            name: Raw::from(name),
+            value,
+            reservations,
+            source: None,
+            persistence: None,
+            shared: false,
+            provider_id: None,
+        })
+    }
+
+    /// A list with each volume once.
+    pub(super) fn resources(utf8: bool) -> impl Strategy<Value = Vec<Resource>> {
+        vec(prop_oneof![3 => disk(utf8), 1 => other()], 0..6).prop_map(|mut all| {
+            let mut seen = std::collections::BTreeSet::new();
+            all.retain(|one| one.volume_key().is_none_or(|key| seen.insert(key)));
+            all
+        })
+    }
+}
+
+/// A resource as an agent's `/state` writes it: in both forms where one reservation allows it.
+fn endpoint(resource: &Resource) -> serde_json::Value {
+    use serde_json::{Map, Value as Json, json};
+    fn text(raw: &Raw) -> Json {
+        Json::from(raw.as_str().unwrap())
+    }
+    fn labels(labels: &[(Raw, Option<Raw>)]) -> Json {
+        let labels = labels.iter().map(|(key, value)| {
+            let mut label = Map::from_iter([("key".to_owned(), text(key))]);
+            label.extend(value.iter().map(|value| ("value".to_owned(), text(value))));
+            Json::from(label)
+        });
+        json!({ "labels": labels.collect::<Vec<_>>() })
+    }
+    let mut json = json!({ "name": text(&resource.name) });
+    match &resource.value {
+        Value::Scalar(size) => {
+            json["type"] = "SCALAR".into();
+            json["scalar"] = json!({ "value": size.as_f64() });
+        }
+        Value::Ranges(ranges) => {
+            let ranges = ranges
+                .iter()
+                .map(|(begin, end)| json!({"begin": begin, "end": end}));
+            json["type"] = "RANGES".into();
+            json["ranges"] = json!({ "range": ranges.collect::<Vec<_>>() });
+        }
+        Value::Set(items) => {
+            json["type"] = "SET".into();
+            json["set"] = json!({ "item": items.iter().map(text).collect::<Vec<_>>() });
+        }
+    }
+    let info = |one: &Reservation, whole: bool| {
+        let mut info = json!({});
+        if let Some(principal) = &one.principal {
+            info["principal"] = text(principal);
+        }
+        if !one.labels.is_empty() {
+            info["labels"] = labels(&one.labels);
+        }
+        if whole {
+            info["role"] = text(one.role.as_raw());
+            info["type"] = match one.kind {
+                ReservationType::Static => "STATIC".into(),
+                ReservationType::Dynamic => "DYNAMIC".into(),
+                ReservationType::Unknown(_) => panic!("not written"),
+            };
+        }
+        info
+    };
+    match &resource.reservations[..] {
+        [] => json["role"] = "*".into(),
+        [only] => {
+            json["role"] = text(only.role.as_raw());
+            if only.kind == ReservationType::Dynamic {
+                json["reservation"] = info(only, false);
+            }
+            json["reservations"] = json!([info(only, true)]);
+        }
+        all => {
+            let all: Vec<_> = all.iter().map(|one| info(one, true)).collect();
+            json["reservations"] = all.into();
+        }
+    }
+    if let Some(persistence) = &resource.persistence {
+        json["disk"]["persistence"] = json!({ "id": text(persistence.id.as_raw()) });
+        if let Some(principal) = &persistence.principal {
+            json["disk"]["persistence"]["principal"] = text(principal);
+        }
+        let path = persistence.container_path.as_ref().unwrap();
+        json["disk"]["volume"] = json!({ "mode": "RW", "container_path": text(path) });
+    }
+    if let Some(source) = &resource.source {
+        let (kind, member) = match source.kind {
+            SourceType::Path => ("PATH", "path"),
+            SourceType::Mount => ("MOUNT", "mount"),
+            SourceType::Block | SourceType::Raw | SourceType::Unknown(_) => panic!("not made"),
+        };
+        let json = &mut json["disk"]["source"];
+        *json = json!({ "type": kind, member: { "root": text(source.root.as_ref().unwrap()) } });
+        for (key, value) in [
+            ("id", &source.id),
+            ("vendor", &source.vendor),
+            ("profile", &source.profile),
+        ] {
+            if let Some(value) = value {
+                json[key] = text(value);
+            }
+        }
+        json["metadata"] = labels(&source.metadata);
+    }
+    if resource.shared {
+        json["shared"] = json!({});
+    }
+    if let Some(provider) = &resource.provider_id {
+        json["provider_id"] = json!({ "value": text(provider) });
+    }
+    json
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_resources_survive_the_forms_on_disk(resources in any::resources(false)) {
+        for form in [Form::Pre, Form::Post] {
+            let bytes = encode_info(&resources, form).unwrap();
+            proptest::prop_assert_eq!(&info(&bytes), &resources);
+        }
+        let whole = ResourceState { operations: Vec::new(), resources };
+        let context = OperationContext { agent_id: b"a", status_uuid: [0; 16] };
+        let bytes = encode_state(&whole, &context).unwrap();
+        proptest::prop_assert_eq!(state(&bytes), whole);
+    }
+
+    #[test]
+    fn any_resources_survive_the_form_of_the_endpoint(resources in any::resources(true)) {
+        let mut reserved = serde_json::Map::new();
+        let mut unreserved = Vec::new();
+        for resource in &resources {
+            match resource.role() {
+                Some(role) => reserved
+                    .entry(role.as_raw().as_str().unwrap())
+                    .or_insert_with(|| serde_json::Value::Array(Vec::new()))
+                    .as_array_mut()
+                    .unwrap()
+                    .push(endpoint(resource)),
+                None => unreserved.push(endpoint(resource)),
+            }
+        }
+        let answer = serde_json::json!({
+            "id": "a-S0",
+            "version": "1.11.0",
+            "reserved_resources_full": reserved,
+            "unreserved_resources_full": unreserved,
+        });
+        let mut seen = parse_state(answer.to_string().as_bytes()).unwrap().resources;
+        let mut expected = resources;
+        seen.sort();
+        expected.sort();
+        proptest::prop_assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn no_bytes_make_a_decoder_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
+        let framed = [&u32::try_from(bytes.len()).unwrap().to_le_bytes()[..], &bytes].concat();
+        for bytes in [&bytes, &framed] {
+            let accepted = [
+                decode_state(bytes).is_ok(),
+                decode_info(bytes).is_ok(),
+                decode_slave_info(bytes).is_ok(),
+                decode_task_info(bytes).is_ok(),
+                decode_executor_info(bytes).is_ok(),
+            ];
+            // No bytes at all are told from damage.
+            proptest::prop_assert!(!bytes.is_empty() || accepted == [true; 5]);
+        }
+    }
 }

@@ -8,10 +8,12 @@
 //! no command writes it down. What is on the command line wins.
 
 mod config_cmd;
+mod discover;
 pub mod exit;
 mod logging;
 pub mod output;
 pub mod progress;
+mod resources;
 
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
@@ -71,6 +73,8 @@ pub struct Global {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    Discover(discover::Args),
+    Resources(resources::Args),
     /// Check the configuration, or show what is in force
     #[command(subcommand)]
     Config(config_cmd::ConfigCommand),
@@ -147,7 +151,7 @@ impl Command {
     /// warnings only; a daemon has nothing but its log.
     fn verbosity(&self) -> u8 {
         match self {
-            Self::Config(_) => 0,
+            Self::Discover(_) | Self::Resources(_) | Self::Config(_) => 0,
         }
     }
 }
@@ -155,7 +159,10 @@ impl Command {
 fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
     let Cli { global, command } = cli;
     let output = Output::new(global.output);
+    let context = |global| Context::new(global, output.clone());
     match command {
+        Command::Discover(args) => discover::run(&args, &context(global)?),
+        Command::Resources(args) => resources::run(&args, &context(global)?),
         // It has to work above all where the configuration does not.
         Command::Config(args) => config_cmd::run(&args, &global.source(), &output),
     }

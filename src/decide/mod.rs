@@ -7,6 +7,7 @@ pub mod check;
 pub mod discover;
 pub mod facts;
 pub mod guards;
+pub mod held;
 pub mod ledger;
 pub mod listing;
 pub mod manifest;

@@ -218,7 +218,10 @@ impl<'a> Judge<'a> {
         device: Option<&BlockDevice>,
         is_named: bool,
     ) -> Result<(), Rejection> {
-        if mount.class() == FsClass::Pseudo {
+        if let Some(excluded) = self.excluded(Some(&mount.mount_point), device) {
+            return Err(excluded);
+        }
+        if mount.class() != FsClass::Local {
             return Err(of_class(mount, is_named));
         }
         if let Some(hiding) = self.host().mounts.hidden_by(mount) {
@@ -230,12 +233,6 @@ impl<'a> Judge<'a> {
                 ),
                 format!("unmount what hides it: umount {}", hiding.mount_point),
             ));
-        }
-        if let Some(excluded) = self.excluded(Some(&mount.mount_point), device) {
-            return Err(excluded);
-        }
-        if mount.class() != FsClass::Local {
-            return Err(of_class(mount, is_named));
         }
         if mount.root_deleted {
             return Err(Rejection::new(

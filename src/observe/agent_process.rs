@@ -5,14 +5,13 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
-
 use super::mountinfo;
 use super::places::Places;
 use super::proc::{self, ListError, Look, Task};
 use super::read;
 use super::walk::{Found, Viewpoint, WalkError, normal};
 use crate::decide::facts::{AgentProcess, DeviceNumber, Known, MountTable};
+use crate::mesos::agent_state;
 use crate::mesos::checkpoint::{Content, decode_slave_info};
 use crate::mesos::paths;
 use crate::sys::{self, ReadError};
@@ -291,31 +290,11 @@ fn filesystems(view: &Viewpoint, roots: &[Raw]) -> Result<BTreeSet<DeviceNumber>
         .collect()
 }
 
-/// The roots of PATH and MOUNT entries in a `--resources` text. The text form (`disk:1000`) can
-/// name none.
+/// The roots of PATH and MOUNT entries in a `--resources` text.
 fn resource_roots(text: &[u8]) -> Result<Vec<Raw>, String> {
-    let text = text.trim_ascii();
-    if !text.starts_with(b"[") && !text.starts_with(b"{") {
-        return Ok(Vec::new());
-    }
-    let not_understood = || "its --resources could not be understood".to_owned();
-    let Ok(Value::Array(entries)) = serde_json::from_slice::<Value>(text) else {
-        return Err(not_understood());
-    };
-    entries
-        .iter()
-        .filter_map(|entry| entry.pointer("/disk/source").filter(|s| !s.is_null()))
-        .map(|source| {
-            let root = match source.get("type").and_then(Value::as_str) {
-                Some("PATH") => source.pointer("/path/root"),
-                Some("MOUNT") => source.pointer("/mount/root"),
-                Some(_) | None => None,
-            };
-            root.and_then(Value::as_str)
-                .map(Raw::from)
-                .ok_or_else(not_understood)
-        })
-        .collect()
+    let why = |error: &dyn std::error::Error| format!("its --resources: {}", read::sentence(error));
+    let text = std::str::from_utf8(text).map_err(|error| why(&error))?;
+    agent_state::roots(text).map_err(|error| why(&error))
 }
 
 /// An agent's flags: argv, and for what is not there its environment (stout's flags.hpp).

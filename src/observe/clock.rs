@@ -43,13 +43,15 @@ pub fn now(places: &Places) -> Result<Moment, ClockError> {
     })
 }
 
-/// `CLOCK_BOOTTIME`: time since boot, suspend included. Ages are measured in it.
+/// `CLOCK_BOOTTIME`: time since boot, suspend included. Ages are measured in it. In whole
+/// milliseconds, as a facts file keeps it, so that a replay is the same.
 #[must_use]
 pub fn since_boot() -> Span {
     let now = clock_gettime(ClockId::Boottime);
     let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
     let nanos = u32::try_from(now.tv_nsec).unwrap_or(0);
-    Span(Duration::new(seconds, nanos))
+    let precise = Span(Duration::new(seconds, nanos));
+    Span::milliseconds(precise.as_milliseconds())
 }
 
 /// Seconds since 1970, for display only: the wall clock may jump, and may lie before 1970.

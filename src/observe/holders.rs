@@ -17,7 +17,7 @@ use std::collections::{HashMap, HashSet};
 
 pub use mounts::Target;
 use mounts::{Mounts, Namespace, Placed};
-use task::Viewer;
+use task::{Unlisted, Viewer};
 
 use super::mountinfo::{self, MountinfoError};
 use super::places::Places;
@@ -281,10 +281,10 @@ impl Scan<'_> {
                 Placed::Elsewhere => {}
                 Placed::Unlisted => {
                     let harmless = task::is_kernel_made(&text)
-                        || match files.device(self.places, *fd).map_err(failed)? {
-                            Look::Seen(Some(device)) => !self.mounts.may_be_target(device),
-                            Look::Seen(None) => false,
-                            Look::Gone => true,
+                        || match files.unlisted(self.places, *fd).map_err(failed)? {
+                            Look::Seen(Unlisted::On(device)) => !self.mounts.may_be_target(device),
+                            Look::Seen(Unlisted::NotAsked) => false,
+                            Look::Seen(Unlisted::NoData) | Look::Gone => true,
                         };
                     if !harmless {
                         return Err(HoldersError::Unlisted {

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, openat, readlinkat, statx};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, StatxFlags, openat, readlinkat, statx};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::super::mountinfo;
@@ -208,6 +208,17 @@ pub(super) enum Opened {
     Restless,
 }
 
+/// What a file is whose mount no table shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unlisted {
+    /// A file or directory on this device.
+    On(DeviceNumber),
+    /// A device node, FIFO or socket: no volume's data is behind it.
+    NoData,
+    /// It was not asked, because a network file system might have to answer.
+    NotAsked,
+}
+
 /// The descriptors of a task.
 #[derive(Debug)]
 pub(super) struct Files {
@@ -300,24 +311,30 @@ impl Files {
             .and_then(|id| std::str::from_utf8(id).ok()?.trim().parse().ok()))
     }
 
-    /// The device of a file whose mount no table shows (it was unmounted lazily, or is the
-    /// kernel's own). `Seen(None)`: it can't be asked for, because a network file system might have
-    /// to answer.
-    pub(super) fn device(
-        &self,
-        places: &Places,
-        fd: i32,
-    ) -> Result<Look<Option<DeviceNumber>>, ReadError> {
+    /// What a file is whose mount no table shows: it was unmounted lazily, is the kernel's own, or
+    /// was inherited from a namespace of which no process is left.
+    pub(super) fn unlisted(&self, places: &Places, fd: i32) -> Result<Look<Unlisted>, ReadError> {
         if network_filesystems_possible(places)? {
-            return Ok(Look::Seen(None));
+            return Ok(Look::Seen(Unlisted::NotAsked));
         }
         let name = fd.to_string();
         let quiet = AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT;
-        match retry_on_intr(|| statx(self.links.as_fd(), &name, quiet, StatxFlags::MNT_ID)) {
-            Ok(found) => Ok(Look::Seen(Some(DeviceNumber {
-                major: found.stx_dev_major,
-                minor: found.stx_dev_minor,
-            }))),
+        match retry_on_intr(|| statx(self.links.as_fd(), &name, quiet, StatxFlags::TYPE)) {
+            Ok(found) => Ok(Look::Seen(
+                match FileType::from_raw_mode(u32::from(found.stx_mode)) {
+                    FileType::RegularFile
+                    | FileType::Directory
+                    | FileType::Symlink
+                    | FileType::Unknown => Unlisted::On(DeviceNumber {
+                        major: found.stx_dev_major,
+                        minor: found.stx_dev_minor,
+                    }),
+                    FileType::CharacterDevice
+                    | FileType::BlockDevice
+                    | FileType::Fifo
+                    | FileType::Socket => Unlisted::NoData,
+                },
+            )),
             Err(Errno::NOENT | Errno::SRCH) => Ok(Look::Gone),
             Err(errno) => Err(read::from_errno(&self.folder.join(&name), errno)),
         }

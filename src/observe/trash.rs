@@ -1,0 +1,185 @@
+//! The trash of a ROOT or PATH root, and our marker beside it.
+
+use std::os::fd::AsFd as _;
+
+use serde::Deserialize;
+
+use super::read;
+use super::volumes::{Folder, LookError, identity};
+use crate::decide::facts::{Known, TrashFacts};
+use crate::decide::manifest::Manifest;
+use crate::decide::steps::TrashId;
+use crate::sys::{self, OpenError, ReadError};
+use crate::units::Raw;
+
+/// A manifest holds a handful of names of at most 4096 bytes.
+const MANIFEST: usize = 256 << 10;
+const MARKER: usize = 4096;
+
+/// Marker and trash, of an open `volumes/.mesos-volumed`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Ours {
+    pub(super) marker: Known<String>,
+    pub(super) trash: Known<Vec<TrashFacts>>,
+}
+
+/// Looks at `volumes/.mesos-volumed`, of an open `volumes`.
+pub(super) fn observe(volumes: &Folder<'_>) -> Ours {
+    let name = b".mesos-volumed";
+    let path = volumes.path.join(name);
+    let location = volumes.place(name);
+    match volumes.open(name) {
+        Ok(None) => Ours {
+            marker: Known::Absent,
+            trash: Known::Absent,
+        },
+        Ok(Some(opened)) => {
+            let folder = Folder {
+                fd: opened.as_fd(),
+                path: &path,
+                location: &location,
+                ..*volumes
+            };
+            Ours {
+                marker: marker(&folder),
+                trash: match entries(&folder) {
+                    Ok(Some(entries)) => Known::Known(entries),
+                    Ok(None) => Known::Absent,
+                    Err(error) => Known::Unknown(error.into()),
+                },
+            }
+        }
+        Err(error) => {
+            let why = read::sentence(&error);
+            Ours {
+                marker: Known::unknown(&why),
+                trash: Known::unknown(why),
+            }
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Marker {
+    version: u64,
+    filesystem: String,
+}
+
+fn marker(folder: &Folder<'_>) -> Known<String> {
+    let path = folder.path.join("marker.json");
+    let bytes = match sys::read_bounded_at(folder.fd, b"marker.json", MARKER) {
+        Ok(bytes) => bytes,
+        Err(ReadError::Missing { .. }) => return Known::Absent,
+        Err(error) => {
+            return Known::unknown(format!("{}: {}", folder.path, read::sentence(&error)));
+        }
+    };
+    match serde_json::from_slice::<Marker>(&bytes) {
+        Ok(marker) if marker.version == 1 => Known::Known(marker.filesystem),
+        Ok(marker) => Known::unknown(format!(
+            "{path} has version {}, this program reads version 1",
+            marker.version
+        )),
+        Err(error) => Known::unknown(format!(
+            "{path} is damaged ({error}); if the right disk is mounted there, remove it"
+        )),
+    }
+}
+
+fn entries(ours: &Folder<'_>) -> Result<Option<Vec<TrashFacts>>, LookError> {
+    let Some(trash) = ours.open(b"trash")? else {
+        return Ok(None);
+    };
+    let path = ours.path.join("trash");
+    let location = ours.place(b"trash");
+    let trash = Folder {
+        fd: trash.as_fd(),
+        path: &path,
+        location: &location,
+        ..*ours
+    };
+    let names = trash.names()?;
+    Ok(Some(
+        names
+            .iter()
+            .filter_map(|name| entry(&trash, name))
+            .collect(),
+    ))
+}
+
+/// One entry; `None` where it has gone meanwhile.
+fn entry(trash: &Folder<'_>, name: &Raw) -> Option<TrashFacts> {
+    let id = TrashId(name.to_string());
+    let path = trash.path.join(name);
+    let location = trash.place(name.as_bytes());
+    let opened = match trash.open(name.as_bytes()) {
+        Ok(Some(opened)) => opened,
+        Ok(None) => return None,
+        Err(error) => {
+            let why = read::sentence(&error);
+            return Some(TrashFacts {
+                id,
+                manifest: Known::unknown(&why),
+                data: Known::unknown(&why),
+                location: Known::unknown(why),
+            });
+        }
+    };
+    let folder = Folder {
+        fd: opened.as_fd(),
+        path: &path,
+        location: &location,
+        ..*trash
+    };
+    let data = match sys::open_beneath(folder.fd, b"data") {
+        Ok(data) => identity(data.as_fd(), folder.filesystem),
+        Err(OpenError::Missing) => Known::Absent,
+        Err(error) => Known::unknown(format!(
+            "{} can't be opened: {}",
+            folder.path.join("data"),
+            read::sentence(&error)
+        )),
+    };
+    Some(TrashFacts {
+        manifest: manifest(&folder, &id),
+        data,
+        location: Known::Known(folder.place(b"data")),
+        id,
+    })
+}
+
+#[derive(Deserialize)]
+struct Version {
+    version: u64,
+}
+
+fn manifest(entry: &Folder<'_>, id: &TrashId) -> Known<Manifest> {
+    let path = entry.path.join("manifest.json");
+    let bytes = match sys::read_bounded_at(entry.fd, b"manifest.json", MANIFEST) {
+        Ok(bytes) => bytes,
+        Err(ReadError::Missing { .. }) => return Known::Absent,
+        Err(error) => {
+            return Known::unknown(format!("{}: {}", entry.path, read::sentence(&error)));
+        }
+    };
+    let damaged =
+        |error: &dyn std::fmt::Display| Known::unknown(format!("{path} is damaged: {error}"));
+    match serde_json::from_slice::<Version>(&bytes) {
+        Err(error) => return damaged(&error),
+        Ok(found) if found.version != u64::from(Manifest::VERSION) => {
+            return Known::unknown(format!(
+                "{path} has version {}, this program reads version {}",
+                found.version,
+                Manifest::VERSION
+            ));
+        }
+        Ok(_) => {}
+    }
+    match serde_json::from_slice::<Manifest>(&bytes) {
+        Err(error) => damaged(&error),
+        Ok(manifest) if manifest.id != *id => {
+            damaged(&format!("it is of the entry {}", manifest.id))
+        }
+        Ok(manifest) => Known::Known(manifest),
+    }
+}

@@ -72,12 +72,12 @@ pub enum ObserveError {
 
 type Named = BTreeMap<DiskRef, BTreeSet<RootWitness>>;
 
-/// Observes the host. `ask` asks the agent for its `/state`; it is called after the files were
-/// read.
+/// Observes the host. `ask` asks the agent for its `/state` ([`super::agent_http::ask`]); it is
+/// called after the files were read, with the agent id that `meta/slaves/latest` names.
 pub fn observe_facts(
     places: &Places,
     request: &Request,
-    ask: &dyn Fn() -> AgentAnswer,
+    ask: &dyn Fn(&Known<Raw>) -> AgentAnswer,
 ) -> Result<Facts, ObserveError> {
     let host = host::observe(places)?;
     let ledger = state_dir::ledger(&request.state_dir);
@@ -92,7 +92,7 @@ pub fn observe_facts(
     let (mut observed, authorities, answer) = loop {
         let observed = roots::observe(places, wanted(&named, &request.words), &ledger, &table);
         let authorities = observe_authorities(work_dir.as_path())?;
-        let answer = ask();
+        let answer = ask(&authorities.latest);
         let mut now = named_roots(request, &table, &authorities, Some(&answer), &ledger);
         let complete = now.keys().all(|disk| named.contains_key(disk));
         if complete || round >= ROUNDS {

@@ -558,7 +558,10 @@ fn observe_all(work_dir: &Path, path_disk: &Raw) -> Facts {
         words: Words::default(),
         state_dir: Raw::from(work_dir).join("state"),
     };
-    observe_facts(&Places::default(), &request, &|| AgentAnswer::NotConfigured).unwrap()
+    observe_facts(&Places::default(), &request, &|_latest| {
+        AgentAnswer::NotConfigured
+    })
+    .unwrap()
 }
 
 #[test]

@@ -167,12 +167,12 @@ impl Host {
         }
     }
 
-    fn observe(&self, request: &Request, ask: &dyn Fn() -> AgentAnswer) -> Facts {
+    fn observe(&self, request: &Request, ask: &dyn Fn(&Known<Raw>) -> AgentAnswer) -> Facts {
         observe_facts(&self.places(), request, ask).unwrap()
     }
 
     fn facts(&self) -> Facts {
-        self.observe(&self.request(), &|| AgentAnswer::NotConfigured)
+        self.observe(&self.request(), &|_latest| AgentAnswer::NotConfigured)
     }
 
     fn places(&self) -> Places {
@@ -328,7 +328,9 @@ fn every_authority_may_name_roots_and_each_is_told() {
         of_csi,
     ];
     let flag_roots = Known::Known(vec![host.raw("in-info"), host.raw("unheard-of")]);
-    let facts = host.observe(&request, &|| answer(resources.clone(), flag_roots.clone()));
+    let facts = host.observe(&request, &|_latest| {
+        answer(resources.clone(), flag_roots.clone())
+    });
     let named = |kind: &str, root: &Raw, by: &[RootWitness]| {
         (format!("{kind}:{root}"), by.iter().copied().collect())
     };
@@ -350,7 +352,7 @@ fn every_authority_may_name_roots_and_each_is_told() {
 #[test]
 fn directories_are_read_before_the_authorities_that_could_name_them() {
     let host = Host::new();
-    let facts = host.observe(&host.request(), &|| {
+    let facts = host.observe(&host.request(), &|_latest| {
         // Between the files and the end of the observation a volume is created.
         host.folder("mesos/volumes/roles/r/late");
         AgentAnswer::NotConfigured
@@ -370,7 +372,8 @@ fn a_root_that_is_named_late_is_looked_at_before_the_authorities_are_asked_again
     let host = Host::new();
     host.folder("new/volumes/roles/r/n");
     let asked = Cell::new(0);
-    let facts = host.observe(&host.request(), &|| {
+    let facts = host.observe(&host.request(), &|latest| {
+        assert_eq!(*latest, Known::Known("S1".into()));
         asked.set(asked.get() + 1);
         answer(
             vec![disk(Some((SourceType::Path, host.raw("new"))))],
@@ -391,7 +394,7 @@ fn a_root_that_is_named_late_is_looked_at_before_the_authorities_are_asked_again
 fn an_agent_that_names_new_roots_without_end_does_not_hold_the_observation_up() {
     let host = Host::new();
     let asked = Cell::new(0);
-    let facts = host.observe(&host.request(), &|| {
+    let facts = host.observe(&host.request(), &|_latest| {
         asked.set(asked.get() + 1);
         let root = host.raw(&format!("new{}", asked.get()));
         answer(vec![disk(Some((SourceType::Path, root)))], Known::Absent)
@@ -413,7 +416,7 @@ fn outside_the_initial_pid_namespace_processes_are_unknown_unless_all_live_in_ou
     std::fs::remove_file(&link).unwrap();
     let mut request = host.request();
     let blind = |request: &Request| {
-        let facts = host.observe(request, &|| AgentAnswer::NotConfigured);
+        let facts = host.observe(request, &|_latest| AgentAnswer::NotConfigured);
         (
             facts.holders.why().is_some(),
             facts.agent.processes.why().is_some(),
@@ -432,7 +435,10 @@ fn a_work_dir_that_is_missing_or_never_asked_is_an_error() {
     let host = Host::new();
     let mut request = host.request();
     let error = |request: &Request| {
-        observe_facts(&host.places(), request, &|| AgentAnswer::NotConfigured).unwrap_err()
+        observe_facts(&host.places(), request, &|_latest| {
+            AgentAnswer::NotConfigured
+        })
+        .unwrap_err()
     };
     request.rules.work_dir = host.raw("none");
     assert!(matches!(error(&request), ObserveError::WorkDir(_)));

@@ -29,9 +29,9 @@ use prost::Message;
 pub use encode::{
     EncodeError, Form, OperationContext, encode_info, encode_slave_info, encode_state, encode_task,
 };
-use normal::Fault;
-pub(in crate::mesos) use normal::resource as normalise;
+pub(in crate::mesos) use normal::{Fault, resource as normalise};
 
+use super::agent_info::AgentInfo;
 use super::ids::VolumeKey;
 use super::resource::Resource;
 use super::state::{Launched, Operation, ResourceState, SlaveInfo};
@@ -334,6 +334,16 @@ pub fn decode_info(bytes: &[u8]) -> Result<Content<Vec<Resource>>, DecodeError> 
 /// `slave.info`: one `SlaveInfo`.
 pub fn decode_slave_info(bytes: &[u8]) -> Result<Content<SlaveInfo>, DecodeError> {
     single(bytes, "SlaveInfo", normal::slave_info)
+}
+
+/// `slave.info` with every field, for an agent's own comparison at its start.
+pub fn decode_agent_info(bytes: &[u8]) -> Result<Content<AgentInfo>, DecodeError> {
+    single(bytes, "SlaveInfo", AgentInfo::from_message)
+}
+
+/// A resource in the form after refinement, as an agent works with it.
+pub(in crate::mesos) fn encode_resource(resource: &Resource) -> wire::Resource {
+    encode::resource(resource, Form::Post)
 }
 
 /// `task.info`: one `Task`.

@@ -15,7 +15,8 @@ use serde_json::Number;
 use serde_json::value::RawValue;
 
 pub(in crate::mesos) use json::resource as from_json;
-pub use parse::{ResourcesError, parse_resources};
+pub use parse::{AgentResources, ResourcesError, parse_resources, read_resources};
+pub(in crate::mesos) use parse::{Simple, simple_value, upgraded};
 
 use super::disk::{DiskRef, DiskType};
 use super::ids::Role;

@@ -1,12 +1,15 @@
 //! `--resources` as the agent reads it (src/common/resources.cpp, src/common/values.cpp,
 //! src/slave/slave.cpp): a JSON array, or else `name(role):value;…`, with Mesos's own refusals.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value as Json;
 
 use super::json;
 use crate::mesos::checkpoint::{normalise, wire};
 use crate::mesos::ids::Role;
 use crate::mesos::resource::Resource;
+use crate::mesos::resources::{Entry, Resources, SourceFault, joined, lossy};
 use crate::units::Megabytes;
 
 /// Why an agent with this text for `--resources` does not start, in the words of its log.
@@ -25,6 +28,28 @@ pub enum ResourcesError {
 
 use ResourcesError::{Abort, Disk, Refused};
 
+/// The resources that an agent reads from a text, before it detects others by itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AgentResources {
+    /// As the agent holds them: summed, those of size zero dropped.
+    pub resources: Resources,
+    /// Every name in the text, of entries of size zero too: what is named is not detected.
+    pub named: BTreeSet<String>,
+}
+
+/// What an agent with this `--resources` and `--default_role` makes of the text, as far as it can
+/// tell without looking at its disks.
+///
+/// A text with any mistake in its JSON is read as the simple form, as the agent does, and refused
+/// in its words.
+pub fn read_resources(text: &str, default_role: &Role) -> Result<AgentResources, ResourcesError> {
+    let wires = read(text, default_role)?;
+    Ok(AgentResources {
+        named: wires.iter().map(|wire| lossy(wire.name.as_ref())).collect(),
+        resources: wires.into_iter().map(Entry::new).collect(),
+    })
+}
+
 /// The resources that an agent with this `--resources` and `--default_role` would start with, as
 /// far as the text alone decides: entries as they are written, not yet summed, also those of size
 /// zero, which the agent drops, and which suppress its own detection all the same.
@@ -32,6 +57,14 @@ use ResourcesError::{Abort, Disk, Refused};
 /// A text with any mistake in its JSON is read as the simple form, as the agent does, and refused
 /// in its words.
 pub fn parse_resources(text: &str, default_role: &Role) -> Result<Vec<Resource>, ResourcesError> {
+    read(text, default_role)?
+        .into_iter()
+        .filter_map(|wire| start(wire).transpose())
+        .collect()
+}
+
+/// The entries of a text in the form that the agent works with, none of which it refuses.
+fn read(text: &str, default_role: &Role) -> Result<Vec<wire::Resource>, ResourcesError> {
     let wires = match serde_json::from_str(text) {
         Ok(Json::Array(entries)) => from_json(&entries, default_role)?,
         Ok(_) | Err(_) => from_text(text, default_role)?,
@@ -40,10 +73,7 @@ pub fn parse_resources(text: &str, default_role: &Role) -> Result<Vec<Resource>,
         validate(wire).map_err(Refused)?;
     }
     command_line(&wires)?;
-    wires
-        .into_iter()
-        .filter_map(|wire| start(wire).transpose())
-        .collect()
+    Ok(wires)
 }
 
 fn from_json(entries: &[Json], default_role: &Role) -> Result<Vec<wire::Resource>, ResourcesError> {
@@ -68,7 +98,9 @@ fn from_json(entries: &[Json], default_role: &Role) -> Result<Vec<wire::Resource
 }
 
 /// The form that the agent works with: reservations alone.
-fn upgraded(mut wire: wire::Resource) -> Result<wire::Resource, ResourcesError> {
+pub(in crate::mesos) fn upgraded(
+    mut wire: wire::Resource,
+) -> Result<wire::Resource, ResourcesError> {
     let role = wire.role.take();
     let reservation = wire.reservation.take();
     if !wire.reservations.is_empty() {
@@ -164,14 +196,14 @@ fn simple(name: &str, text: &str, role: &[u8]) -> Result<wire::Resource, String>
 }
 
 /// A value of the simple form.
-enum Simple {
+pub(in crate::mesos) enum Simple {
     Scalar(f64),
     Ranges(wire::Ranges),
     Set(wire::Set),
     Text,
 }
 
-fn simple_value(text: &str) -> Result<Simple, String> {
+pub(in crate::mesos) fn simple_value(text: &str) -> Result<Simple, String> {
     let text = text.replace(' ', "");
     if text.is_empty() {
         return Err("Expecting non-empty string".to_owned());
@@ -221,7 +253,7 @@ fn simple_ranges(text: &str) -> Result<wire::Ranges, String> {
     if !rest.is_empty() {
         return Err("Expecting one or more \"ranges\"".to_owned());
     }
-    let mut ranges: Vec<(u64, u64)> = pairs
+    let ranges: Vec<(u64, u64)> = pairs
         .iter()
         .map(|[begin, end]| match (begin.parse(), end.parse()) {
             (Ok(begin), Ok(end)) => Ok((begin, end)),
@@ -229,28 +261,14 @@ fn simple_ranges(text: &str) -> Result<wire::Ranges, String> {
         })
         .collect::<Result<_, _>>()?;
     // Mesos joins what touches.
-    ranges.sort_unstable();
-    let mut joined: Vec<(u64, u64)> = Vec::new();
-    for (begin, end) in ranges {
-        match joined.last_mut() {
-            Some(last) if begin <= last.1.saturating_add(1) => last.1 = last.1.max(end),
-            Some(_) | None => joined.push((begin, end)),
-        }
-    }
     Ok(wire::Ranges {
-        range: joined
+        range: joined(ranges)
             .into_iter()
             .map(|(begin, end)| wire::Range {
                 begin: Some(begin),
                 end: Some(end),
             })
             .collect(),
-    })
-}
-
-fn lossy(bytes: Option<&Vec<u8>>) -> String {
-    bytes.map_or_else(String::new, |bytes| {
-        String::from_utf8_lossy(bytes).into_owned()
     })
 }
 
@@ -499,96 +517,14 @@ fn start(wire: wire::Resource) -> Result<Option<Resource>, ResourcesError> {
     if is_nothing(&wire) {
         return Ok(normalise(wire).ok());
     }
-    let source = wire.disk.as_ref().and_then(|disk| disk.source.as_ref());
-    if let Some(source) = source {
-        let rootless = |root: &wire::Root| root.root.is_none();
-        match source.kind {
-            Some(wire::PATH) => match &source.path {
-                None => return Err(Abort("source.has_path()".to_owned())),
-                Some(path) if rootless(path) => {
-                    return Err(Disk(format!(
-                        "PATH disk root directory is not specified '{}'",
-                        describe(&wire)
-                    )));
-                }
-                Some(_) => {}
-            },
-            Some(wire::MOUNT) => match &source.mount {
-                None => return Err(Abort("source.has_mount()".to_owned())),
-                Some(mount) if rootless(mount) => {
-                    return Err(Disk(format!(
-                        "MOUNT disk root directory is not specified '{}'",
-                        describe(&wire)
-                    )));
-                }
-                Some(_) => {}
-            },
-            Some(_) | None => {
-                return Err(Disk(format!(
-                    "Unsupported 'DiskInfo.Source.Type' in '{}'",
-                    describe(&wire)
-                )));
-            }
-        }
+    let entry = Entry::new(wire);
+    match entry.source_fault() {
+        Some(SourceFault::Exit(words)) => return Err(Disk(words)),
+        Some(SourceFault::Abort(check)) => return Err(Abort(check.to_owned())),
+        None => {}
     }
     // Nothing is left that Mesos takes and we do not; a role with NUL is one exception.
-    normalise(wire)
+    normalise(entry.into_message())
         .map(Some)
         .map_err(|fault| Refused(format!("{} {}", fault.field, fault.rule)))
-}
-
-/// A resource as the agent's log writes it, such as `disk(reservations: [(STATIC,prod)])[PATH]:100`.
-fn describe(wire: &wire::Resource) -> String {
-    let stack: Vec<String> = wire
-        .reservations
-        .iter()
-        .map(|one| {
-            let kind = if one.kind == Some(wire::STATIC) {
-                "STATIC"
-            } else {
-                "DYNAMIC"
-            };
-            format!("({kind},{})", lossy(one.role.as_ref()))
-        })
-        .collect();
-    let reservations = if stack.is_empty() {
-        String::new()
-    } else {
-        format!("(reservations: [{}])", stack.join(","))
-    };
-    let source = wire.disk.as_ref().and_then(|disk| disk.source.as_ref());
-    let source = source.map_or_else(String::new, |source| format!("[{}]", place(source)));
-    let number = wire
-        .scalar
-        .as_ref()
-        .and_then(|scalar| scalar.value)
-        .and_then(Megabytes::from_f64)
-        .map_or_else(String::new, |number| format!(":{number}"));
-    format!(
-        "{}{reservations}{source}{number}",
-        lossy(wire.name.as_ref())
-    )
-}
-
-/// `PATH:/root`, or `RAW(vendor,id,profile)`.
-fn place(source: &wire::Source) -> String {
-    let (kind, root) = match source.kind {
-        Some(wire::PATH) => ("PATH", source.path.as_ref()),
-        Some(wire::MOUNT) => ("MOUNT", source.mount.as_ref()),
-        Some(wire::BLOCK) => ("BLOCK", None),
-        Some(wire::RAW) => ("RAW", None),
-        Some(_) | None => ("UNKNOWN", None),
-    };
-    if source.id.is_some() || source.profile.is_some() {
-        return format!(
-            "{kind}({},{},{})",
-            lossy(source.vendor.as_ref()),
-            lossy(source.id.as_ref()),
-            lossy(source.profile.as_ref())
-        );
-    }
-    match root.and_then(|root| root.root.as_ref()) {
-        Some(root) => format!("{kind}:{}", lossy(Some(root))),
-        None => kind.to_owned(),
-    }
 }

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::gate::Gate;
 use super::outcome::{Outcome, Receipt, StepError};
 use super::provision;
 use super::roots::{OpenRoot, RootLocks};
@@ -9,7 +10,7 @@ use super::store::{Store, with_verified_root};
 use super::sys::Sys;
 use super::trash;
 use crate::decide::check::CheckedPlan;
-use crate::decide::facts::Fingerprint;
+use crate::decide::facts::{FileIdentity, Fingerprint};
 use crate::decide::ledger::Ledger;
 use crate::decide::plan::Plan;
 use crate::decide::steps::{Step, TrashPlace, WipeAuthorization};
@@ -59,12 +60,16 @@ pub trait Host {
     fn locks(&self) -> &RootLocks<Self::Sys>;
     /// `state_dir`.
     fn store(&self) -> &Store;
+    /// The gate.
+    fn gate(&self) -> &Gate;
     /// The ledger as last read.
     fn ledger(&mut self) -> &mut Ledger;
     /// Seconds since 1970, for display.
     fn wall_seconds(&self) -> i64;
+    /// Whether a worker of this process has a job on this directory, begun by an earlier plan.
+    fn busy(&self, directory: &FileIdentity) -> bool;
     /// Runs the job, or hands it to a worker and answers [`Outcome::Started`].
-    fn run(&mut self, job: Job, plan: &str) -> Outcome;
+    fn run(&mut self, job: Job, plan: &str, subject: &str) -> Outcome;
 }
 
 /// A step with what became of it.
@@ -84,13 +89,21 @@ pub fn execute<H: Host>(plan: CheckedPlan, host: &mut H) -> Result<Vec<StepOutco
         id, steps, memory, ..
     } = plan.into_plan();
     host.store().write_memory(&memory)?;
+    let mut memory = memory;
+    let mut undone: u32 = 0;
     let mut outcomes = Vec::with_capacity(steps.len());
     for step in steps {
         let (name, subject) = (step_name(&step), subject(&step));
-        let outcome = if audited(&step) {
+        let unwitnessed = matches!(
+            &step,
+            Step::Quarantine { manifest, .. } if !manifest.evidence.witnessed()
+        );
+        let outcome = if working_on(&step).is_some_and(|directory| host.busy(directory)) {
+            Outcome::Started
+        } else if audited(&step) {
             match intent(host, &id, name, &subject) {
                 Ok(()) => {
-                    let outcome = execute_step(step, &id, host);
+                    let outcome = execute_step(step, &id, &subject, host);
                     log(&id, name, &subject, &outcome);
                     record(host, &id, name, &subject, &outcome);
                     outcome
@@ -99,18 +112,44 @@ pub fn execute<H: Host>(plan: CheckedPlan, host: &mut H) -> Result<Vec<StepOutco
                 Err(error) => Outcome::Failed(error),
             }
         } else {
-            execute_step(step, &id, host)
+            execute_step(step, &id, &subject, host)
         };
+        if unwitnessed && !matches!(outcome, Outcome::Done(_)) {
+            undone = undone.saturating_add(1);
+        }
         outcomes.push(StepOutcome {
             step: name,
             subject,
             outcome,
         });
     }
+    // What did not happen does not count for the brake; the count was too high, never too low.
+    if undone > 0
+        && let Some(batch) = memory.unwitnessed.last_mut()
+    {
+        batch.count = batch.count.saturating_sub(undone);
+        host.store().write_memory(&memory)?;
+    }
     Ok(outcomes)
 }
 
-fn execute_step<H: Host>(step: Step, plan: &str, host: &mut H) -> Outcome {
+/// The directory that a long step works on.
+fn working_on(step: &Step) -> Option<&FileIdentity> {
+    match step {
+        Step::Wipe { authorization, .. } | Step::EmptyMount { authorization, .. } => {
+            Some(authorization.identity())
+        }
+        Step::AdoptRoot { .. }
+        | Step::Quarantine { .. }
+        | Step::Clear { .. }
+        | Step::PutBack { .. }
+        | Step::Void { .. }
+        | Step::OpenGate
+        | Step::Create { .. } => None,
+    }
+}
+
+fn execute_step<H: Host>(step: Step, plan: &str, subject: &str, host: &mut H) -> Outcome {
     match step {
         Step::AdoptRoot { disk, root } => adopt(host, &disk, &root),
         Step::Quarantine {
@@ -130,6 +169,7 @@ fn execute_step<H: Host>(step: Step, plan: &str, host: &mut H) -> Outcome {
                 entry,
             },
             plan,
+            subject,
         ),
         Step::EmptyMount {
             authorization,
@@ -140,8 +180,9 @@ fn execute_step<H: Host>(step: Step, plan: &str, host: &mut H) -> Outcome {
                 root,
             },
             plan,
+            subject,
         ),
-        Step::OpenGate => match host.store().open_gate() {
+        Step::OpenGate => match host.gate().open() {
             Ok(()) => Outcome::Done(Box::new(gate_receipt(plan))),
             Err(error) => Outcome::Failed(error.into()),
         },

@@ -2,6 +2,8 @@
 
 pub mod durable;
 pub mod executor;
+pub mod gate;
+pub mod jobs;
 pub mod lock;
 pub mod outcome;
 pub mod provision;

@@ -4,6 +4,8 @@
 //! A directory is opened once by path, its root; from there everything is an open directory and
 //! one name in it.
 
+#[cfg(test)]
+pub(in crate::act) mod hooked;
 mod kernel;
 
 use std::fmt::Debug;

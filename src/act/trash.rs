@@ -239,8 +239,11 @@ fn remove_frame<S: Sys>(sys: &S, trash: &S::Dir, entry: &S::Dir, name: &[u8]) ->
             Err(errno) => return Err(errno),
         }
     }
-    sys.rmdir(trash, name)?;
-    sys.sync(trash)
+    match sys.rmdir(trash, name) {
+        // Somebody else of this process was quicker.
+        Ok(()) | Err(Errno::NOENT) => sys.sync(trash),
+        Err(errno) => Err(errno),
+    }
 }
 
 /// An opened entry whose manifest is what the plan was made for.
@@ -395,3 +398,6 @@ pub fn put_back<S: Sys>(sys: &S, locks: &RootLocks<S>, place: &TrashPlace) -> Ou
     };
     step().unwrap_or_else(|outcome| outcome)
 }
+
+#[cfg(test)]
+mod tests;

@@ -425,6 +425,7 @@ fn note_sightings(memory: &mut Memory, facts: &Facts, claims: &Claims, views: &[
                 .get(&(disk, key))
                 .filter(|sighting| sighting.identity == *identity);
             memory.sightings.push(match earlier {
+                Some(sighting) if facts.words.later_round => (*sighting).clone(),
                 Some(sighting) => Sighting {
                     last: lived,
                     times: sighting.times.saturating_add(1),

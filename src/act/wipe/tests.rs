@@ -7,132 +7,14 @@
 use std::cell::{Cell, RefCell};
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::time::Duration;
 
 use super::report::{LeftKind, StopReason, Tally};
 use super::walk::{Limits, Walk};
 use super::{Control, Progress};
-use crate::act::sys::{Anchor, Errno, FsKind, Kernel, Space, Sys};
-use crate::decide::facts::{FileIdentity, FileKind};
-use crate::sys::{Batch, IdentityError, Node, OpenError, ReadError, Resolver, TypeHint};
+use crate::act::sys::hooked::Hooked;
+use crate::act::sys::{Errno, Kernel, Sys};
+use crate::sys::Resolver;
 use crate::units::Raw;
-
-type Hook<'a> = &'a dyn Fn(&'static str, &[u8]) -> Result<(), Errno>;
-
-/// The kernel, with a hook before each call that may make it fail, or do something meanwhile.
-struct Hooked<'a> {
-    kernel: Kernel,
-    hook: Hook<'a>,
-    /// How often `read_entries` gives an entry that is made on the spot.
-    endless: Cell<bool>,
-}
-
-impl<'a> Hooked<'a> {
-    fn new(hook: Hook<'a>) -> Self {
-        Self {
-            kernel: Kernel::new(),
-            hook,
-            endless: Cell::new(false),
-        }
-    }
-}
-
-macro_rules! hooked {
-    ($($method:ident($($name:ident: &[u8])? $(, $arg:ident: $kind:ty)*) -> $ok:ty;)*) => {
-        $(fn $method(
-            &self,
-            dir: &OwnedFd,
-            $($name: &[u8],)?
-            $($arg: $kind),*
-        ) -> Result<$ok, Errno> {
-            let name: &[u8] = b"";
-            $(let name = { let _ = name; $name };)?
-            (self.hook)(stringify!($method), name)?;
-            self.kernel.$method(dir, $($name,)? $($arg),*)
-        })*
-    };
-}
-
-impl Sys for Hooked<'_> {
-    type Dir = OwnedFd;
-    type File = OwnedFd;
-
-    fn open_root(&self, path: &Path) -> Result<OwnedFd, OpenError> {
-        self.kernel.open_root(path)
-    }
-    fn open_child(&self, dir: &OwnedFd, name: &[u8]) -> Result<OwnedFd, OpenError> {
-        (self.hook)("open_child", name).map_err(OpenError::Io)?;
-        self.kernel.open_child(dir, name)
-    }
-    fn identity(&self, dir: &OwnedFd) -> Result<FileIdentity, IdentityError> {
-        self.kernel.identity(dir)
-    }
-    fn read_entries(&self, dir: &OwnedFd, batch: &mut Batch) -> Result<bool, Errno> {
-        (self.hook)("read_entries", b"")?;
-        if self.endless.get() {
-            let before = batch.len();
-            for i in 0..100_u64 {
-                let name = format!("endless{i}-{before}");
-                let mode = rustix::fs::Mode::RUSR;
-                let flags = rustix::fs::OFlags::CREATE;
-                rustix::fs::openat(dir, name.as_str(), flags, mode)?;
-                batch.push(name.as_bytes(), i, TypeHint::File)?;
-            }
-            return Ok(true);
-        }
-        self.kernel.read_entries(dir, batch)
-    }
-    fn read_file(&self, dir: &OwnedFd, name: &[u8], limit: usize) -> Result<Vec<u8>, ReadError> {
-        self.kernel.read_file(dir, name, limit)
-    }
-    fn write_file(&self, dir: &OwnedFd, name: &[u8], text: &[u8], mode: u32) -> Result<(), Errno> {
-        self.kernel.write_file(dir, name, text, mode)
-    }
-    fn rename_noreplace(
-        &self,
-        dir: &OwnedFd,
-        name: &[u8],
-        to: &OwnedFd,
-        new_name: &[u8],
-    ) -> Result<(), Errno> {
-        (self.hook)("rename_noreplace", name)?;
-        self.kernel.rename_noreplace(dir, name, to, new_name)
-    }
-    fn truncate(&self, file: &OwnedFd, size: u64) -> Result<(), Errno> {
-        self.kernel.truncate(file, size)
-    }
-    fn now(&self) -> Duration {
-        self.kernel.now()
-    }
-    fn sync_fs(&self, _: &OwnedFd) -> Result<(), Errno> {
-        // Not really: others use this machine.
-        (self.hook)("sync_fs", b"")
-    }
-    hooked! {
-        open_parent() -> OwnedFd;
-        reopen() -> OwnedFd;
-        node() -> Node;
-        anchor() -> Anchor;
-        is_host_root() -> bool;
-        fs_kind() -> FsKind;
-        space() -> Space;
-        kind(name: &[u8]) -> FileKind;
-        rewind() -> ();
-        unlink(name: &[u8]) -> ();
-        unlink_flagged(name: &[u8]) -> ();
-        rmdir(name: &[u8]) -> ();
-        clear_flags() -> bool;
-        mkdir(name: &[u8], mode: u32) -> ();
-        sync() -> ();
-        lock() -> bool;
-        is_subvolume() -> bool;
-        destroy_subvolume(name: &[u8]) -> ();
-        mounts_below() -> bool;
-        make_subvolume_writable() -> bool;
-        open_large(name: &[u8], more_than: u64) -> Option<(OwnedFd, u64)>;
-        is_swap(name: &[u8]) -> bool;
-    }
-}
 
 /// Limits so small that every tree meets them.
 const TINY: Limits = Limits {

@@ -60,6 +60,10 @@ pub struct Policy {
 /// What the operator said on the command line of this run; empty for the daemon and the timer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Words {
+    /// This is a later round of one pass: what it sees was seen in the same pass before, so it is
+    /// no further sighting. Set by the loop, not by an operator.
+    #[serde(default)]
+    pub later_round: bool,
     /// `sweep --accept-empty`: an empty checkpoint is right as it is.
     pub accept_empty: bool,
     /// `sweep --confirm-brake N`: up to so many unwitnessed steps are wanted now.

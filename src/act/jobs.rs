@@ -1,0 +1,229 @@
+//! Jobs: the wipes themselves, with what has to stand around them.
+
+use super::executor::{AuditLine, Job, chain, log, outcome_line};
+use super::gate::Gate;
+use super::outcome::{Outcome, Receipt, StepError};
+use super::roots::{OpenRoot, RootLocks};
+use super::store::Store;
+use super::sys::Sys;
+use super::trash::OpenEntry;
+use super::volume_dir::VolumeDir;
+use super::wipe::{Control, Extent, Options, Progress, WipeReport, wipe};
+use crate::decide::facts::{Fingerprint, Known};
+use crate::decide::guards::{Reason, Refusal};
+use crate::decide::manifest::TrashState;
+use crate::decide::steps::{TrashPlace, WipeAuthorization};
+use crate::units::Raw;
+
+/// Process ids of agents that run now, whatever their work_dir.
+pub type AgentsNow = dyn Fn() -> Known<Vec<i32>> + Send + Sync;
+
+/// What a job works with.
+pub struct JobContext<'a, S: Sys> {
+    /// The calls.
+    pub sys: &'a S,
+    /// The locks of roots.
+    pub locks: &'a RootLocks<S>,
+    /// The gate.
+    pub gate: &'a Gate,
+    /// Looks for agent processes again, after the gate was closed.
+    pub agents: &'a AgentsNow,
+    /// Stops, pauses, paces.
+    pub control: &'a Control,
+    /// Counts.
+    pub progress: &'a Progress,
+}
+
+impl<S: Sys> std::fmt::Debug for JobContext<'_, S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("JobContext")
+            .field("gate", self.gate)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Runs a job to its end, or until `control` stops it.
+#[must_use]
+pub fn run<S: Sys>(context: &JobContext<'_, S>, job: Job, plan: &str) -> Outcome {
+    let outcome = match job {
+        Job::Wipe {
+            authorization,
+            entry,
+        } => wipe_entry(context, &authorization, &entry, plan),
+        Job::EmptyMount {
+            authorization,
+            root,
+        } => empty_mount(context, &authorization, &root, plan),
+    };
+    match outcome {
+        Ok(outcome) | Err(outcome) => outcome,
+    }
+}
+
+/// Wipes a cleared trash entry: `wiping` is durable before the first unlink, so that what is half
+/// gone never goes back; the entry's frame goes last.
+fn wipe_entry<S: Sys>(
+    context: &JobContext<'_, S>,
+    authorization: &WipeAuthorization,
+    place: &TrashPlace,
+    plan: &str,
+) -> Result<Outcome, Outcome> {
+    let JobContext {
+        sys,
+        locks,
+        control,
+        progress,
+        ..
+    } = context;
+    let entry = OpenEntry::open(*sys, locks, place)?;
+    let data = entry.data(*sys, place)?;
+    if place.manifest.state != TrashState::Wiping {
+        entry.advance(*sys, place, TrashState::Wiping)?;
+    }
+    let options = Options {
+        extent: Extent::Tree,
+    };
+    let report = wipe(*sys, data, authorization, options, control, progress);
+    if !report.complete {
+        return Err(incomplete(authorization, &report));
+    }
+    entry.remove(*sys, place)?;
+    Ok(done(
+        "wipe",
+        plan,
+        authorization,
+        entry.path().clone(),
+        &report,
+    ))
+}
+
+/// Empties a MOUNT disk in place. The gate is closed, durably, before the first unlink, and agents
+/// are looked for again behind it; it opens after the last one.
+fn empty_mount<S: Sys>(
+    context: &JobContext<'_, S>,
+    authorization: &WipeAuthorization,
+    print: &Fingerprint,
+    plan: &str,
+) -> Result<Outcome, Outcome> {
+    let JobContext {
+        sys,
+        locks,
+        gate,
+        agents,
+        control,
+        progress,
+    } = context;
+    let disk = authorization.disk();
+    let root = OpenRoot::open(*sys, locks, disk, print)?;
+    let volume =
+        VolumeDir::open(*sys, &root.dir, &[], authorization.identity()).map_err(|source| {
+            StepError::VolumeDir {
+                volume: authorization.volume().clone(),
+                source,
+            }
+        })?;
+    let begun_before = gate.close(&disk.root).map_err(StepError::from)?;
+    if let Some(reason) = agent_runs(agents()) {
+        // Where nothing was begun, nothing has to be held back for this disk.
+        gate.done(&disk.root, !begun_before)
+            .map_err(StepError::from)?;
+        return Err(Outcome::Refused(reason));
+    }
+    let options = Options {
+        extent: Extent::Content,
+    };
+    let report = wipe(*sys, volume, authorization, options, control, progress);
+    gate.done(&disk.root, report.complete)
+        .map_err(StepError::from)?;
+    if !report.complete {
+        return Err(incomplete(authorization, &report));
+    }
+    Ok(done(
+        "empty_mount",
+        plan,
+        authorization,
+        disk.root.clone(),
+        &report,
+    ))
+}
+
+fn agent_runs(agents: Known<Vec<i32>>) -> Option<Reason> {
+    match agents {
+        Known::Known(pids) => pids.first().map(|pid| {
+            Reason::new(
+                Refusal::NoBarrier,
+                format!("an agent started meanwhile (pid {pid})"),
+            )
+        }),
+        Known::Absent => Some(Refusal::NoBarrier.into()),
+        Known::Unknown(why) => Some(Reason::new(Refusal::NoBarrier, why.to_string())),
+    }
+}
+
+fn incomplete(authorization: &WipeAuthorization, report: &WipeReport) -> Outcome {
+    Outcome::Failed(StepError::Incomplete {
+        volume: authorization.volume().clone(),
+        what: left_in_words(report),
+    })
+}
+
+/// What is left, and why: `3 entries are busy (a/b, c), stopped: told to stop`.
+fn left_in_words(report: &WipeReport) -> String {
+    let mut parts: Vec<String> = report
+        .left
+        .iter()
+        .map(|left| {
+            let paths: Vec<String> = left.paths.iter().take(3).map(ToString::to_string).collect();
+            format!("{} × {} ({})", left.count, left.kind, paths.join(", "))
+        })
+        .collect();
+    if let Some(reason) = &report.stopped {
+        parts.push(reason.to_string());
+    }
+    parts.push(format!(
+        "{} files and {} directories are gone",
+        report.files, report.dirs
+    ));
+    parts.join("; ")
+}
+
+fn done(
+    step: &'static str,
+    plan: &str,
+    authorization: &WipeAuthorization,
+    path: Raw,
+    report: &WipeReport,
+) -> Outcome {
+    Outcome::Done(Box::new(Receipt {
+        step,
+        plan: plan.to_owned(),
+        volume: Some(authorization.volume().clone()),
+        disk: authorization.disk().clone(),
+        path,
+        evidence: Some(authorization.evidence().clone()),
+        mode: Some("unlink"),
+        files: report.files,
+        directories: report.dirs,
+        freed_bytes: report.freed_bytes.unwrap_or(0),
+        milliseconds: report.elapsed.as_milliseconds(),
+        verified: report.complete,
+    }))
+}
+
+/// Logs and records the end of a job that ran apart from its plan.
+pub fn record_end(
+    store: &Store,
+    wall_seconds: i64,
+    plan: &str,
+    step: &str,
+    subject: &str,
+    outcome: &Outcome,
+) {
+    log(plan, step, subject, outcome);
+    let line: Option<AuditLine<'_>> = outcome_line(wall_seconds, plan, step, subject, outcome);
+    if let Some(line) = line
+        && let Err(error) = store.audit(&line)
+    {
+        tracing::error!(plan.id = plan, step, error = %chain(&error), "the outcome is not in the audit log");
+    }
+}

@@ -9,11 +9,21 @@
 
 mod config_cmd;
 mod discover;
+mod disk;
 pub mod exit;
+mod host;
 mod logging;
 pub mod output;
+mod plan_cmd;
+pub mod plan_text;
+mod preflight;
 pub mod progress;
 mod resources;
+mod run;
+mod sweep;
+mod trash;
+mod volumes;
+mod wipe;
 
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
@@ -75,6 +85,17 @@ pub struct Global {
 enum Command {
     Discover(discover::Args),
     Resources(resources::Args),
+    #[command(subcommand)]
+    Volumes(volumes::Command),
+    Sweep(sweep::Args),
+    #[command(subcommand)]
+    Trash(trash::Command),
+    Wipe(wipe::Args),
+    #[command(subcommand)]
+    Disk(disk::Command),
+    Plan(plan_cmd::Args),
+    Preflight(preflight::Args),
+    Run(run::Args),
     /// Check the configuration, or show what is in force
     #[command(subcommand)]
     Config(config_cmd::ConfigCommand),
@@ -151,7 +172,17 @@ impl Command {
     /// warnings only; a daemon has nothing but its log.
     fn verbosity(&self) -> u8 {
         match self {
-            Self::Discover(_) | Self::Resources(_) | Self::Config(_) => 0,
+            Self::Run(_) => 1,
+            Self::Discover(_)
+            | Self::Resources(_)
+            | Self::Volumes(_)
+            | Self::Sweep(_)
+            | Self::Trash(_)
+            | Self::Wipe(_)
+            | Self::Disk(_)
+            | Self::Plan(_)
+            | Self::Preflight(_)
+            | Self::Config(_) => 0,
         }
     }
 }
@@ -163,6 +194,14 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
     match command {
         Command::Discover(args) => discover::run(&args, &context(global)?),
         Command::Resources(args) => resources::run(&args, &context(global)?),
+        Command::Volumes(args) => volumes::run(&args, &context(global)?),
+        Command::Sweep(args) => sweep::run(&args, &context(global)?),
+        Command::Trash(args) => trash::run(&args, &context(global)?),
+        Command::Wipe(args) => wipe::run(&args, &context(global)?),
+        Command::Disk(args) => disk::run(&args, &context(global)?),
+        Command::Plan(args) => plan_cmd::run(&args, &context(global)?),
+        Command::Preflight(args) => preflight::run(&args, &context(global)?),
+        Command::Run(args) => run::run(&args, &context(global)?),
         // It has to work above all where the configuration does not.
         Command::Config(args) => config_cmd::run(&args, &global.source(), &output),
     }

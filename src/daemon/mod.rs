@@ -1,3 +1,11 @@
 //! The loop: observe → decide → check → act → record.
+//!
+//! [`pass`] is one turn of it, which the commands use too; [`host`] is what acting needs of this
+//! machine; [`disks`] finds disks.
 
 pub mod disks;
+pub mod host;
+pub mod observer;
+pub mod pass;
+pub mod run;
+mod watch;

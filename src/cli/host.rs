@@ -1,0 +1,96 @@
+//! What commands that act share: the lock, `state_dir`, and the host that jobs run on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use super::progress::Progress as Line;
+use super::{Context, Exit, WithExit};
+use crate::act::gate::Gate;
+use crate::act::lock::{InstanceLock, LockError};
+use crate::act::outcome::Outcome;
+use crate::act::roots::RootLocks;
+use crate::act::store::Store;
+use crate::act::sys::Kernel;
+use crate::act::wipe::{Control, Progress};
+use crate::daemon::host::{Inline, Shared};
+use crate::daemon::observer::Observer;
+use crate::daemon::pass::{Pass, PassError, pass};
+use crate::decide::facts::Words;
+use crate::observe::clock;
+
+/// The only instance on this host, with everything that acting needs.
+pub(super) struct Owner {
+    _lock: InstanceLock,
+    pub(super) shared: Shared,
+    pub(super) observer: Observer,
+}
+
+impl Owner {
+    /// Takes the lock of `state_dir`, making the folder where it is missing.
+    pub(super) fn new(context: &Context) -> anyhow::Result<Self> {
+        let settings = context.settings();
+        let store = Store::open(&settings.daemon.state_dir)?;
+        let lock = match InstanceLock::acquire(store.dir()) {
+            Ok(lock) => lock,
+            Err(error @ LockError::Locked { .. }) => {
+                return Err(error)
+                    .context("another instance works on this host; a running daemon sweeps by itself, SIGUSR1 makes it sweep now")
+                    .exit(Exit::Locked);
+            }
+            Err(error @ LockError::Io { .. }) => return Err(error.into()),
+        };
+        let observer = Observer::new(settings);
+        let gate = Gate::new(store.clone(), observer.gate_roots());
+        Ok(Self {
+            _lock: lock,
+            shared: Shared {
+                kernel: Arc::new(Kernel::new()),
+                locks: RootLocks::default(),
+                store,
+                gate: Arc::new(gate),
+                agents: observer.agents(),
+                wall_seconds: clock::wall_seconds,
+                rate: settings.wipe.rate.map_or(0, std::num::NonZero::get),
+            },
+            observer,
+        })
+    }
+
+    /// Makes a pass on this thread, with a line of progress on a terminal.
+    pub(super) fn pass(&self, words: &Words) -> anyhow::Result<Pass> {
+        let control = Control::new(self.shared.rate);
+        let ledger = self.observer.ledger()?;
+        let mut host = Inline::new(self.shared.clone(), ledger, &control, &show);
+        pass(&mut || self.observer.facts(words), &mut host).map_err(of_pass)
+    }
+}
+
+fn of_pass<E: std::error::Error + Send + Sync + 'static>(error: PassError<E>) -> anyhow::Error {
+    error.into()
+}
+
+/// Runs a job while a second thread draws how far it is.
+fn show(progress: &Progress, subject: &str, job: &mut dyn FnMut() -> Outcome) -> Outcome {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut line = Line::new();
+            while !ended.load(Ordering::Relaxed) {
+                line.show(|| {
+                    let now = progress.now();
+                    format!(
+                        "wiping {subject}: {} files, {} directories gone",
+                        now.files, now.dirs
+                    )
+                });
+                std::thread::park_timeout(Duration::from_millis(100));
+            }
+        });
+        let outcome = job();
+        ended.store(true, Ordering::Relaxed);
+        outcome
+    })
+}

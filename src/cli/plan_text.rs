@@ -1,0 +1,213 @@
+//! A plan and its outcomes, for people and for programs.
+
+use serde_json::{Value, json};
+
+use super::Text;
+use crate::act::executor::{StepOutcome, chain};
+use crate::act::outcome::Outcome;
+use crate::decide::guards::Reason;
+use crate::decide::plan::Plan;
+use crate::decide::steps::{Kept, Step};
+use crate::units::{Bytes, Span};
+
+/// The plan: one line a step with its evidence, one line a volume that is kept although its time
+/// has come, and a summary.
+#[must_use]
+pub fn plan_text(plan: &Plan) -> String {
+    let mut text = Text::new();
+    for step in &plan.steps {
+        text.line(step_text(step));
+    }
+    let mut text = text.into_string();
+    text.push_str(&kept_text(plan));
+    text
+}
+
+/// What one step would do.
+fn step_text(step: &Step) -> String {
+    match step {
+        Step::AdoptRoot { disk, root } => {
+            format!("remember    {disk} as {} {}", root.fs_type, root.filesystem)
+        }
+        Step::Quarantine {
+            place, manifest, ..
+        } => format!(
+            "quarantine  {} at {}: {}; {}",
+            place.volume,
+            place.path(),
+            manifest.evidence,
+            after(manifest.retention)
+        ),
+        Step::Clear { entry } => format!(
+            "clear       {} in trash entry {}: nobody names it; {}",
+            entry.manifest.volume,
+            entry.manifest.id,
+            after(entry.manifest.retention)
+        ),
+        Step::PutBack { entry } => format!(
+            "put back    {} from trash entry {}: it is named again, or that can't be told",
+            entry.manifest.volume, entry.manifest.id
+        ),
+        Step::Void { entry } => {
+            format!(
+                "remove      trash entry {}: it holds no data",
+                entry.manifest.id
+            )
+        }
+        Step::Wipe { entry, .. } => format!(
+            "wipe        {} in trash entry {} on {}: {}",
+            entry.manifest.volume, entry.manifest.id, entry.disk, entry.manifest.evidence
+        ),
+        Step::EmptyMount { authorization, .. } => format!(
+            "empty       {} of {}: {}; agents are held back meanwhile",
+            authorization.disk(),
+            authorization.volume(),
+            authorization.evidence()
+        ),
+        Step::OpenGate => "open gate   no MOUNT disk is to be emptied any more".to_owned(),
+        Step::Create { place } => {
+            format!(
+                "create      {} for held volume {}",
+                place.path(),
+                place.volume
+            )
+        }
+    }
+}
+
+fn after(retention: Span) -> String {
+    if retention == Span::ZERO {
+        "wiped after a second look".to_owned()
+    } else {
+        format!("wiped {retention} after a second look")
+    }
+}
+
+/// What became of a step, in one line.
+#[must_use]
+pub fn outcome_text(step: &StepOutcome) -> String {
+    let StepOutcome {
+        step: name,
+        subject,
+        outcome,
+    } = step;
+    match outcome {
+        Outcome::Identity => format!("{name}: {subject}: was so already"),
+        Outcome::Done(receipt) if receipt.mode.is_some() => format!(
+            "{name}: {subject}: done, {} files and {} directories gone in {}, {} more free",
+            receipt.files,
+            receipt.directories,
+            Span::milliseconds(receipt.milliseconds),
+            Bytes(receipt.freed_bytes)
+        ),
+        Outcome::Done(_) => format!("{name}: {subject}: done"),
+        Outcome::Started => format!("{name}: {subject}: under way"),
+        Outcome::Stale(why) => format!("{name}: {subject}: not done, {why}"),
+        Outcome::Refused(reason) => {
+            format!(
+                "{name}: {subject}: refused, {reason}; {}",
+                reason.code.remedy()
+            )
+        }
+        Outcome::Failed(error) => format!("{name}: {subject}: failed, {}", chain(error)),
+    }
+}
+
+/// Doubts, what is kept back although its time has come, and a summary.
+#[must_use]
+pub fn kept_text(plan: &Plan) -> String {
+    let mut text = Text::new();
+    for doubt in &plan.doubts {
+        text.line(format_args!("doubt       {doubt}; {}", doubt.code.remedy()));
+    }
+    for kept in plan.kept.iter().filter(|kept| kept.due) {
+        for (number, reason) in kept.reasons.iter().enumerate() {
+            let what = if number == 0 { "kept" } else { "and" };
+            text.line(format_args!("{what:<11} {}: {reason}", name(kept)));
+            let last = kept
+                .reasons
+                .get(number.saturating_add(1))
+                .map(|next| next.code);
+            if last != Some(reason.code) {
+                text.line(format_args!("            → {}", reason.code.remedy()));
+            }
+        }
+    }
+    let due = plan.kept.iter().filter(|kept| kept.due).count();
+    let rest = plan.kept.len().saturating_sub(due);
+    text.line(format_args!(
+        "{} to do, {due} kept back, {rest} left as they are",
+        steps(plan.steps.len())
+    ));
+    text.into_string()
+}
+
+fn steps(count: usize) -> String {
+    match count {
+        0 => "nothing".to_owned(),
+        1 => "1 step".to_owned(),
+        n => format!("{n} steps"),
+    }
+}
+
+fn name(kept: &Kept) -> String {
+    match (&kept.volume, &kept.trash) {
+        (Some(volume), Some((id, _))) => format!("{volume} (trash entry {id})"),
+        (Some(volume), None) => format!("{volume} at {}", kept.path),
+        (None, _) => kept.path.to_string(),
+    }
+}
+
+/// Reasons with sentence and remedy.
+#[must_use]
+pub fn reasons_json(reasons: &[Reason]) -> Value {
+    reasons
+        .iter()
+        .map(|reason| {
+            let detail = if reason.detail.is_empty() {
+                reason.code.reason()
+            } else {
+                &reason.detail
+            };
+            json!({ "code": reason.code, "reason": detail, "remedy": reason.code.remedy() })
+        })
+        .collect()
+}
+
+/// What is kept, with its reasons.
+#[must_use]
+pub fn kept_json(plan: &Plan) -> Value {
+    plan.kept
+        .iter()
+        .map(|kept| {
+            json!({
+                "id": kept.volume.as_ref().map(|volume| volume.id.to_string()),
+                "role": kept.volume.as_ref().map(|volume| volume.role.to_string()),
+                "disk": kept.disk,
+                "path": kept.path,
+                "trash": kept.trash.as_ref().map(|(id, _)| id),
+                "due": kept.due,
+                "reasons": reasons_json(&kept.reasons),
+            })
+        })
+        .collect()
+}
+
+/// What became of a step.
+#[must_use]
+pub fn outcome_json(step: &StepOutcome) -> Value {
+    let (result, detail) = match &step.outcome {
+        Outcome::Identity => ("identity", Value::Null),
+        Outcome::Done(receipt) => ("done", json!(receipt)),
+        Outcome::Started => ("started", Value::Null),
+        Outcome::Stale(why) => ("stale", json!(why)),
+        Outcome::Refused(reason) => ("refused", json!(reason)),
+        Outcome::Failed(error) => ("failed", json!(chain(error))),
+    };
+    json!({
+        "step": step.step,
+        "subject": step.subject,
+        "result": result,
+        "detail": detail,
+    })
+}

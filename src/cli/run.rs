@@ -1,0 +1,31 @@
+//! `run`: the daemon.
+
+use super::host::Owner;
+use super::{Context, Exit};
+use crate::daemon;
+
+/// Run as the daemon: watch the checkpoint, sweep, wipe
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example: mesos-volumed run --config /etc/mesos-volumed/config.toml
+  runs in the foreground, as its systemd unit does
+
+SIGHUP reads the configuration again and keeps the last good one, SIGUSR1 makes a pass now, SIGTERM
+stops within two seconds; what is not wiped by then goes on at the next start.")]
+pub(super) struct Args {}
+
+pub(super) fn run(_args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let owner = Owner::new(context)?;
+    let ledger = owner.observer.ledger()?;
+    for note in &context.loaded.notes {
+        tracing::warn!("{note}");
+    }
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
+    daemon::run::run(
+        context.settings(),
+        &context.source,
+        owner.shared.clone(),
+        ledger,
+    )?;
+    Ok(Exit::Done)
+}

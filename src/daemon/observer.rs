@@ -1,0 +1,108 @@
+//! Observes this host as the settings say.
+
+use std::sync::Arc;
+
+use crate::act::jobs::AgentsNow;
+use crate::config::{Credentials, Settings};
+use crate::decide::facts::{AgentAnswer, Facts, Known, Why, Words};
+use crate::decide::ledger::Ledger;
+use crate::observe::agent_http::{self, BasicAuth, Limits, Question};
+use crate::observe::facts::{ObserveError, Request, observe_facts};
+use crate::observe::places::Places;
+use crate::observe::{agent_process, gate, state_dir};
+use crate::units::Raw;
+
+/// The observers, set up for this host.
+#[derive(Clone, Debug)]
+pub struct Observer {
+    settings: Settings,
+    places: Places,
+    state_dir: Raw,
+}
+
+/// Why there are no facts, or no ledger.
+#[derive(Debug, thiserror::Error)]
+pub enum ObserverError {
+    /// The host.
+    #[error(transparent)]
+    Observe(#[from] ObserveError),
+    /// The ledger is damaged.
+    #[error("{0}")]
+    Ledger(Why),
+}
+
+impl Observer {
+    /// Observers for these settings.
+    #[must_use]
+    pub fn new(settings: &Settings) -> Self {
+        Self {
+            settings: settings.clone(),
+            places: Places::default(),
+            state_dir: Raw::from(settings.daemon.state_dir.as_path()),
+        }
+    }
+
+    /// Observes everything once.
+    pub fn facts(&self, words: &Words) -> Result<Facts, ObserverError> {
+        let request = Request {
+            rules: self.settings.disk_rules(),
+            policy: self.settings.policy(),
+            words: words.clone(),
+            state_dir: self.state_dir.clone(),
+        };
+        Ok(observe_facts(&self.places, &request, &|latest| {
+            self.ask(latest)
+        })?)
+    }
+
+    /// Asks the agent. The credentials are read anew each time: they may have been changed.
+    fn ask(&self, latest: &Known<Raw>) -> AgentAnswer {
+        let agent = &self.settings.agent;
+        let credentials = match agent.credentials_file.as_deref().map(Credentials::read) {
+            None => None,
+            Some(Ok(credentials)) => Some(credentials),
+            Some(Err(error)) => {
+                return AgentAnswer::Unknown(Why(crate::act::executor::chain(&error)));
+            }
+        };
+        agent_http::ask(&Question {
+            url: agent.url.as_deref(),
+            auth: credentials.as_ref().map(|credentials| BasicAuth {
+                principal: &credentials.principal,
+                secret: credentials.secret.reveal(),
+            }),
+            work_dir: &agent.work_dir,
+            latest,
+            limits: Limits::default(),
+        })
+    }
+
+    /// The ledger; an empty one on a first run. A damaged one is refused, never rebuilt.
+    pub fn ledger(&self) -> Result<Ledger, ObserverError> {
+        match state_dir::ledger(&self.state_dir) {
+            Known::Known(ledger) => Ok(ledger),
+            Known::Absent => Ok(Ledger::default()),
+            Known::Unknown(why) => Err(ObserverError::Ledger(why)),
+        }
+    }
+
+    /// Roots that the gate was left closed for.
+    #[must_use]
+    pub fn gate_roots(&self) -> Vec<Raw> {
+        gate::closed_for(&self.state_dir)
+            .known()
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    /// Looks for agent processes now.
+    #[must_use]
+    pub fn agents(&self) -> Arc<AgentsNow> {
+        let places = self.places.clone();
+        let work_dir = self.settings.agent.work_dir.clone();
+        Arc::new(move || {
+            agent_process::observe(&places, &work_dir)
+                .map(|agents| agents.into_iter().map(|agent| agent.pid).collect())
+        })
+    }
+}

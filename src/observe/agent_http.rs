@@ -73,7 +73,8 @@ pub struct Question<'a> {
     pub limits: Limits,
 }
 
-/// Asks the agent.
+/// Asks the agent. Blocks for `limits.total` at most, and a little longer where a name has to be
+/// looked up again or work_dirs be compared.
 #[must_use]
 pub fn ask(question: &Question<'_>) -> AgentAnswer {
     let Some(url) = question.url else {

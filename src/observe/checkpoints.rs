@@ -85,7 +85,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 const RESTLESS: &str = "changes faster than it can be read";
 
 /// Reads everything that the agent's files say. An error only where there is no work_dir at all;
-/// whatever can't be read below it is damaged or unknown, with a reason.
+/// whatever can't be read below it is damaged or unknown, with a reason. Blocks for a fifth of a
+/// second or so where the agent writes without pause.
 pub fn observe_authorities(work_dir: &Path) -> Result<Authorities, WorkDirError> {
     check_work_dir(work_dir)?;
     let meta = Meta {

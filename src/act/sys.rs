@@ -18,7 +18,7 @@ pub use rustix::io::Errno;
 
 use crate::decide::facts::{FileIdentity, FileKind};
 pub use crate::sys::fs_uuid::FsKind;
-use crate::sys::{Batch, IdentityError, Node, OpenError, ReadError};
+use crate::sys::{Batch, IdentityError, More, Node, OpenError, ReadError};
 
 /// Room in a file system.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,8 +66,8 @@ pub trait Sys {
     /// What an entry is; asks nothing of a file system mounted there.
     fn kind(&self, dir: &Self::Dir, name: &[u8]) -> Result<FileKind, Errno>;
 
-    /// Adds the next entries to a batch, a bounded number; `false` after the last.
-    fn read_entries(&self, dir: &Self::Dir, batch: &mut Batch) -> Result<bool, Errno>;
+    /// Adds the next entries to a batch, a bounded number; whether there are more.
+    fn read_entries(&self, dir: &Self::Dir, batch: &mut Batch) -> Result<More, Errno>;
     /// The next [`Sys::read_entries`] begins with the first entry again.
     fn rewind(&self, dir: &Self::Dir) -> Result<(), Errno>;
 

@@ -22,6 +22,17 @@ pub enum TypeHint {
     Unknown,
 }
 
+/// Whether a directory has more entries than were just read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum More {
+    /// The kernel's buffer was filled.
+    Maybe,
+    /// There was room for another entry, which local file systems would have given.
+    Hardly,
+    /// The end was reached.
+    No,
+}
+
 /// One entry: 16 bytes, its name lies in [`Batch`].
 #[derive(Clone, Copy, Debug)]
 struct Entry {
@@ -121,21 +132,23 @@ impl Batch {
         (0..self.entries.len()).filter_map(|at| self.get(at))
     }
 
-    /// Adds the next entries of an open directory, as many as the kernel gives at once; `false`
-    /// after the last. A directory that was removed has none.
-    pub fn read(&mut self, dir: impl AsFd) -> Result<bool, Errno> {
+    /// Adds the next entries of an open directory, as many as the kernel gives at once. A
+    /// directory that was removed has none.
+    pub fn read(&mut self, dir: impl AsFd) -> Result<More, Errno> {
         self.dirents.clear();
         self.dirents.reserve_exact(Self::DIRENTS);
         let room: &mut [MaybeUninit<u8>] = self.dirents.spare_capacity_mut();
         let mut raw = RawDir::new(dir.as_fd(), room);
+        let mut used: usize = 0;
         loop {
             let entry = match raw.next() {
-                None | Some(Err(Errno::NOENT)) => return Ok(false),
+                None | Some(Err(Errno::NOENT)) => return Ok(More::No),
                 Some(Err(Errno::INTR)) => continue,
                 Some(Err(errno)) => return Err(errno),
                 Some(Ok(entry)) => entry,
             };
             let name = entry.file_name().to_bytes();
+            used = used.saturating_add(dirent_size(name.len()));
             let hint = match entry.file_type() {
                 FileType::Directory => TypeHint::Directory,
                 FileType::RegularFile => TypeHint::File,
@@ -150,10 +163,17 @@ impl Batch {
                 push(&mut self.names, &mut self.entries, name, entry.ino(), hint)?;
             }
             if raw.is_buffer_empty() {
-                return Ok(true);
+                let room_left = Self::DIRENTS.saturating_sub(used) > dirent_size(255);
+                return Ok(if room_left { More::Hardly } else { More::Maybe });
             }
         }
     }
+}
+
+/// The size of a `struct linux_dirent64` with a name of this length.
+fn dirent_size(name: usize) -> usize {
+    // 19 bytes before the name, NUL behind it, aligned to 8.
+    name.saturating_add(27) & !7
 }
 
 fn push(
@@ -183,7 +203,7 @@ pub fn list(dir: impl AsFd, most: usize) -> Result<Vec<(Raw, u64, TypeHint)>, Er
     let mut found = Vec::new();
     loop {
         batch.clear();
-        let more = batch.read(&dir)?;
+        let more = batch.read(&dir)? != More::No;
         for (name, inode, hint) in batch.iter() {
             if found.len() >= most {
                 return Err(Errno::FBIG);
@@ -243,7 +263,13 @@ mod tests {
         let mut seen = BTreeSet::new();
         loop {
             batch.clear();
-            let more = batch.read(&dir).unwrap();
+            let more = loop {
+                assert!(!batch.is_full());
+                let more = batch.read(&dir).unwrap();
+                if more == More::No || batch.is_full() {
+                    break more;
+                }
+            };
             assert!(
                 batch.len() < 3000,
                 "one read of the kernel past the limit at most"
@@ -254,7 +280,7 @@ mod tests {
             for (name, ..) in batch.iter() {
                 assert!(seen.insert(name.to_vec()));
             }
-            if !more {
+            if more == More::No {
                 break;
             }
         }

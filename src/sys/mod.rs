@@ -15,7 +15,7 @@ pub mod stat;
 
 pub use fs_uuid::{FsUuidError, filesystem_uuid};
 pub use identity::{IdentityError, identity, identity_of};
-pub use list::{Batch, TypeHint, list};
+pub use list::{Batch, More, TypeHint, list};
 pub use open::{OpenError, Resolver, open_beneath, open_root, reopen};
 pub use read::{ReadError, read_bounded, read_bounded_at};
 pub use stat::{MountId, Node, entry_kind, mount_id, node};

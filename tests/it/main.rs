@@ -22,3 +22,5 @@ mod support;
 mod units;
 #[cfg(test)]
 mod verdicts;
+#[cfg(test)]
+mod wipe_hazards;

@@ -39,5 +39,8 @@ pub(crate) fn entered(test: &str) -> bool {
         "{test} failed inside:\n{said}\n{}",
         String::from_utf8_lossy(&output.stderr)
     );
+    for line in said.lines().filter(|line| line.starts_with("skipped: ")) {
+        println!("{line}");
+    }
     false
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::{Anchor, Errno, FsKind, Kernel, Space, Sys};
 use crate::decide::facts::{FileIdentity, FileKind};
-use crate::sys::{Batch, IdentityError, Node, OpenError, ReadError, TypeHint};
+use crate::sys::{Batch, IdentityError, More, Node, OpenError, ReadError, TypeHint};
 
 /// Called before a call, with its name and the entry's name; an error is what the call gives.
 pub(in crate::act) type Hook<'a> = &'a dyn Fn(&'static str, &[u8]) -> Result<(), Errno>;
@@ -32,7 +32,10 @@ impl<'a> Hooked<'a> {
 }
 
 /// A hook that does nothing.
-#[expect(clippy::unnecessary_wraps, reason = "it has the type of hooks that fail calls")]
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "it has the type of hooks that fail calls"
+)]
 pub(in crate::act) fn quiet(_call: &'static str, _name: &[u8]) -> Result<(), Errno> {
     Ok(())
 }
@@ -68,7 +71,7 @@ impl Sys for Hooked<'_> {
         // A file system without a UUID, such as some machines' root, does for a test.
         crate::sys::identity_of(dir, "test-filesystem")
     }
-    fn read_entries(&self, dir: &OwnedFd, batch: &mut Batch) -> Result<bool, Errno> {
+    fn read_entries(&self, dir: &OwnedFd, batch: &mut Batch) -> Result<More, Errno> {
         (self.hook)("read_entries", b"")?;
         if self.endless.get() {
             let before = batch.len();
@@ -79,7 +82,7 @@ impl Sys for Hooked<'_> {
                 rustix::fs::openat(dir, name.as_str(), flags, mode)?;
                 batch.push(name.as_bytes(), i, TypeHint::File)?;
             }
-            return Ok(true);
+            return Ok(More::Maybe);
         }
         self.kernel.read_entries(dir, batch)
     }

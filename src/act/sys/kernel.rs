@@ -23,8 +23,8 @@ use crate::decide::facts::{FileIdentity, FileKind};
 use crate::sys::open::{one_component, without_noatime_if_refused};
 use crate::sys::stat::open_path;
 use crate::sys::{
-    Batch, IdentityError, Node, OpenError, ReadError, Resolver, entry_kind, fs_uuid, identity,
-    ioctl, mount_id, node, read_bounded, read_bounded_at, reopen,
+    Batch, IdentityError, More, Node, OpenError, ReadError, Resolver, entry_kind, fs_uuid,
+    identity, ioctl, mount_id, node, read_bounded, read_bounded_at, reopen,
 };
 
 use crate::units::Raw;
@@ -119,7 +119,7 @@ impl Sys for Kernel {
         entry_kind(dir, name)
     }
 
-    fn read_entries(&self, dir: &OwnedFd, batch: &mut Batch) -> Result<bool, Errno> {
+    fn read_entries(&self, dir: &OwnedFd, batch: &mut Batch) -> Result<More, Errno> {
         batch.read(dir)
     }
 

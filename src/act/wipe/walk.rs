@@ -34,11 +34,11 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    /// About 12 MiB in all at the very worst; a flat directory of any size takes 6 MiB. On ext4
+    /// About 12 MiB in all at the very worst, 5 MiB for a flat directory of any size. On ext4
     /// larger batches gain, up to here.
     pub(super) const USUAL: Self = Self {
         window: 32,
-        batch: 6 << 20,
+        batch: 5 << 20,
         deepest: 1 << 16,
         names: 2 << 20,
         names_least: 4 << 10,
@@ -48,6 +48,8 @@ impl Limits {
 
 /// How often a directory is emptied again when it is found filled.
 const TRIES: u8 = 8;
+/// So many entries in a directory that was just emptied mean that somebody fills it all the time.
+const FLOOD: u32 = 1000;
 /// How many failures of the device are counted before the walk gives up.
 const FAILURES: u32 = 16;
 
@@ -65,8 +67,8 @@ struct Frame<D> {
     readable: Option<u64>,
     /// How often it was read anew for want of room.
     readings: u16,
-    /// How often the directory in it that is worked on was tried.
-    tries: u8,
+    /// With the directory in it that is worked on.
+    patience: Patience,
     /// Whether something in it is left.
     left: bool,
     pass: Pass,
@@ -79,15 +81,15 @@ struct Pass {
     more: bool,
     /// Whether directories were seen for which there was no room.
     skipped: bool,
-    /// Whether anything was seen.
-    saw: bool,
+    /// How many entries were seen.
+    seen: u32,
 }
 
 impl Pass {
     const NEW: Self = Self {
         more: true,
         skipped: false,
-        saw: false,
+        seen: 0,
     };
 }
 
@@ -99,10 +101,28 @@ impl<D> Frame<D> {
             names_from,
             readable: None,
             readings: 0,
-            tries: 0,
+            patience: Patience::default(),
             left: false,
             pass: Pass::NEW,
         }
+    }
+}
+
+/// How often a directory that is found filled is emptied again.
+#[derive(Clone, Copy, Debug, Default)]
+struct Patience {
+    tries: u8,
+    seen: u32,
+}
+
+impl Patience {
+    /// After a try that saw so many entries: whether to try again. A writer that fills a directory
+    /// faster than we empty it would otherwise have us work longer with each try.
+    fn lasts(&mut self, seen: u32) -> bool {
+        self.tries = self.tries.saturating_add(1);
+        let losing = self.tries > 1 && seen > FLOOD && seen >= self.seen;
+        self.seen = seen;
+        self.tries < TRIES && !losing
     }
 }
 
@@ -135,7 +155,7 @@ pub(super) struct Walk<'a, S: Sys> {
     batch: Batch,
     /// The name that is worked on.
     name: Vec<u8>,
-    root_tries: u8,
+    root_patience: Patience,
     restarts: u32,
     failures: u32,
     syncs: u32,
@@ -162,7 +182,7 @@ impl<'a, S: Sys> Walk<'a, S> {
             names: NameStack::default(),
             batch: Batch::new(limits.batch),
             name: Vec::new(),
-            root_tries: 0,
+            root_patience: Patience::default(),
             restarts: 0,
             failures: 0,
             syncs: 0,

@@ -1,3 +1,6 @@
 //! What several tests need.
 
+pub(crate) mod authorize;
+pub(crate) mod disk;
 pub(crate) mod stand_in;
+pub(crate) mod trees;

@@ -22,7 +22,7 @@ impl<S: Sys> Walk<'_, S> {
             Err(OpenError::Symlink | OpenError::NotADirectory) => {
                 match self.unlink(name, TypeHint::Other)? {
                     Unlinked::Gone | Unlinked::Left => self.child_is_done(),
-                    Unlinked::IsDirectory => self.child_again(LeftKind::Busy)?,
+                    Unlinked::IsDirectory => self.child_again(LeftKind::Busy, 0)?,
                 }
                 Ok(())
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Pass, Unlinked, Walk};
 use crate::act::sys::{Errno, FsKind, Sys};
 use crate::act::wipe::report::{LeftKind, StopReason};
-use crate::sys::{Batch, TypeHint};
+use crate::sys::{Batch, More, TypeHint};
 
 /// What of a batch's memory is kept between directories.
 const BATCH_KEPT: usize = 256 << 10;
@@ -38,7 +38,11 @@ impl<S: Sys> Walk<'_, S> {
         while more && !batch.is_full() {
             self.check()?;
             match self.sys.read_entries(self.dir()?, batch) {
-                Ok(any) => more = any,
+                Ok(More::Maybe) => {}
+                Ok(More::No) => more = false,
+                // On local file systems that was the end. What came meanwhile is not chased:
+                // a writer may be as fast as we are.
+                Ok(More::Hardly) => more = self.kind == FsKind::Other,
                 Err(errno) => {
                     // What was read up to here can go.
                     more = false;
@@ -71,9 +75,9 @@ impl<S: Sys> Walk<'_, S> {
         if more && !skipped {
             more = self.may_read_on(batch.len())?;
         }
-        let saw = !batch.is_empty();
+        let seen = u32::try_from(batch.len()).unwrap_or(u32::MAX);
         let pass = &mut self.top()?.pass;
-        pass.saw |= saw;
+        pass.seen = pass.seen.saturating_add(seen);
         pass.skipped |= skipped;
         // What was skipped is found when it is read anew; reading on now would only skip more.
         pass.more = more && !skipped;

@@ -1,6 +1,6 @@
 //! The root: what is done before everything and after everything.
 
-use super::{Place, TRIES, Walk};
+use super::{Place, Walk};
 use crate::act::sys::{Errno, FsKind, Sys};
 use crate::act::wipe::report::{LeftKind, StopReason};
 use crate::decide::facts::FileIdentity;
@@ -36,14 +36,14 @@ impl<S: Sys> Walk<'_, S> {
         }
         let emptied = match place {
             // Only a reading that shows nothing proves that nothing is there.
-            None => !root.pass.saw,
+            None => root.pass.seen == 0,
             Some(place) => self.root_is_removed(place)?,
         };
         if emptied || self.top()?.left {
             return Ok(true);
         }
-        self.root_tries = self.root_tries.saturating_add(1);
-        if self.root_tries >= TRIES {
+        let seen = self.top()?.pass.seen;
+        if !self.root_patience.lasts(seen) {
             self.leave_directory(LeftKind::Busy)?;
             return Ok(true);
         }

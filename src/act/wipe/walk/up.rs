@@ -1,6 +1,6 @@
 //! Going up.
 
-use super::{NO_DIRECTORY, TRIES, Walk};
+use super::{NO_DIRECTORY, Patience, Walk};
 use crate::act::sys::{Errno, Sys};
 use crate::act::wipe::report::{LeftKind, StopReason};
 
@@ -24,7 +24,8 @@ impl<S: Sys> Walk<'_, S> {
             return Ok(());
         }
         let own = done.dir.ok_or(NO_DIRECTORY)?;
-        self.with_top_name(|walk, name| walk.remove_child(&own, name))
+        let seen = done.pass.seen;
+        self.with_top_name(|walk, name| walk.remove_child(&own, name, seen))
     }
 
     /// Opens a parent that was closed, by `..`; whether it is the one that was closed.
@@ -65,11 +66,16 @@ impl<S: Sys> Walk<'_, S> {
         }
         self.frames.truncate(1);
         self.closed = 0;
-        self.child_again(LeftKind::Moved)
+        self.child_again(LeftKind::Moved, 0)
     }
 
     /// Removes a directory that was emptied.
-    pub(super) fn remove_child(&mut self, own: &S::Dir, name: &[u8]) -> Result<(), StopReason> {
+    pub(super) fn remove_child(
+        &mut self,
+        own: &S::Dir,
+        name: &[u8],
+        seen: u32,
+    ) -> Result<(), StopReason> {
         let mut flags_cleared = false;
         loop {
             let dir = self.dir()?;
@@ -84,7 +90,7 @@ impl<S: Sys> Walk<'_, S> {
                 }
                 // Filled again, or another one lies there now.
                 Err(Errno::NOTEMPTY | Errno::EXIST | Errno::NOTDIR) => {
-                    return self.child_again(LeftKind::Busy);
+                    return self.child_again(LeftKind::Busy, seen);
                 }
                 Err(Errno::ROFS) => return Err(StopReason::ReadOnly),
                 Err(Errno::PERM | Errno::ACCESS) if !flags_cleared => {
@@ -111,18 +117,16 @@ impl<S: Sys> Walk<'_, S> {
     pub(super) fn child_is_done(&mut self) {
         self.names.pop();
         if let Some(top) = self.frames.last_mut() {
-            top.tries = 0;
+            top.patience = Patience::default();
         }
     }
 
     /// It is to be entered again, but not for ever.
-    pub(super) fn child_again(&mut self, otherwise: LeftKind) -> Result<(), StopReason> {
-        let top = self.top()?;
-        top.tries = top.tries.saturating_add(1);
-        if top.tries >= TRIES {
-            self.leave_child(otherwise)
-        } else {
+    pub(super) fn child_again(&mut self, otherwise: LeftKind, seen: u32) -> Result<(), StopReason> {
+        if self.top()?.patience.lasts(seen) {
             Ok(())
+        } else {
+            self.leave_child(otherwise)
         }
     }
 }

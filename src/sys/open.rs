@@ -150,12 +150,20 @@ pub(crate) fn one_component(name: &[u8]) -> Result<(), Errno> {
     }
 }
 
-/// Reading a directory should not write to it; `O_NOATIME` is refused to non-owners.
+/// [`quietly`] for a directory.
 pub(crate) fn without_noatime_if_refused(
     open: impl Fn(OFlags) -> Result<OwnedFd, Errno>,
 ) -> Result<OwnedFd, Errno> {
-    match retry_on_intr(|| open(DIRECTORY | OFlags::NOATIME)) {
-        Err(Errno::PERM) => retry_on_intr(|| open(DIRECTORY)),
+    quietly(DIRECTORY, open)
+}
+
+/// Reading should not write; `O_NOATIME` is refused to non-owners.
+pub(super) fn quietly(
+    flags: OFlags,
+    open: impl Fn(OFlags) -> Result<OwnedFd, Errno>,
+) -> Result<OwnedFd, Errno> {
+    match retry_on_intr(|| open(flags | OFlags::NOATIME)) {
+        Err(Errno::PERM) => retry_on_intr(|| open(flags)),
         other => other,
     }
 }

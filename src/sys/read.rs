@@ -7,7 +7,7 @@ use std::path::Path;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::open::one_component;
+use super::open::{one_component, quietly};
 use super::stat::node;
 use crate::decide::facts::FileKind;
 use crate::units::Raw;
@@ -54,18 +54,19 @@ const FLAGS: OFlags = OFlags::RDONLY
 /// The whole content of the file at this path, links followed, when it has at most `limit` bytes.
 pub fn read_bounded(path: &Path, limit: usize) -> Result<Vec<u8>, ReadError> {
     let name = || Raw::new(path.as_os_str().as_bytes());
-    let file = retry_on_intr(|| openat(CWD, path, FLAGS, Mode::empty()));
-    read_opened(file, name, limit)
+    let open = |flags| openat(CWD, path, flags, Mode::empty());
+    read_opened(quietly(FLAGS, open), name, limit)
 }
 
 /// The whole content of the file `name` of an open directory, no link followed, when it has at
 /// most `limit` bytes.
 pub fn read_bounded_at(dir: impl AsFd, name: &[u8], limit: usize) -> Result<Vec<u8>, ReadError> {
-    let open = || {
+    let open = |flags| {
         one_component(name)?;
-        openat(dir.as_fd(), name, FLAGS | OFlags::NOFOLLOW, Mode::empty())
+        openat(dir.as_fd(), name, flags, Mode::empty())
     };
-    read_opened(retry_on_intr(open), || Raw::new(name), limit)
+    let file = quietly(FLAGS | OFlags::NOFOLLOW, open);
+    read_opened(file, || Raw::new(name), limit)
 }
 
 fn read_opened(

@@ -15,9 +15,9 @@ use super::authority::{Claims, empty_doubt};
 use super::facts::{Facts, FileIdentity, Fingerprint, Known, RootFacts};
 use super::guards::{Reason, Refusal};
 use super::manifest::{Manifest, TrashState};
-use super::memory::{Memory, UnwitnessedBatch};
+use super::memory::{Memory, UnwitnessedBatch, VolumePlaceRecord};
 use super::remember::remember;
-use super::roots::{RootView, Standing};
+use super::roots::{RootView, Standing, place_exists, present_filesystem};
 use super::steps::{Evidence, Kept, Step, TrashId, VolumePlace};
 use super::volumes::{Finding, Judge};
 use crate::decide::facts::{OrphanPolicy, Words};
@@ -438,40 +438,58 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Witnessed destroys whose disk is not there.
+    /// Witnessed destroys whose disk is not there: nothing is mounted, or another file system, such
+    /// as the one that the mount point itself lies on.
     fn owed(&mut self) {
-        let facts = self.facts();
         for record in &self.judge.memory.volumes {
-            let Some(gone) = &record.gone else { continue };
-            if gone.evidence.is_none() {
+            if record
+                .gone
+                .as_ref()
+                .is_none_or(|gone| gone.evidence.is_none())
+            {
                 continue;
             }
             for owed in &record.places {
-                let root = facts.roots.iter().find(|root| root.disk == owed.disk);
-                let there = root.is_some_and(|root| matches!(root.mount, Known::Known(_)));
-                if !there {
-                    let path = match owed.disk.kind {
-                        DiskType::Mount => owed.disk.root.clone(),
-                        DiskType::Root | DiskType::Path => owed
-                            .disk
-                            .root
-                            .join(crate::mesos::paths::volume_directory(&record.key)),
-                    };
-                    self.keep(
-                        Some(record.key.clone()),
-                        &owed.disk,
-                        path,
-                        true,
-                        vec![Reason::new(
-                            Refusal::NotMounted,
-                            "destroyed while the disk was not mounted; owed until the same file \
-                             system returns"
-                                .to_owned(),
-                        )],
-                    );
-                }
+                let Some(reasons) = self.away(owed) else {
+                    continue;
+                };
+                let path = match owed.disk.kind {
+                    DiskType::Mount => owed.disk.root.clone(),
+                    DiskType::Root | DiskType::Path => owed
+                        .disk
+                        .root
+                        .join(crate::mesos::paths::volume_directory(&record.key)),
+                };
+                self.keep(Some(record.key.clone()), &owed.disk, path, true, reasons);
             }
         }
+    }
+
+    /// Why the disk of a destroyed volume is not there; `None` where it is, and where an operator
+    /// accepted another one in its place.
+    fn away(&self, owed: &VolumePlaceRecord) -> Option<Vec<Reason>> {
+        let view = self.views.iter().find(|view| view.root.disk == owed.disk);
+        let present = view.and_then(|view| present_filesystem(view.root));
+        let mounted = view.is_some_and(|view| place_exists(view.root));
+        if mounted && (owed.filesystem.is_none() || owed.filesystem == present) {
+            return None;
+        }
+        let more = view.map_or(&[][..], |view| &view.reasons);
+        if mounted && more.is_empty() {
+            return None;
+        }
+        let what = owed.filesystem.as_ref().map_or_else(
+            || "its file system".to_owned(),
+            |filesystem| format!("file system {filesystem}"),
+        );
+        let mut reasons = vec![Reason::new(
+            Refusal::NotMounted,
+            format!("destroyed while {what} was not mounted; owed until it returns"),
+        )];
+        if mounted {
+            reasons.extend(more.iter().cloned());
+        }
+        Some(reasons)
     }
 
     /// Law 13: unwitnessed steps are counted over 24 hours of lived time.

@@ -9,11 +9,15 @@ mod discover;
 #[cfg(test)]
 mod double;
 #[cfg(test)]
+mod e2e;
+#[cfg(test)]
 mod layering;
 #[cfg(test)]
 mod observe;
 #[cfg(test)]
 mod own_namespace;
+#[cfg(test)]
+mod readme;
 #[cfg(test)]
 mod resources_json;
 #[cfg(test)]

@@ -1,0 +1,8 @@
+//! The real program on real disks: loop devices, in a pid and mount namespace of their own, beside
+//! the stand-in agent.
+
+mod codes;
+mod daemon;
+mod destroy;
+mod host;
+mod mount;

@@ -1,0 +1,99 @@
+//! What README.md shows is what the program says.
+
+#![expect(clippy::disallowed_methods, reason = "tests start the program")]
+
+use std::fmt::Write as _;
+use std::process::Command;
+
+use mesos_volumed::decide::guards::Refusal;
+use mesos_volumed::mesos::ids::Role;
+use mesos_volumed::mesos::resources_json::parse_resources;
+
+const README: &str = include_str!("../../README.md");
+
+fn between<'a>(start: &str, end: &str) -> &'a str {
+    let (_, rest) = README.split_once(start).unwrap();
+    rest.split_once(end).unwrap().0
+}
+
+#[test]
+fn every_refusal_stands_in_the_readme_with_its_meaning_and_remedy() {
+    let mut table = String::from("\n\n| code | what is so | what to do |\n|-|-|-|\n");
+    for refusal in Refusal::ALL {
+        writeln!(
+            table,
+            "| `{}` | {} | {} |",
+            refusal.code(),
+            refusal.reason(),
+            refusal.remedy().replace('|', "\\|")
+        )
+        .unwrap();
+    }
+    table.push('\n');
+    let shown = between(
+        "<!-- refusals: checked by tests/it/readme.rs -->",
+        "<!-- end of refusals -->",
+    );
+    similar_asserts::assert_eq!(shown, table);
+}
+
+#[test]
+fn every_command_stands_in_the_readme() {
+    let rows = between("## Commands\n", "\n## ");
+    for command in mesos_volumed::cli::command().get_subcommands() {
+        let name = command.get_name();
+        let mut names: Vec<String> = command
+            .get_subcommands()
+            .map(|inner| format!("`{name} {}", inner.get_name()))
+            .collect();
+        if names.is_empty() {
+            names.push(format!("`{name}"));
+        }
+        for name in names {
+            assert!(rows.contains(&name), "{name}` is not in the table");
+        }
+    }
+}
+
+#[test]
+fn every_exit_code_stands_in_the_readme() {
+    use mesos_volumed::cli::Exit;
+    let rows = between("## Exit codes\n", "\n## ");
+    for exit in [
+        Exit::Done,
+        Exit::Error,
+        Exit::Usage,
+        Exit::WouldChange,
+        Exit::Degraded,
+        Exit::Refused,
+        Exit::Locked,
+        Exit::CannotTell,
+        Exit::BadConfig,
+    ] {
+        let row = format!("\n| {} | ", exit.code());
+        assert!(rows.contains(&row), "{row}");
+    }
+}
+
+#[test]
+fn the_configuration_of_the_readme_is_sound() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), between("```toml\n", "```")).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_mesos-volumed"))
+        .args(["config", "check", "--config"])
+        .arg(file.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+}
+
+#[test]
+fn the_resources_of_the_readme_are_what_an_agent_takes() {
+    let text = between(
+        "<!-- resources: checked by tests/it/readme.rs -->\n```json\n",
+        "```",
+    );
+    let resources = parse_resources(text, &Role::new("*")).unwrap();
+    assert_eq!(resources.len(), 3);
+}

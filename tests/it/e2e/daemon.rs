@@ -1,10 +1,5 @@
 //! The daemon's life: stopped, killed and reloaded in the middle of its work.
 
-#![expect(
-    clippy::disallowed_methods,
-    reason = "tests look at their own files by name and wait"
-)]
-
 use std::time::Duration;
 
 use rustix::process::Signal;

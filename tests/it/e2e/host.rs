@@ -4,6 +4,7 @@
     clippy::disallowed_methods,
     reason = "tests make, mount and look at their own files by name, and start programs"
 )]
+#![expect(clippy::arithmetic_side_effects, reason = "test arithmetic")]
 
 use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;

@@ -1,13 +1,8 @@
 //! A plain MOUNT disk is emptied in place: after a destroy only, and behind the barrier only.
 
-#![expect(
-    clippy::disallowed_methods,
-    reason = "tests look at their own files by name and wait"
-)]
-
 use std::time::Duration;
 
-use super::host::{Host, Parts, fill, is_gone, names, tree};
+use super::host::{Disk, Host, Parts, fill, is_gone, names, tree};
 use crate::own_namespace::entered;
 use crate::support::stand_in::wait_until;
 
@@ -95,4 +90,47 @@ fn root_a_pre_filled_mount_is_nobodys_garbage() {
         host.sweep(0);
     }
     assert_eq!(tree(&host.root("MOUNT")), before);
+}
+
+#[test]
+fn root_a_mount_that_was_away_when_it_was_destroyed_is_emptied_when_it_is_back() {
+    if !entered(
+        "e2e::mount::root_a_mount_that_was_away_when_it_was_destroyed_is_emptied_when_it_is_back",
+    ) {
+        return;
+    }
+    let mut host = Host::new(Parts {
+        settings: "[agent]\nstart_gate = true\n",
+        ..Parts::default()
+    });
+    host.agent.start();
+    host.tenant("ROOT", "stays", 5);
+    host.tenant("MOUNT", "goes", 30);
+    host.sweep(0);
+    host.mount_disk.unmount();
+    // As a real agent would: it empties the bare mount point, and that is success to it.
+    host.agent.order(&["destroy", "r/goes"]);
+    let run = host.sweep(5);
+    assert!(run.out.contains("not_mounted"), "{}", run.out);
+    host.agent.stop();
+
+    // Another disk in its place keeps what is on it.
+    let other = Disk::new(
+        &host.temp().join("other.img"),
+        "ext4",
+        32,
+        &host.root("MOUNT"),
+    );
+    fill(&host.root("MOUNT"), 20);
+    let precious = tree(&host.root("MOUNT"));
+    let run = host.sweep(5);
+    assert!(run.out.contains("fingerprint_mismatch"), "{}", run.out);
+    assert_eq!(tree(&host.root("MOUNT")), precious);
+    other.unmount();
+
+    host.mount_disk.mount();
+    assert!(!names(&host.root("MOUNT")).is_empty());
+    host.sweep(0);
+    assert!(names(&host.root("MOUNT")).is_empty());
+    assert!(is_gone(&host.state_dir().join("gate.json")));
 }

@@ -1,12 +1,13 @@
 //! `discover`: every disk and mount with its verdict.
 
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::{Align, Context, Exit, Table, Text};
 use crate::daemon::disks::View;
-use crate::decide::discover::{DiskVerdict, Verdict};
+use crate::decide::discover::{Code, DiskVerdict, FilesystemSeen, Verdict};
 use crate::decide::facts::{BlockDevice, Known};
-use crate::mesos::disk::DiskRef;
+use crate::mesos::disk::DiskType;
 use crate::mesos::ids::VolumeKey;
 use crate::units::{Bytes, Megabytes, Raw};
 
@@ -28,15 +29,15 @@ pub(super) fn run(_args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let view = View::new(&settings.disk_rules(), &state_dir)?;
     let warnings = warnings(&view);
     if context.output.is_json() {
-        context.output.json(&json!({
-            "disks": view
+        context.output.json(&Answer {
+            disks: view
                 .discovery
                 .disks
                 .iter()
                 .map(|disk| disk_json(disk, &view))
-                .collect::<Vec<_>>(),
-            "warnings": warnings,
-        }))?;
+                .collect(),
+            warnings: &warnings,
+        })?;
     } else {
         let mut text = Text::new();
         for warning in &warnings {
@@ -124,14 +125,6 @@ fn device_name(device: &BlockDevice) -> String {
     }
 }
 
-/// A name as text, with its exact bytes beside it where it is not UTF-8.
-fn put(object: &mut Map<String, Value>, name: &str, value: Option<&Raw>) {
-    object.insert(name.to_owned(), json!(value.map(ToString::to_string)));
-    if let Some(base64) = value.and_then(Raw::base64_if_not_utf8) {
-        object.insert(format!("{name}_base64"), json!(base64));
-    }
-}
-
 /// Megabytes as Mesos writes them: whole where they are.
 pub(super) fn number(number: Megabytes) -> Value {
     match number.thousandths().checked_rem(1000) {
@@ -140,90 +133,153 @@ pub(super) fn number(number: Megabytes) -> Value {
     }
 }
 
-fn disk_json(disk: &DiskVerdict, view: &View) -> Value {
-    let mut object = Map::new();
-    object.insert(
-        "type".to_owned(),
-        json!(disk.disk.as_ref().map(|disk| disk.kind)),
-    );
-    put(&mut object, "root", disk.path.as_ref());
-    let (verdict, reason, why, remedy) = match &disk.verdict {
-        Verdict::Offered(offer) => ("offered", None, &offer.because, None),
-        Verdict::Rejected(rejection) => (
-            "rejected",
-            Some(rejection.code),
-            &rejection.sentence,
-            rejection.remedy.as_ref(),
-        ),
-    };
-    object.insert("verdict".to_owned(), json!(verdict));
-    object.insert("reason".to_owned(), json!(reason));
-    object.insert("explanation".to_owned(), json!(why));
-    object.insert("remedy".to_owned(), json!(remedy));
-    let node = disk
-        .device
-        .as_ref()
-        .map(|device| Raw::from("/dev").join(&device.name));
-    put(&mut object, "device", node.as_ref());
-    object.insert(
-        "drive".to_owned(),
-        disk.device.as_ref().map_or(Value::Null, drive_json),
-    );
-    object.insert("filesystem".to_owned(), filesystem_json(disk));
-    object.insert(
-        "advertised_mb".to_owned(),
-        json!(disk.offer().map(|offer| number(offer.number))),
-    );
-    object.insert(
-        "role".to_owned(),
-        json!(disk.role.as_ref().map(ToString::to_string)),
-    );
-    object.insert(
-        "rule".to_owned(),
-        json!(disk.offer().and_then(|offer| offer.rule)),
-    );
-    let held = disk
-        .disk
-        .iter()
-        .flat_map(|disk: &DiskRef| view.held.on(disk))
-        .map(volume_json)
-        .collect::<Vec<_>>();
-    object.insert("held".to_owned(), json!(held));
-    Value::Object(object)
+/// The whole answer.
+#[derive(Serialize)]
+struct Answer<'a> {
+    disks: Vec<DiskJson<'a>>,
+    warnings: &'a [String],
 }
 
-fn volume_json(key: &VolumeKey) -> Value {
-    let mut object = Map::new();
-    put(&mut object, "id", Some(key.id.as_raw()));
-    put(&mut object, "role", Some(key.role.as_raw()));
-    Value::Object(object)
+/// A name as text, and in base64 where it is not UTF-8.
+struct Name {
+    text: String,
+    base64: Option<String>,
 }
 
-fn filesystem_json(disk: &DiskVerdict) -> Value {
-    let Some(filesystem) = &disk.filesystem else {
-        return Value::Null;
-    };
-    let mut object = Map::new();
-    put(&mut object, "type", Some(&filesystem.fs_type));
-    object.insert("uuid".to_owned(), json!(filesystem.uuid));
-    put(&mut object, "label", filesystem.label.as_ref());
-    let space = filesystem.space;
-    object.insert(
-        "total_bytes".to_owned(),
-        json!(space.map(|(total, _)| total)),
-    );
-    object.insert("free_bytes".to_owned(), json!(space.map(|(_, free)| free)));
-    Value::Object(object)
+impl Name {
+    fn new(name: &Raw) -> Self {
+        Self {
+            text: name.to_string(),
+            base64: name.base64_if_not_utf8(),
+        }
+    }
 }
 
-fn drive_json(device: &BlockDevice) -> Value {
-    let mut object = Map::new();
-    object.insert("size_bytes".to_owned(), json!(device.size_bytes.known()));
-    put(&mut object, "model", device.model.as_ref());
-    put(&mut object, "serial", device.serial.as_ref());
-    object.insert("rotational".to_owned(), json!(device.rotational.known()));
-    object.insert("removable".to_owned(), json!(device.removable.known()));
-    object.insert("virtual".to_owned(), json!(device.is_virtual));
-    put(&mut object, "backing_file", device.backing_file.as_ref());
-    Value::Object(object)
+/// A disk; names that are not UTF-8 have their exact bytes in the `*_base64` key beside them.
+#[derive(Serialize)]
+struct DiskJson<'a> {
+    #[serde(rename = "type")]
+    kind: Option<DiskType>,
+    root: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    root_base64: Option<String>,
+    verdict: &'static str,
+    reason: Option<Code>,
+    explanation: &'a str,
+    remedy: Option<&'a str>,
+    device: Option<String>,
+    drive: Option<DriveJson<'a>>,
+    filesystem: Option<FilesystemJson<'a>>,
+    advertised_mb: Option<Value>,
+    role: Option<String>,
+    rule: Option<usize>,
+    held: Vec<VolumeJson>,
+}
+
+#[derive(Serialize)]
+struct DriveJson<'a> {
+    size_bytes: Option<&'a u64>,
+    model: Option<String>,
+    serial: Option<String>,
+    rotational: Option<&'a bool>,
+    removable: Option<&'a bool>,
+    #[serde(rename = "virtual")]
+    is_virtual: bool,
+    backing_file: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backing_file_base64: Option<String>,
+}
+
+#[derive(Serialize)]
+struct FilesystemJson<'a> {
+    #[serde(rename = "type")]
+    fs_type: String,
+    uuid: Option<&'a str>,
+    label: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label_base64: Option<String>,
+    total_bytes: Option<u64>,
+    free_bytes: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct VolumeJson {
+    id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id_base64: Option<String>,
+    role: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role_base64: Option<String>,
+}
+
+fn disk_json<'a>(disk: &'a DiskVerdict, view: &View) -> DiskJson<'a> {
+    let root = disk.path.as_ref().map(Name::new);
+    let (offer, rejection) = (disk.offer(), disk.rejection());
+    DiskJson {
+        kind: disk.disk.as_ref().map(|disk| disk.kind),
+        root_base64: root.as_ref().and_then(|root| root.base64.clone()),
+        root: root.map(|root| root.text),
+        verdict: if offer.is_some() {
+            "offered"
+        } else {
+            "rejected"
+        },
+        reason: rejection.map(|rejection| rejection.code),
+        explanation: match &disk.verdict {
+            Verdict::Offered(offer) => &offer.because,
+            Verdict::Rejected(rejection) => &rejection.sentence,
+        },
+        remedy: rejection.and_then(|rejection| rejection.remedy.as_deref()),
+        device: disk
+            .device
+            .as_ref()
+            .map(|device| Raw::from("/dev").join(&device.name).to_string()),
+        drive: disk.device.as_ref().map(drive_json),
+        filesystem: disk.filesystem.as_ref().map(filesystem_json),
+        advertised_mb: offer.map(|offer| number(offer.number)),
+        role: disk.role.as_ref().map(ToString::to_string),
+        rule: offer.and_then(|offer| offer.rule),
+        held: disk
+            .disk
+            .iter()
+            .flat_map(|disk| view.held.on(disk))
+            .map(volume_json)
+            .collect(),
+    }
+}
+
+fn volume_json(key: &VolumeKey) -> VolumeJson {
+    let (id, role) = (Name::new(key.id.as_raw()), Name::new(key.role.as_raw()));
+    VolumeJson {
+        id: id.text,
+        id_base64: id.base64,
+        role: role.text,
+        role_base64: role.base64,
+    }
+}
+
+fn filesystem_json(filesystem: &FilesystemSeen) -> FilesystemJson<'_> {
+    let label = filesystem.label.as_ref().map(Name::new);
+    FilesystemJson {
+        fs_type: filesystem.fs_type.to_string(),
+        uuid: filesystem.uuid.as_deref(),
+        label_base64: label.as_ref().and_then(|label| label.base64.clone()),
+        label: label.map(|label| label.text),
+        total_bytes: filesystem.space.map(|(total, _)| total),
+        free_bytes: filesystem.space.map(|(_, free)| free),
+    }
+}
+
+fn drive_json(device: &BlockDevice) -> DriveJson<'_> {
+    let file = device.backing_file.as_ref().map(Name::new);
+    DriveJson {
+        size_bytes: device.size_bytes.known(),
+        model: device.model.as_ref().map(ToString::to_string),
+        serial: device.serial.as_ref().map(ToString::to_string),
+        rotational: device.rotational.known(),
+        removable: device.removable.known(),
+        is_virtual: device.is_virtual,
+        backing_file_base64: file.as_ref().and_then(|file| file.base64.clone()),
+        backing_file: file.map(|file| file.text),
+    }
 }

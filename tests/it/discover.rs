@@ -392,6 +392,10 @@ fn root_each_trouble_has_its_own_reason_and_hides_no_other_disk() {
     for path in ["over/inner", "dcos/volume5/inside", "gone", "link", "file"] {
         host.rule("PATH", path, "reserve = \"1MiB\"");
     }
+    // Its disk is not mounted: the directory lies on the system's own disk.
+    std::fs::create_dir(host.at("unmounted")).unwrap();
+    host.rule("PATH", "unmounted", "size = \"1MiB\"");
+    std::fs::create_dir(host.at("elsewhere")).unwrap();
     host.rule("MOUNT", "elsewhere", "reserve = \"1MiB\"");
     host.rule("MOUNT", "work", "reserve = \"1MiB\"");
     host.rule("PATH", "nothing/like*", "reserve = \"1MiB\"");
@@ -414,6 +418,12 @@ fn root_each_trouble_has_its_own_reason_and_hides_no_other_disk() {
     assert_eq!(reason("dcos/volume5/inside"), "fuse_filesystem");
     assert_eq!(reason("gone"), "missing");
     assert_eq!(reason("elsewhere"), "missing");
+    // Where /tmp is memory it lies on that.
+    let unmounted = reason("unmounted");
+    assert!(
+        unmounted == "missing" || unmounted == "pseudo_filesystem",
+        "{unmounted}"
+    );
     assert_eq!(reason("link"), "symlinked_root");
     assert_eq!(reason("file"), "not_a_directory");
     assert_eq!(reason("over/inner"), "overmounted");

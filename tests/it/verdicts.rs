@@ -616,14 +616,21 @@ fn a_mount_that_fstab_wants_is_missing_and_not_replaced_by_its_parent() {
 }
 
 #[test]
-fn the_system_disk_is_offered_only_as_a_share_with_a_size() {
+fn the_system_disk_is_offered_only_as_a_share_of_a_named_device() {
     let mut case = agent();
     case.rules.disks.clear();
     let mut case = case.paths(&["/srv/disk"]);
     case.directories.push("/srv/disk");
-    assert_eq!(case.code("/srv/disk"), "os_disk");
+    // It may be the mount point of a disk that is not mounted.
+    assert_eq!(case.code("/srv/disk"), "missing");
     case.rules.disks[0].size = SizeRule::Size(Bytes(GIB));
+    assert_eq!(case.code("/srv/disk"), "missing");
+    case.rules.disks[0].devices = vec!["sda2".to_owned()];
     assert_eq!(case.code("/srv/disk"), "offered 1024");
+    case.rules.disks[0].size = SizeRule::Reserve(Bytes(GIB));
+    assert_eq!(case.code("/srv/disk"), "missing");
+    case.rules.disks[0].devices = vec!["sdb".to_owned()];
+    assert_eq!(case.code("/srv/disk"), "wrong_device");
     let mut case = agent().mounts(&["/", "/boot/*"]);
     assert_eq!(case.code("/"), "os_disk");
     assert_eq!(case.code("/boot/efi"), "os_disk");

@@ -212,25 +212,7 @@ impl<'a> Judge<'a> {
                 "mount the right disk there, or change the rule",
             ));
         }
-        // A PATH with an explicit size is the operator's word for a share of that disk.
-        let is_share = rule.kind == DiskType::Path
-            && matches!(rule.size, SizeRule::Size(_))
-            && path.as_bytes() != b"/";
-        if self.os.contains(&mount.device) && !is_share {
-            return Err(Rejection::new(
-                Code::OsDisk,
-                format!(
-                    "the operating system lies on the file system at {}",
-                    mount.mount_point
-                ),
-                match rule.kind {
-                    DiskType::Path => {
-                        "mount a disk of its own there, or give the rule an explicit `size`"
-                    }
-                    DiskType::Root | DiskType::Mount => "mount a disk of its own there",
-                },
-            ));
-        }
+        self.not_the_system(path, rule, mount, device)?;
         let allowed = &self.input.rules.discovery.filesystems;
         if !allowed.is_empty()
             && !allowed
@@ -264,6 +246,41 @@ impl<'a> Judge<'a> {
             ));
         }
         Ok(())
+    }
+
+    /// The operating system's disk is none for Mesos. A directory on it may be an unmounted mount
+    /// point, whatever size the rule gives: only a rule that names the device, too, is clear.
+    fn not_the_system(
+        &self,
+        path: &Raw,
+        rule: &Rule,
+        mount: &MountEntry,
+        device: Option<&BlockDevice>,
+    ) -> Result<(), Rejection> {
+        let is_meant = rule.kind == DiskType::Path
+            && matches!(rule.size, SizeRule::Size(_))
+            && device.is_some_and(|device| rule.devices.find_device(device).is_some())
+            && path.as_bytes() != b"/";
+        if is_meant || !self.os.contains(&mount.device) {
+            return Ok(());
+        }
+        let at = &mount.mount_point;
+        if *at == *path {
+            return Err(Rejection::new(
+                Code::OsDisk,
+                format!("the operating system lies on the file system at {at}"),
+                "mount a disk of its own there",
+            ));
+        }
+        Err(Rejection::new(
+            Code::Missing,
+            format!("nothing is mounted at {path} or between it and the system's own disk at {at}"),
+            format!(
+                "mount its disk; or, if a part of the system's disk is meant, give the rule an \
+                 explicit `size` and devices = [\"{}\"]",
+                device.map_or_else(|| Raw::from("…"), |device| device.name.clone())
+            ),
+        ))
     }
 
     /// What speaks against a disk because of what is known of it.

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::mountinfo;
 use super::places::Places;
-use super::proc::{self, ListError, Look, Task};
+use super::proc::{self, ListError, Look, Present, Task};
 use super::read;
 use super::walk::{Found, Viewpoint, WalkError, normal};
 use crate::decide::facts::{AgentProcess, DeviceNumber, Known, MountTable};
@@ -35,10 +35,11 @@ const FILE: usize = 16 << 20;
 /// at. Never `Absent`.
 #[must_use]
 pub fn observe(places: &Places, work_dir: &Raw) -> Known<Vec<AgentProcess>> {
-    match scan(places, work_dir) {
+    let (places, work_dir) = (places.clone(), work_dir.clone());
+    proc::look_at_all(move |present| match scan(&places, &work_dir, present) {
         Ok(processes) => Known::Known(processes),
         Err(error) => Known::unknown(read::sentence(&error)),
-    }
+    })
 }
 
 /// Why the agents of this host could not be found.
@@ -54,9 +55,14 @@ enum ScanError {
     },
 }
 
-fn scan(places: &Places, work_dir: &Raw) -> Result<Vec<AgentProcess>, ScanError> {
+fn scan(
+    places: &Places,
+    work_dir: &Raw,
+    present: &Present,
+) -> Result<Vec<AgentProcess>, ScanError> {
     let mut agents = Vec::new();
     for pid in proc::pids(places)? {
+        present.at(pid);
         let process = Task::process(places, pid);
         match agent_task(&process) {
             Ok(None) => {}

@@ -117,7 +117,7 @@ fn drop_ins(places: &Places, name: &str) -> Result<Vec<Raw>, ReadError> {
     let mut files = Vec::new();
     for folder in &places.units {
         let folder = folder.join(format!("{name}.d"));
-        let names = match read::names(&folder) {
+        let names = match read::folder(&folder) {
             Ok(names) => names,
             Err(error) if is_missing(&error) => continue,
             Err(error) => return Err(error),

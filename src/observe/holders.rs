@@ -21,7 +21,7 @@ use task::{Unlisted, Viewer};
 
 use super::mountinfo::{self, MountinfoError};
 use super::places::Places;
-use super::proc::{self, ListError, Look, Task};
+use super::proc::{self, ListError, Look, Present, Task};
 use super::read;
 use crate::decide::facts::{FsLocation, Holder, HolderKind, Known};
 use crate::sys::ReadError;
@@ -64,19 +64,21 @@ enum HoldersError {
 /// `Absent`. Open files of our own program are left out: it does not use volumes, it wipes them.
 #[must_use]
 pub fn observe(places: &Places, targets: &[Target]) -> Known<Vec<Holder>> {
-    let own = own_program(places);
-    match (Scan {
-        places,
-        own,
-        mounts: Mounts::new(targets),
-        found: HashMap::new(),
-        commands: HashMap::new(),
+    let (places, targets) = (places.clone(), targets.to_vec());
+    proc::look_at_all(move |present| {
+        let scan = Scan {
+            places: &places,
+            present,
+            own: own_program(&places),
+            mounts: Mounts::new(&targets),
+            found: HashMap::new(),
+            commands: HashMap::new(),
+        };
+        match scan.run() {
+            Ok(holders) => Known::Known(holders),
+            Err(error) => Known::unknown(read::sentence(&error)),
+        }
     })
-    .run()
-    {
-        Ok(holders) => Known::Known(holders),
-        Err(error) => Known::unknown(read::sentence(&error)),
-    }
 }
 
 /// The executable of this process, and its mount namespace.
@@ -94,6 +96,7 @@ fn own_program(places: &Places) -> Option<(Raw, Namespace)> {
 
 struct Scan<'a> {
     places: &'a Places,
+    present: &'a Present,
     own: Option<(Raw, Namespace)>,
     mounts: Mounts,
     found: HashMap<(HolderKind, FsLocation, Option<Raw>), Holder>,
@@ -128,6 +131,7 @@ impl Scan<'_> {
     fn viewers(&self) -> Result<Vec<Viewer>, HoldersError> {
         let mut viewers = Vec::new();
         for pid in proc::pids(self.places)? {
+            self.present.at(pid);
             let process = Task::process(self.places, pid);
             Viewer::of_process(&process, &mut viewers).map_err(|source| HoldersError::Task {
                 task: process.to_string(),
@@ -191,6 +195,7 @@ impl Scan<'_> {
             source,
         };
         let pid = viewer.task.pid;
+        self.present.at(pid);
         for text in viewer.directories() {
             if let Placed::Within(locations) = self.mounts.place_text(&viewer.namespace, &text) {
                 self.add_all(HolderKind::WorkingDirectory, locations, pid);

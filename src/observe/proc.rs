@@ -2,11 +2,16 @@
 //! be read is an error: the one holds nothing any more, the other may hold everything.
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
 
 use rustix::io::Errno;
 
+use super::deadline::{Answered, ask_each};
 use super::places::Places;
 use super::read;
+use crate::decide::facts::Known;
 use crate::sys::ReadError;
 use crate::units::Raw;
 
@@ -43,6 +48,47 @@ pub(super) fn look<T>(result: Result<T, ReadError>) -> Result<Look<T>, ReadError
         Err(error) if means_gone(&error) => Ok(Look::Gone),
         Err(error) => Err(error),
     }
+}
+
+/// How long a look at all processes may take.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// The process that is looked at just now.
+#[derive(Debug, Default)]
+pub(super) struct Present(AtomicI32);
+
+impl Present {
+    pub(super) fn at(&self, pid: i32) {
+        self.0.store(pid, Ordering::Relaxed);
+    }
+}
+
+/// Looks at processes on a thread of its own: a process that hangs in the kernel with its memory
+/// locked hangs whoever reads its `cmdline` or `maps`.
+pub(super) fn patiently<T: Send + 'static>(
+    patience: Duration,
+    look: impl Fn(&Present) -> Known<T> + Send + Sync + 'static,
+) -> Known<T> {
+    let present = Arc::new(Present::default());
+    match ask_each(vec![Arc::clone(&present)], patience, move |p| look(p)).pop() {
+        Some(Answered::Yes(found)) => found,
+        Some(Answered::TooLate) => Known::unknown(format!(
+            "process {} did not let itself be looked at within {} seconds; it may hang in the \
+             kernel",
+            present.0.load(Ordering::Relaxed),
+            patience.as_secs()
+        )),
+        Some(Answered::NotAsked) | None => {
+            Known::unknown("processes were not looked at: too many earlier looks still hang")
+        }
+    }
+}
+
+/// As [`patiently`], for as long as a host with many processes may need.
+pub(super) fn look_at_all<T: Send + 'static>(
+    look: impl Fn(&Present) -> Known<T> + Send + Sync + 'static,
+) -> Known<T> {
+    patiently(PATIENCE, look)
 }
 
 /// Every process id, in ascending order. An error where `/proc` is not whole.
@@ -217,6 +263,24 @@ mod tests {
         let task = Task::process(&places, pid);
         assert!(!task.holds_nothing().unwrap());
         assert!(!task.command().is_empty());
+    }
+
+    #[test]
+    fn a_process_that_hangs_costs_time_but_does_not_hang_the_look() {
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let held = std::sync::Mutex::new(held);
+        let known: Known<()> = patiently(Duration::from_millis(50), move |present| {
+            present.at(77);
+            held.lock().unwrap().recv().unwrap();
+            Known::Absent
+        });
+        release.send(()).unwrap();
+        let why = known.why().unwrap().to_string();
+        assert!(
+            why.starts_with("process 77 did not let itself be looked at"),
+            "{why}"
+        );
+        assert_eq!(look_at_all(|_| Known::Known(1)), Known::Known(1));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Files, links and listings of `/proc`, `/sys` and the host's own folders, in the one error of
 //! [`crate::sys`].
 
-use rustix::fs::{CWD, readlinkat};
+use rustix::fs::{CWD, Mode, OFlags, openat, readlinkat};
 use rustix::io::Errno;
 
 use crate::sys::{self, ReadError};
@@ -12,7 +12,17 @@ pub(super) fn whole(path: &Raw, limit: usize) -> Result<Vec<u8>, ReadError> {
     sys::read_bounded(path.as_path(), limit)
 }
 
-/// The names in a folder, in no order, without `.` and `..`; all of them or an error.
+/// The names in a folder of the host, sorted; leaves no access time behind.
+pub(super) fn folder(path: &Raw) -> Result<Vec<Raw>, ReadError> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let failed = |errno| from_errno(path, errno);
+    let opened = openat(CWD, path.as_path(), flags, Mode::empty()).map_err(failed)?;
+    let entries = sys::list(&opened, 1 << 16).map_err(failed)?;
+    Ok(entries.into_iter().map(|(name, ..)| name).collect())
+}
+
+/// The names in a folder of `/proc` or `/sys`, in no order, without `.` and `..`; all of them or
+/// an error.
 pub(super) fn names(path: &Raw) -> Result<Vec<Raw>, ReadError> {
     let entries = std::fs::read_dir(path.as_path()).map_err(|error| io_error(path, &error))?;
     entries
@@ -92,6 +102,8 @@ mod tests {
                 folder.join("a")
             )
         );
+        assert_eq!(super::folder(&folder).unwrap(), found);
+        assert!(is_absent(&super::folder(&folder.join("c")).unwrap_err()));
         assert!(is_absent(&names(&folder.join("c")).unwrap_err()));
         assert_eq!(
             errno(&names(&folder.join("a")).unwrap_err()),

@@ -67,6 +67,9 @@ impl Drop for Script {
         let group = rustix::process::Pid::from_child(&self.0);
         rustix::process::kill_process_group(group, rustix::process::Signal::KILL).unwrap();
         self.0.wait().unwrap();
+        // In its pid namespace the test is pid 1, so that orphans of the script are its children.
+        let any = rustix::process::WaitOptions::empty();
+        while rustix::process::waitpgid(group, any).is_ok() {}
     }
 }
 
@@ -156,13 +159,6 @@ fn root_files_directories_and_programs_of_another_process_hold_a_volume() {
             &[&volumes.volume("b")],
         );
         assert_eq!(volumes.held(), [(HolderKind::Mapping, "b/prog".to_owned())]);
-    }
-    // The last process ends a moment after its group was killed.
-    for _ in 0..100 {
-        if volumes.held().is_empty() {
-            break;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(10));
     }
     assert_eq!(volumes.held(), []);
 }
@@ -257,8 +253,21 @@ impl LoopDisk {
             .args([self.image(), self.root()]));
     }
 
+    /// Returns when the loop device has let go of the image: the kernel does that a little later.
     fn unmount(&self) {
         run(Command::new("umount").arg(self.root()));
+        for _ in 0..500 {
+            let devices = Command::new("losetup")
+                .arg("-j")
+                .arg(self.image())
+                .output()
+                .unwrap();
+            if devices.stdout.is_empty() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        panic!("the loop device keeps {}", self.image().display());
     }
 
     fn folder(&self, name: &str) -> PathBuf {
@@ -296,6 +305,38 @@ impl LoopDisk {
                 (holder.kind, Raw::from(tail).to_string())
             })
             .collect()
+    }
+}
+
+impl Drop for LoopDisk {
+    fn drop(&mut self) {
+        detach(&self.root());
+    }
+}
+
+/// Takes away everything that is mounted there, so that the folder can be removed.
+fn detach(path: &Path) {
+    for _ in 0..10 {
+        let unmounted = Command::new("umount").arg("--lazy").arg(path).output();
+        if !unmounted.is_ok_and(|output| output.status.success()) {
+            break;
+        }
+    }
+}
+
+/// A bind mount, for as long as it is needed.
+struct Bound<'a>(&'a Path);
+
+impl<'a> Bound<'a> {
+    fn new(what: &Path, on: &'a Path) -> Self {
+        bind(what, on);
+        Self(on)
+    }
+}
+
+impl Drop for Bound<'_> {
+    fn drop(&mut self) {
+        detach(self.0);
     }
 }
 
@@ -494,7 +535,7 @@ fn root_files_on_a_btrfs_subvolume_are_placed() {
         .arg(disk.root().join("sub")));
     let volume = disk.folder("sub/volumes/roles/r/a");
     let at = tempfile::tempdir().unwrap();
-    bind(&disk.root().join("sub"), at.path());
+    let _bound = Bound::new(&disk.root().join("sub"), at.path());
     let target = Target {
         location: location(&at.path().join("volumes")),
         own_mount: None,

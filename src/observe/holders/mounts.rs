@@ -181,6 +181,18 @@ impl Mounts {
                     });
                 }
             }
+            for layer in layers(&listed.entry) {
+                for location in self.through_windows(&listed.namespace, &layer, |_any| true) {
+                    if self.target_of(&location).is_some() {
+                        uses.push(MountUse {
+                            inside: false,
+                            location,
+                            mount_point: listed.mount_point.clone(),
+                            pid: listed.pid,
+                        });
+                    }
+                }
+            }
             for location in lies_on {
                 if self.target_of(&location).is_some() {
                     uses.push(MountUse {
@@ -367,6 +379,43 @@ fn join(base: &Raw, tail: &[u8]) -> Raw {
         [] => base.clone(),
         tail => base.join(tail),
     }
+}
+
+/// The directories that an overlay mount is made of, as far as they are told from the top: what
+/// was given relative to a directory of the mounter can't be placed.
+fn layers(entry: &MountEntry) -> Vec<Raw> {
+    const OPTIONS: [&[u8]; 5] = [
+        b"lowerdir=",
+        b"upperdir=",
+        b"workdir=",
+        b"lowerdir+=",
+        b"datadir+=",
+    ];
+    if entry.class() != FsClass::Layered {
+        return Vec::new();
+    }
+    let mut layers = Vec::new();
+    for option in entry.super_options.as_bytes().split(|&byte| byte == b',') {
+        let Some(value) = OPTIONS.iter().find_map(|name| option.strip_prefix(*name)) else {
+            continue;
+        };
+        // A colon parts two directories, `\:` is one in a name.
+        let mut layer = Vec::new();
+        let mut bytes = value.iter().copied();
+        while let Some(byte) = bytes.next() {
+            match byte {
+                b':' => layers.push(std::mem::take(&mut layer)),
+                b'\\' => layer.extend(bytes.next()),
+                byte => layer.push(byte),
+            }
+        }
+        layers.push(layer);
+    }
+    layers
+        .into_iter()
+        .filter(|layer| layer.first() == Some(&b'/'))
+        .map(Raw::new)
+        .collect()
 }
 
 /// The ways to read a path that the kernel tells: it marks a removed file by a suffix that a name

@@ -208,6 +208,24 @@ fn bind_mounts_and_mounts_inside_are_found_in_every_namespace() {
 }
 
 #[test]
+fn layers_of_an_overlay_hold_the_volume_they_lie_in() {
+    let host = Host::new();
+    host.process(20, "mnt:[2]").mounts(
+        "\
+50 49 0:50 / / rw - overlay overlay rw,lowerdir=/srv/base::/mnt/data/volumes/roles/r/a\\134:b/low,upperdir=/mnt/data/volumes/roles/r/c/up,workdir=l/XY,xino=off
+",
+    );
+    let place = |tail: &str| at(PATH, &format!("/data/volumes/roles/r/{tail}"));
+    assert_eq!(
+        host.holders(),
+        [
+            (MountOf, place("a:b/low"), 20),
+            (MountOf, place("c/up"), 20)
+        ]
+    );
+}
+
+#[test]
 fn copies_of_a_mount_disks_own_mount_are_no_use_of_it() {
     let host = Host::new();
     // A service's namespace; a monitoring container with the host's tree below /host.

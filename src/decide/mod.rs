@@ -13,6 +13,7 @@ pub mod listing;
 pub mod manifest;
 pub mod memory;
 pub mod plan;
+pub mod preflight;
 pub mod remember;
 pub mod roots;
 pub mod steps;

@@ -122,6 +122,26 @@ pub enum DecodeError {
     },
 }
 
+impl DecodeError {
+    /// What an agent says of such a file (3rdparty/stout/include/stout/protobuf.hpp); `None` where
+    /// it may read the file all the same, because its rules are not ours.
+    #[must_use]
+    pub fn agent_words(&self) -> Option<String> {
+        const SHORT: &str = "hit EOF unexpectedly, possible corruption";
+        match self {
+            Self::ShortLength { .. } => Some(format!("Failed to read size: {SHORT}")),
+            Self::ShortRecord { length, .. } => Some(format!(
+                "Failed to read message of size {length} bytes: {SHORT}"
+            )),
+            Self::TooLarge { .. }
+            | Self::TrailingBytes { .. }
+            | Self::Message { .. }
+            | Self::NotUnderstood { .. }
+            | Self::Rule { .. } => None,
+        }
+    }
+}
+
 /// A record and where its length begins.
 #[derive(Clone, Copy)]
 struct Record<'a> {

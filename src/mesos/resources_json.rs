@@ -15,6 +15,7 @@ use serde_json::Number;
 use serde_json::value::RawValue;
 
 pub(in crate::mesos) use json::resource as from_json;
+pub use json::unknown_keys;
 pub use parse::{AgentResources, ResourcesError, parse_resources, read_resources};
 pub(in crate::mesos) use parse::{Simple, simple_value, upgraded};
 

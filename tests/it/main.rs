@@ -17,6 +17,8 @@ mod observe;
 #[cfg(test)]
 mod own_namespace;
 #[cfg(test)]
+mod preflight;
+#[cfg(test)]
 mod readme;
 #[cfg(test)]
 mod resources_json;

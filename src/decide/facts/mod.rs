@@ -12,6 +12,7 @@ mod host;
 mod mounts;
 mod policy;
 mod roots;
+mod start;
 
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +34,11 @@ pub use policy::{OrphanPolicy, PidNamespace, Policy, Words};
 pub use roots::{
     AgentView, DeviceNumber, DirFacts, FileIdentity, FileKind, Fingerprint, FsFacts, MountContent,
     RootFacts, RootMount, RootWitness, StrangeEntry, TrashFacts,
+};
+
+pub use start::{
+    AgentFlags, Detected, FlagSource, FlagText, LatestAgent, MakeOutcome, Obstacle, ObstacleKind,
+    ReconfigurationPolicy, RootFilesystem, RootLook, StartFacts, VolumeLook,
 };
 
 // The words of Mesos that rules for disks are stated in, for `config`, which imports nothing else.

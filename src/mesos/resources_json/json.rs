@@ -346,6 +346,50 @@ fn root(object: &Object) -> Parsed<wire::Root> {
     Ok(root)
 }
 
+/// The keys of a JSON text, with their place, that Mesos does not know and ignores: in an entry, its
+/// `disk`, and the source of that. None where the text is no JSON array.
+#[must_use]
+pub fn unknown_keys(text: &str) -> Vec<String> {
+    const ENTRY: &[&str] = &[
+        "name",
+        "type",
+        "scalar",
+        "ranges",
+        "set",
+        "role",
+        "disk",
+        "reservation",
+        "revocable",
+        "shared",
+        "allocation_info",
+        "provider_id",
+        "reservations",
+    ];
+    const DISK: &[&str] = &["persistence", "volume", "source"];
+    const SOURCE: &[&str] = &[
+        "type", "path", "mount", "id", "metadata", "profile", "vendor",
+    ];
+    let Ok(Value::Array(entries)) = serde_json::from_str(text) else {
+        return Vec::new();
+    };
+    let mut unknown = Vec::new();
+    for (index, entry) in entries.iter().enumerate() {
+        for (at, pointer, known) in [
+            ("", "", ENTRY),
+            (".disk", "/disk", DISK),
+            (".disk.source", "/disk/source", SOURCE),
+        ] {
+            let keys = entry.pointer(pointer).and_then(Value::as_object);
+            for (key, _) in keys.into_iter().flatten() {
+                if !known.contains(&key.as_str()) {
+                    unknown.push(format!("`[{index}]{at}.{key}`"));
+                }
+            }
+        }
+    }
+    unknown
+}
+
 /// Every required field that is not there, as protobuf names them.
 fn missing(resource: &wire::Resource) -> Vec<String> {
     fn need<T>(missing: &mut Vec<String>, there: Option<&T>, field: &str) {

@@ -1,0 +1,13 @@
+//! The preflight against a real agent's recorded starts, and its properties.
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::cast_precision_loss,
+    reason = "test arithmetic"
+)]
+
+mod host;
+mod missing;
+mod properties;
+mod recorded;
+mod rules;

@@ -61,20 +61,19 @@ fn scan(
     present: &Present,
 ) -> Result<Vec<AgentProcess>, ScanError> {
     let mut agents = Vec::new();
-    for pid in proc::pids(places)? {
-        present.at(pid);
-        let process = Task::process(places, pid);
-        match agent_task(&process) {
-            Ok(None) => {}
-            Ok(Some(task)) => agents.push(describe(places, &task, work_dir)),
-            Err(source) => {
-                return Err(ScanError::Process {
-                    task: process.to_string(),
-                    source,
-                });
-            }
+    proc::in_rounds(places, |pids| {
+        for pid in pids {
+            present.at(pid);
+            let process = Task::process(places, pid);
+            let task = agent_task(&process).map_err(|source| ScanError::Process {
+                task: process.to_string(),
+                source,
+            })?;
+            agents.extend(task.map(|task| describe(places, &task, work_dir)));
         }
-    }
+        Ok::<(), ScanError>(())
+    })?;
+    agents.sort_by_key(|agent| agent.pid);
     Ok(agents)
 }
 

@@ -71,6 +71,7 @@ pub fn observe(places: &Places, targets: &[Target]) -> Known<Vec<Holder>> {
             present,
             own: own_program(&places),
             mounts: Mounts::new(&targets),
+            read: HashSet::new(),
             found: HashMap::new(),
             commands: HashMap::new(),
         };
@@ -99,14 +100,25 @@ struct Scan<'a> {
     present: &'a Present,
     own: Option<(Raw, Namespace)>,
     mounts: Mounts,
+    /// Namespaces and root directories whose table was read.
+    read: HashSet<(Namespace, Raw)>,
     found: HashMap<(HolderKind, FsLocation, Option<Raw>), Holder>,
     commands: HashMap<i32, Raw>,
 }
 
 impl Scan<'_> {
     fn run(mut self) -> Result<Vec<Holder>, HoldersError> {
-        let viewers = self.viewers()?;
-        self.read_tables(&viewers)?;
+        if self.mounts.are_unwanted() {
+            return Ok(Vec::new());
+        }
+        proc::in_rounds(self.places, |pids| {
+            let viewers = self.viewers(pids)?;
+            self.read_tables(&viewers)?;
+            for viewer in &viewers {
+                self.look_at(viewer)?;
+            }
+            Ok::<(), HoldersError>(())
+        })?;
         for used in self.mounts.uses() {
             let kind = if used.inside {
                 HolderKind::MountPoint
@@ -114,9 +126,6 @@ impl Scan<'_> {
                 HolderKind::MountOf
             };
             self.add(kind, used.location, Some(used.mount_point), used.pid);
-        }
-        for viewer in &viewers {
-            self.look_at(viewer)?;
         }
         self.swaps()?;
         self.loops()?;
@@ -127,10 +136,10 @@ impl Scan<'_> {
         Ok(holders)
     }
 
-    /// Every process, and every thread that sees other mounts or has other files than its process.
-    fn viewers(&self) -> Result<Vec<Viewer>, HoldersError> {
+    /// These processes, and every thread that sees other mounts or has other files than its process.
+    fn viewers(&self, pids: Vec<i32>) -> Result<Vec<Viewer>, HoldersError> {
         let mut viewers = Vec::new();
-        for pid in proc::pids(self.places)? {
+        for pid in pids {
             self.present.at(pid);
             let process = Task::process(self.places, pid);
             Viewer::of_process(&process, &mut viewers).map_err(|source| HoldersError::Task {
@@ -145,18 +154,17 @@ impl Scan<'_> {
     /// of it, and is read besides.
     fn read_tables(&mut self, viewers: &[Viewer]) -> Result<(), HoldersError> {
         if let Some(first) = viewers.first() {
-            // Of the lowest pid: pid 1, unless its main thread has ended.
-            self.mounts.set_host(first.namespace.clone());
+            // At first of the lowest pid: pid 1, unless its main thread has ended.
+            self.mounts.set_host_once(&first.namespace);
         }
         let whole_first = viewers
             .iter()
             .filter(|viewer| viewer.sees_all())
             .chain(viewers.iter().filter(|viewer| !viewer.sees_all()));
-        let mut read: HashSet<(&Namespace, &Raw)> = HashSet::new();
         for viewer in whole_first {
-            let key = (&viewer.namespace, &viewer.root);
-            if !read.contains(&key) && Self::read_table(&mut self.mounts, viewer, false)? {
-                read.insert(key);
+            let key = (viewer.namespace.clone(), viewer.root.clone());
+            if !self.read.contains(&key) && Self::read_table(&mut self.mounts, viewer, false)? {
+                self.read.insert(key);
             }
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! Processes and threads as `/proc` shows them. What has gone meanwhile is skipped, what may not
 //! be read is an error: the one holds nothing any more, the other may hold everything.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -101,6 +102,30 @@ pub(super) fn pids(places: &Places) -> Result<Vec<i32>, ListError> {
             proc: places.proc.clone(),
         })
     }
+}
+
+/// How often processes are listed again for those that were started meanwhile.
+const ROUNDS: u32 = 5;
+
+/// Calls `look` with the processes that are not known yet, in ascending order, until none is new:
+/// a process that forks while others are looked at, and ends before its turn, leaves what it has
+/// to one that was not listed.
+pub(super) fn in_rounds<E: From<ListError>>(
+    places: &Places,
+    mut look: impl FnMut(Vec<i32>) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut known: HashSet<i32> = HashSet::new();
+    for _ in 0..ROUNDS {
+        let new: Vec<i32> = pids(places)?
+            .into_iter()
+            .filter(|pid| known.insert(*pid))
+            .collect();
+        if new.is_empty() {
+            break;
+        }
+        look(new)?;
+    }
+    Ok(())
 }
 
 /// The names in a folder of `/proc` that are numbers, in ascending order: processes, threads,
@@ -281,6 +306,37 @@ mod tests {
             "{why}"
         );
         assert_eq!(look_at_all(|_| Known::Known(1)), Known::Known(1));
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "tests make their own files")]
+    fn processes_that_start_meanwhile_are_looked_at_too_but_not_for_ever() {
+        let tree = tempfile::tempdir().unwrap();
+        let start = |pid: usize| std::fs::create_dir(tree.path().join(pid.to_string())).unwrap();
+        start(1);
+        start(30);
+        let places = Places {
+            proc: tree.path().into(),
+            ..Places::default()
+        };
+        let mut looked = Vec::new();
+        in_rounds::<ListError>(&places, |new| {
+            looked.push(new);
+            if looked.len() < 3 {
+                start(looked.len() + 10);
+            }
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(looked, [vec![1, 30], vec![11], vec![12]]);
+        let mut rounds = 0;
+        in_rounds::<ListError>(&places, |_new| {
+            rounds += 1;
+            start(rounds + 100);
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(rounds, 5);
     }
 
     #[test]

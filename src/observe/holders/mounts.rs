@@ -102,8 +102,15 @@ impl Mounts {
         }
     }
 
-    pub(super) fn set_host(&mut self, namespace: Namespace) {
-        self.host = namespace;
+    /// Whether there is nothing to look for.
+    pub(super) fn are_unwanted(&self) -> bool {
+        self.targets.is_empty()
+    }
+
+    pub(super) fn set_host_once(&mut self, namespace: &Namespace) {
+        if self.host.is_empty() {
+            self.host = namespace.clone();
+        }
     }
 
     /// Takes in the table of a process whose root directory `/proc` tells as `root`. What it shows

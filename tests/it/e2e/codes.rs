@@ -164,3 +164,40 @@ fn root_recorded_facts_give_the_same_plan_on_any_machine() {
     host.configure("[agent]\nwork_dir = \"/nonexistent\"\n");
     assert_eq!(host.run(&["plan", "--facts", &facts]).ends(0).out, seen);
 }
+
+#[test]
+fn root_on_a_full_disk_a_destroy_fails_loudly_and_is_carried_out_once_there_is_room() {
+    if !entered(
+        "e2e::codes::root_on_a_full_disk_a_destroy_fails_loudly_and_is_carried_out_once_there_is_room",
+    ) {
+        return;
+    }
+    let mut host = Host::new(Parts::default());
+    host.agent.start();
+    host.tenant("PATH", "stays", 10);
+    host.tenant("PATH", "goes", 10);
+    host.sweep(0);
+    let ballast = host.root("PATH").join("ballast");
+    for size in [1 << 20, 1 << 10] {
+        let mut file = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&ballast)
+            .unwrap();
+        let block = vec![1_u8; size];
+        let full = loop {
+            if let Err(full) = std::io::Write::write_all(&mut file, &block) {
+                break full;
+            }
+        };
+        assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
+    }
+    host.destroy("goes");
+    let before = tree(&host.volume("PATH", "goes"));
+    let run = host.sweep(1);
+    assert!(run.out.contains("No space left on device"), "{}", run.out);
+    assert_eq!(tree(&host.volume("PATH", "goes")), before);
+    std::fs::remove_file(&ballast).unwrap();
+    host.sweep(0);
+    assert!(is_gone(&host.volume("PATH", "goes")));
+}

@@ -17,8 +17,8 @@ fn in_the_middle_of_a_wipe(host: &mut Host) -> Daemon {
     daemon.two_passes();
     host.destroy("goes");
     wait_until("the wipe has begun", Duration::from_secs(20), || {
-        let left = files_in_trash(host);
-        0 < left && left < 600
+        // More than a manifest that is being written, less than all.
+        (300..600).contains(&files_in_trash(host))
     });
     daemon
 }
@@ -46,12 +46,7 @@ fn slow() -> Parts {
 }
 
 fn the_next_start_finishes(host: &Host) {
-    assert!(
-        files_in_trash(host) > 0,
-        "it was too fast for this test:\n{}\n{}",
-        tree(&host.root("ROOT").join("volumes")),
-        std::fs::read_to_string(host.temp().join("daemon.log")).unwrap()
-    );
+    assert!(files_in_trash(host) > 100, "it was too fast for this test");
     host.configure("[wipe]\nrate = 0\n");
     let daemon = host.daemon();
     let trash = host.root("ROOT").join("volumes/.mesos-volumed/trash");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::host::{Daemon, Host, Parts, is_gone, names, tree};
+use super::host::{Daemon, Host, Parts, files_below, is_gone, names, tree};
 use crate::own_namespace::entered;
 use crate::support::stand_in::wait_until;
 
@@ -24,18 +24,7 @@ fn in_the_middle_of_a_wipe(host: &mut Host) -> Daemon {
 }
 
 fn files_in_trash(host: &Host) -> usize {
-    let trash = host.root("ROOT").join("volumes/.mesos-volumed/trash");
-    if is_gone(&trash) {
-        return 0;
-    }
-    walkdir::WalkDir::new(trash)
-        .into_iter()
-        .filter(|entry| {
-            entry.as_ref().is_ok_and(|entry| {
-                entry.file_type().is_file() && entry.file_name() != "manifest.json"
-            })
-        })
-        .count()
+    files_below(&host.root("ROOT").join("volumes/.mesos-volumed/trash"))
 }
 
 fn slow() -> Parts {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::host::{Disk, Host, Parts, fill, is_gone, names, tree, used};
 use crate::own_namespace::entered;
-use crate::support::stand_in::wait_until;
+use crate::support::stand_in::{free_port, wait_until};
 
 const MIB: u64 = 1 << 20;
 
@@ -313,4 +313,95 @@ fn root_wipe_takes_the_operators_word_for_an_orphan_and_never_a_held_volume() {
         .ends(0);
     assert!(is_gone(&orphan));
     assert!(!is_gone(&host.volume("PATH", "held")));
+}
+
+#[test]
+fn root_while_an_authority_is_unknown_even_a_witnessed_destroy_waits() {
+    if !entered("e2e::destroy::root_while_an_authority_is_unknown_even_a_witnessed_destroy_waits") {
+        return;
+    }
+    let protected = "[sweep]\nprotect = [\"r/goes\"]\n";
+    let mut host = Host::new(Parts {
+        settings: protected,
+        ..Parts::default()
+    });
+    host.agent.start();
+    host.tenant("ROOT", "stays", 10);
+    host.tenant("ROOT", "goes", 10);
+    host.sweep(0);
+    // Witnessed, and kept for now.
+    host.destroy("goes");
+    host.sweep(0);
+    host.configure("");
+    let before = tree(&host.root("ROOT").join("volumes/roles"));
+    let waits = |host: &Host, why: &str| {
+        let run = host.sweep(5);
+        assert!(run.out.contains(why), "{why}:\n{}", run.out);
+        assert_eq!(
+            tree(&host.root("ROOT").join("volumes/roles")),
+            before,
+            "{why}"
+        );
+    };
+
+    let meta = host.root("ROOT").join("meta/resources");
+    for (file, why) in [
+        ("resources_and_operations.state", "authority_unknown"),
+        ("resources.info", "authority_unknown"),
+    ] {
+        let file = meta.join(file);
+        let whole = std::fs::read(&file).unwrap();
+        std::fs::write(&file, &whole[..whole.len() - 1]).unwrap();
+        waits(&host, why);
+        std::fs::write(&file, &whole).unwrap();
+    }
+    let state = meta.join("resources_and_operations.state");
+    let whole = std::fs::read(&state).unwrap();
+    std::fs::write(&state, "").unwrap();
+    waits(&host, "authority_empty");
+    std::fs::write(&state, &whole).unwrap();
+    std::fs::write(meta.join("resources_and_operations.target"), "").unwrap();
+    waits(&host, "authority_unknown");
+    std::fs::remove_file(meta.join("resources_and_operations.target")).unwrap();
+
+    // It runs, and nobody answers where it should.
+    let url = format!("[agent]\nurl = \"http://127.0.0.1:{}\"\n", free_port());
+    host.configure(&url);
+    waits(&host, "authority_unknown");
+    host.configure("");
+
+    host.agent.stop();
+    host.agent.set_flags(&["--recovers_for=3600"]);
+    host.agent.start();
+    waits(&host, "agent_recovering");
+    host.configure("[agent]\nrequire = true\n");
+    host.agent.stop();
+    waits(&host, "agent_required");
+
+    // Down is an answer: connection refused, and no process.
+    host.configure("");
+    host.sweep(0);
+    assert!(is_gone(&host.volume("ROOT", "goes")));
+    assert!(!is_gone(&host.volume("ROOT", "stays")));
+}
+
+#[test]
+fn root_a_pending_destroy_is_the_agents_own() {
+    if !entered("e2e::destroy::root_a_pending_destroy_is_the_agents_own") {
+        return;
+    }
+    let mut host = Host::new(Parts::default());
+    host.agent.start();
+    host.tenant("ROOT", "stays", 10);
+    host.tenant("ROOT", "goes", 10);
+    host.sweep(0);
+    host.agent.order(&["destroy", "r/goes", "--pending-only"]);
+    let before = tree(&host.volume("ROOT", "goes"));
+    host.sweep(0);
+    assert_eq!(host.states("goes"), ["pending"]);
+    assert_eq!(tree(&host.volume("ROOT", "goes")), before);
+    host.agent.order(&["finish"]);
+    host.sweep(0);
+    assert!(is_gone(&host.volume("ROOT", "goes")));
+    assert_eq!(host.states("goes"), Vec::<String>::new());
 }

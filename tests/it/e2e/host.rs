@@ -453,6 +453,18 @@ pub(crate) fn names(folder: &Path) -> Vec<String> {
     names
 }
 
+/// How many files lie below a folder that may change meanwhile.
+pub(crate) fn files_below(folder: &Path) -> usize {
+    walkdir::WalkDir::new(folder)
+        .into_iter()
+        .filter(|entry| {
+            entry
+                .as_ref()
+                .is_ok_and(|entry| entry.file_type().is_file())
+        })
+        .count()
+}
+
 /// Bytes in use on the file system of this folder, once everything is written out.
 pub(crate) fn used(folder: &Path) -> u64 {
     must("sync", &["-f", folder.to_str().unwrap()]);

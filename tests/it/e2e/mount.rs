@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::host::{Disk, Host, Parts, fill, is_gone, names, tree};
+use super::host::{Disk, Host, Parts, files_below, fill, is_gone, names, tree};
 use crate::own_namespace::entered;
 use crate::support::stand_in::wait_until;
 
@@ -133,4 +133,40 @@ fn root_a_mount_that_was_away_when_it_was_destroyed_is_emptied_when_it_is_back()
     host.sweep(0);
     assert!(names(&host.root("MOUNT")).is_empty());
     assert!(is_gone(&host.state_dir().join("gate.json")));
+}
+
+#[test]
+fn root_after_a_crash_in_the_middle_agents_are_held_back_until_the_next_start_has_finished() {
+    if !entered(
+        "e2e::mount::root_after_a_crash_in_the_middle_agents_are_held_back_until_the_next_start_has_finished",
+    ) {
+        return;
+    }
+    let settings = |rate: u32| format!("[agent]\nstart_gate = true\n[wipe]\nrate = {rate}\n");
+    let mut host = Host::new(Parts::default());
+    host.configure(&settings(50));
+    host.agent.start();
+    host.tenant("ROOT", "stays", 5);
+    host.tenant("MOUNT", "goes", 600);
+    host.sweep(0);
+    host.destroy("goes");
+    host.agent.stop();
+    let daemon = host.daemon();
+    let begun = || files_below(&host.root("MOUNT")) < 590;
+    wait_until("it is in the middle", Duration::from_secs(20), begun);
+    daemon.kill();
+    assert!(
+        !names(&host.root("MOUNT")).is_empty(),
+        "it was too fast for this test"
+    );
+    assert!(!is_gone(&host.state_dir().join("gate.json")));
+    let mut waits = host.spawn(&["preflight", "--gate"]);
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(waits.try_wait().unwrap().is_none());
+
+    host.configure(&settings(0));
+    let daemon = host.daemon();
+    assert_eq!(waits.wait().unwrap().code(), Some(0));
+    assert!(names(&host.root("MOUNT")).is_empty());
+    daemon.stop();
 }

@@ -69,6 +69,11 @@ impl StandIn {
         self
     }
 
+    /// From its next start on it has these flags beside its own.
+    pub(crate) fn set_flags(&mut self, flags: &[&str]) {
+        self.flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+    }
+
     fn control(&self) -> PathBuf {
         self.folder.join("control.sock")
     }

@@ -18,8 +18,8 @@
 //! * It goes on after errors. What is left is reported by kind, with the first few paths, and what
 //!   is reported as complete has been looked at and made durable.
 //!
-//! Entries are removed in the order of their inodes, which is what costs least (ext4 by a third on
-//! large flat directories), by one thread: a rate protects tenants, a second thread harms them.
+//! Entries are removed in the order of their inodes where that costs least (a third less in large
+//! directories of ext4), by one thread: a rate protects tenants, a second thread harms them.
 
 mod control;
 mod names;

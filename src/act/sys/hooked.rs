@@ -64,7 +64,10 @@ impl Sys for Hooked<'_> {
         self.kernel.open_root(path)
     }
     fn open_child(&self, dir: &OwnedFd, name: &[u8]) -> Result<OwnedFd, OpenError> {
-        (self.hook)("open_child", name).map_err(OpenError::Io)?;
+        (self.hook)("open_child", name).map_err(|errno| match errno {
+            Errno::XDEV => OpenError::Mount,
+            other => OpenError::Io(other),
+        })?;
         self.kernel.open_child(dir, name)
     }
     fn identity(&self, dir: &OwnedFd) -> Result<FileIdentity, IdentityError> {

@@ -268,6 +268,30 @@ fn errors_are_collected_by_kind_and_the_rest_goes_on() {
 }
 
 #[test]
+fn a_directory_moved_away_while_it_is_opened_is_not_called_a_mount() {
+    let temp = temp();
+    plant(temp.path(), 3, 1);
+    std::fs::create_dir(temp.path().join("dir0/dir0")).unwrap();
+    let calls = Cell::new(0);
+    let hook = |call: &'static str, name: &[u8]| match (call, name) {
+        ("open_child", b"dir1") => {
+            std::fs::remove_dir_all(temp.path().join("dir1")).unwrap();
+            Err(Errno::XDEV)
+        }
+        ("open_child", b"dir2") if calls.replace(calls.get() + 1) < 3 => Err(Errno::XDEV),
+        // For ever, though nothing is mounted there: left alone in the end.
+        ("open_child", b"dir0") => Err(Errno::XDEV),
+        _ => Ok(()),
+    };
+    let (tally, stopped) = empty(&Hooked::new(&hook), temp.path(), Limits::USUAL);
+    assert_eq!(stopped, None);
+    let left: Vec<_> = tally.left.into_values().collect();
+    assert_eq!((left.len(), left[0].kind), (1, LeftKind::Mount));
+    assert_eq!(left[0].paths, [Raw::from("dir0")]);
+    assert_eq!(calls.get(), 4);
+}
+
+#[test]
 fn a_failing_device_is_given_up_after_some_failures_and_a_read_only_one_at_once() {
     for (errno, reason, most) in [
         (Errno::IO, StopReason::Failing, 17),

@@ -3,6 +3,7 @@
 use super::{Frame, NO_DIRECTORY, Unlinked, Walk};
 use crate::act::sys::{Errno, FsKind, Sys};
 use crate::act::wipe::report::{LeftKind, StopReason};
+use crate::decide::facts::FileKind;
 use crate::sys::{OpenError, TypeHint};
 
 impl<S: Sys> Walk<'_, S> {
@@ -26,9 +27,24 @@ impl<S: Sys> Walk<'_, S> {
                 }
                 Ok(())
             }
-            Err(OpenError::Mount) => self.leave_child(LeftKind::Mount),
+            Err(OpenError::Mount) => self.not_entered(name),
             Err(OpenError::NoMountId) => self.leave_child(LeftKind::from_errno(Errno::NOSYS)),
             Err(OpenError::Io(errno)) => self.leave_child(LeftKind::from_errno(errno)),
+        }
+    }
+
+    /// The kernel says that a mount would have been entered. It says the same of a directory that
+    /// is moved out of this one at the same moment.
+    fn not_entered(&mut self, name: &[u8]) -> Result<(), StopReason> {
+        match self.sys.kind(self.dir()?, name) {
+            Err(Errno::NOENT) => {
+                self.child_is_done();
+                Ok(())
+            }
+            Ok(FileKind::Mount) | Err(_) => self.leave_child(LeftKind::Mount),
+            Ok(FileKind::Directory | FileKind::Symlink | FileKind::File | FileKind::Special) => {
+                self.child_again(LeftKind::Mount, 0)
+            }
         }
     }
 

@@ -10,6 +10,9 @@ use crate::sys::{Batch, More, TypeHint};
 
 /// What of a batch's memory is kept between directories.
 const BATCH_KEPT: usize = 256 << 10;
+/// From so many entries on, they are put in the order of their inodes on every file system. On
+/// ext4 that is always a gain, on xfs it was measured to be a loss in small directories.
+const SORT_FROM: usize = 10_000;
 /// How often a directory is read again because the names of its directories did not fit.
 const READINGS: u16 = 1000;
 /// How often the file system is synced to get room for removing.
@@ -50,7 +53,9 @@ impl<S: Sys> Walk<'_, S> {
                 }
             }
         }
-        batch.sort_by_inode();
+        if self.kind == FsKind::Ext4 || batch.len() > SORT_FROM {
+            batch.sort_by_inode();
+        }
 
         let height = self.names.height();
         let room = self

@@ -222,12 +222,21 @@ fn ground(
     }
 }
 
-/// The directory that a mount lies on.
+/// The directory that a mount lies on; where it is mounted on itself (`ReadWritePaths=` of our own
+/// unit does that), the one below.
 fn own_place(table: &MountTable, entry: &MountEntry) -> Option<FsLocation> {
-    table
-        .by_id(entry.parent)
-        .filter(|below| below.id != entry.id)?
-        .location(&entry.mount_point)
+    let mut entry = entry;
+    for _ in 0..table.entries().len() {
+        let below = table
+            .by_id(entry.parent)
+            .filter(|below| below.id != entry.id)?;
+        let place = below.location(&entry.mount_point)?;
+        if below.shown() != entry.shown() || place != entry.shown() {
+            return Some(place);
+        }
+        entry = below;
+    }
+    None
 }
 
 fn untouchable(root: &Wanted, path: &Raw, entry: &MountEntry) -> Ground {

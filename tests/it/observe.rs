@@ -508,8 +508,12 @@ fn root_copies_of_a_mount_disks_mount_are_no_use_and_binds_are() {
     }
     let disk = LoopDisk::new("ext4");
     let elsewhere = tempfile::tempdir().unwrap();
-    // A service with a namespace of its own, and one that has the host's tree bound below a folder.
-    let _service = Script::unshared("true", &[]);
+    // A service with a namespace of its own and the disk among its `ReadWritePaths=`, our own unit
+    // likewise, and a service that has the host's tree bound below a folder.
+    let _service = Script::unshared("mount --bind \"$1\" \"$1\"", &[&disk.root()]);
+    assert_eq!(disk.holders(DiskType::Mount), []);
+    let root = disk.root();
+    let _ours = Bound::new(&root, &root);
     {
         let _monitor = Script::unshared("mount --rbind / \"$1\"", &[elsewhere.path()]);
         assert_eq!(disk.holders(DiskType::Mount), []);

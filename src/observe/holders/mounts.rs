@@ -21,6 +21,9 @@ pub struct Target {
     pub own_mount: Option<FsLocation>,
 }
 
+/// How often a disk may be mounted on itself.
+const STACKED: usize = 16;
+
 /// Components below `volumes` that name one volume (`roles/<role>/<id>`) or one trash entry.
 const DEPTH: usize = 3;
 
@@ -173,20 +176,18 @@ impl Mounts {
     pub(super) fn uses(&self) -> Vec<MountUse> {
         let mut uses = Vec::new();
         for listed in self.by_id.values() {
+            if self.is_copy(listed) {
+                continue;
+            }
             let shown = listed.entry.shown();
             let lies_on = self.lies_on(listed);
-            if let Some(target) = self.target_of(&shown) {
-                let copy = shown == target.location
-                    && target.own_mount.is_some()
-                    && lies_on.as_slice() == target.own_mount.as_slice();
-                if !copy {
-                    uses.push(MountUse {
-                        inside: false,
-                        location: shown,
-                        mount_point: listed.mount_point.clone(),
-                        pid: listed.pid,
-                    });
-                }
+            if self.target_of(&shown).is_some() {
+                uses.push(MountUse {
+                    inside: false,
+                    location: shown,
+                    mount_point: listed.mount_point.clone(),
+                    pid: listed.pid,
+                });
             }
             for layer in layers(&listed.entry) {
                 for location in self.through_windows(&listed.namespace, &layer, |_any| true) {
@@ -212,6 +213,32 @@ impl Mounts {
             }
         }
         uses
+    }
+
+    /// Whether this is a MOUNT disk's own mount, as some namespace shows it: on the directory that
+    /// it belongs on, or once more on itself, as systemd does with `ReadWritePaths=`.
+    fn is_copy(&self, listed: &Listed) -> bool {
+        let shown = listed.entry.shown();
+        let Some(target) = self.target_of(&shown) else {
+            return false;
+        };
+        if target.own_mount.is_none() || shown != target.location {
+            return false;
+        }
+        let mut listed = listed;
+        for _ in 0..STACKED {
+            let lies_on = self.lies_on(listed);
+            if lies_on.as_slice() == target.own_mount.as_slice() {
+                return true;
+            }
+            match self.by_id.get(&listed.entry.parent) {
+                Some(below) if lies_on == [shown.clone()] && below.entry.shown() == shown => {
+                    listed = below;
+                }
+                Some(_) | None => return false,
+            }
+        }
+        false
     }
 
     /// The directory that a mount lies on. Where the mount below is not shown (in a changed root),

@@ -257,6 +257,35 @@ fn copies_of_a_mount_disks_own_mount_are_no_use_of_it() {
 }
 
 #[test]
+fn a_disk_that_is_bound_on_itself_is_still_its_own_mount() {
+    let host = Host::new();
+    // As systemd does for a service with ReadWritePaths=/dcos/volume0.
+    host.process(20, "mnt:[2]").mounts(
+        "\
+127 1 254:0 / / ro - ext4 /dev/vda rw
+131 127 8:32 / /dcos/volume0 rw - ext4 /dev/sdc rw
+132 131 8:32 / /dcos/volume0 rw - ext4 /dev/sdc rw
+",
+    );
+    assert_eq!(host.holders(), []);
+    // On itself, but further below another mount of it: that one is a use, and so is this.
+    host.process(30, "mnt:[3]").mounts(
+        "\
+227 1 254:0 / / ro - ext4 /dev/vda rw
+231 227 8:32 / /elsewhere rw - ext4 /dev/sdc rw
+232 231 8:32 / /elsewhere rw - ext4 /dev/sdc rw
+",
+    );
+    assert_eq!(
+        host.holders(),
+        [
+            (MountOf, at((8, 32), "/"), 30),
+            (HolderKind::MountPoint, at((8, 32), "/"), 30),
+        ]
+    );
+}
+
+#[test]
 fn a_second_mount_of_a_mount_disk_and_one_over_it_are_seen() {
     let host = Host::new();
     host.process(1, "mnt:[1]").mounts(&format!(

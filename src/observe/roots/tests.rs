@@ -506,6 +506,26 @@ fn a_root_that_was_on_a_disk_of_its_own_and_lies_on_the_root_file_system_is_not_
 }
 
 #[test]
+fn a_mount_on_itself_has_the_place_of_the_one_below() {
+    let entries = mountinfo::parse(
+        b"1 1 8:1 / / rw - ext4 a rw\n\
+          2 1 8:17 / /m rw - ext4 b rw\n\
+          3 2 8:17 / /m rw - ext4 b rw\n\
+          4 2 8:33 / /m/x rw - ext4 c rw\n",
+    )
+    .unwrap();
+    let table = MountTable::new(entries);
+    let place = |id: u64| {
+        own_place(&table, table.by_id(id).unwrap())
+            .map(|place| (place.device.minor, place.path.to_string()))
+    };
+    assert_eq!(place(1), None);
+    assert_eq!(place(2), Some((1, "/m".to_owned())));
+    assert_eq!(place(3), Some((1, "/m".to_owned())));
+    assert_eq!(place(4), Some((17, "/x".to_owned())));
+}
+
+#[test]
 fn errors_that_made_ext4_refuse_writes_are_a_hint_where_the_mount_table_is_silent() {
     let tree = tempfile::tempdir().unwrap();
     let places = Places {

@@ -6,8 +6,10 @@ use std::fmt::Write as _;
 use std::process::Command;
 
 use mesos_volumed::decide::guards::Refusal;
+use mesos_volumed::mesos::disk::{DiskRef, DiskType};
 use mesos_volumed::mesos::ids::Role;
-use mesos_volumed::mesos::resources_json::parse_resources;
+use mesos_volumed::mesos::resources_json::{DiskEntry, Foreign, generate};
+use mesos_volumed::units::Megabytes;
 
 const README: &str = include_str!("../../README.md");
 
@@ -89,11 +91,28 @@ fn the_configuration_of_the_readme_is_sound() {
 }
 
 #[test]
-fn the_resources_of_the_readme_are_what_an_agent_takes() {
-    let text = between(
+fn the_resources_of_the_readme_are_what_is_written_to_the_byte() {
+    let disk = |kind, root: &str, megabytes| DiskEntry {
+        disk: DiskRef {
+            kind,
+            root: root.into(),
+        },
+        size: Megabytes::whole(megabytes),
+        role: Role::new("*"),
+    };
+    let foreign = Foreign::parse("cpus:8;mem:16384;ports:[31000-32000]").unwrap();
+    let written = generate(
+        &[
+            disk(DiskType::Root, "/var/lib/mesos/slave", 92_160),
+            disk(DiskType::Path, "/mnt/data", 194_560),
+            disk(DiskType::Mount, "/dcos/volume0", 204_700),
+        ],
+        &foreign,
+    )
+    .unwrap();
+    let shown = between(
         "<!-- resources: checked by tests/it/readme.rs -->\n```json\n",
         "```",
     );
-    let resources = parse_resources(text, &Role::new("*")).unwrap();
-    assert_eq!(resources.len(), 3);
+    similar_asserts::assert_eq!(shown.trim_end(), written.json().trim_end());
 }

@@ -25,7 +25,7 @@ mod warnings;
 
 use std::fmt;
 
-use super::facts::{AgentFlags, FlagText, Known, ReconfigurationPolicy, StartFacts};
+use super::facts::{AgentFlags, FlagText, Known, ReconfigurationPolicy, StartFacts, TouchedVolume};
 use crate::mesos::ids::VolumeKey;
 use crate::mesos::resources::{Entry, Resources};
 use crate::units::Raw;
@@ -242,7 +242,7 @@ pub fn roots(input: &PreflightInput) -> Vec<Raw> {
 
 /// The directories that a start may make or delete.
 #[must_use]
-pub fn volume_paths(facts: &StartFacts) -> Vec<Raw> {
+pub fn volumes(facts: &StartFacts) -> Vec<TouchedVolume> {
     replay::touched(facts)
 }
 

@@ -3,6 +3,7 @@
 //! Every way in which an answer can fail to be a whole answer of *our* agent is a reason, and a
 //! reason keeps everything. Only a refusal by every address of the host says that nothing listens.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
@@ -82,7 +83,7 @@ pub fn ask(question: &Question<'_>) -> AgentAnswer {
     };
     let asked_at = clock::since_boot();
     let unknown = |why: String| AgentAnswer::Unknown(Why(format!("{url}/state {why}")));
-    let (status, body) = match fetch(question, url) {
+    let (status, body) = match fetch(question, url, "state") {
         Ok(Some(answer)) => answer,
         Ok(None) => return AgentAnswer::Refused,
         Err(why) => return unknown(why),
@@ -107,6 +108,42 @@ pub fn ask(question: &Question<'_>) -> AgentAnswer {
     }
 }
 
+/// Asks the agent for its flags: those that are set, or have a default. An error says why there is
+/// no answer of our agent.
+pub fn ask_flags(question: &Question<'_>) -> Result<BTreeMap<String, String>, String> {
+    let Some(url) = question.url else {
+        return Err("there is no agent to ask (agent.url)".to_owned());
+    };
+    let failed = |why: String| format!("{url}/flags {why}");
+    let (status, body) = match fetch(question, url, "flags") {
+        Ok(Some(answer)) => answer,
+        Ok(None) => return Err(failed("refuses the connection".to_owned())),
+        Err(why) => return Err(failed(why)),
+    };
+    if status != StatusCode::OK {
+        return Err(failed(format!("answers {status}")));
+    }
+    let answer: FlagsAnswer =
+        serde_json::from_slice(&body).map_err(|error| failed(format!("can't be used: {error}")))?;
+    let theirs = answer
+        .flags
+        .get("work_dir")
+        .map(|text| Raw::from(text.as_str()));
+    match theirs {
+        None => Err(failed("does not tell its work_dir".to_owned())),
+        Some(theirs) => match other_work_dir(&theirs, question.work_dir) {
+            Some(why) => Err(failed(why)),
+            None => Ok(answer.flags),
+        },
+    }
+}
+
+/// The body of `/flags`.
+#[derive(serde::Deserialize)]
+struct FlagsAnswer {
+    flags: BTreeMap<String, String>,
+}
+
 fn state(answer: StateAnswer, asked_at: Span) -> AgentState {
     let flag_roots = match answer.flags {
         None => Known::unknown("the agent hides its flags from our principal (VIEW_FLAGS)"),
@@ -129,7 +166,11 @@ fn state(answer: StateAnswer, asked_at: Span) -> AgentState {
 }
 
 /// Status and body; `None` where every address of the host refuses the connection.
-fn fetch(question: &Question<'_>, url: &str) -> Result<Option<(StatusCode, Vec<u8>)>, String> {
+fn fetch(
+    question: &Question<'_>,
+    url: &str,
+    endpoint: &str,
+) -> Result<Option<(StatusCode, Vec<u8>)>, String> {
     let limits = question.limits;
     let agent: Agent = Agent::config_builder()
         .http_status_as_error(false)
@@ -145,7 +186,7 @@ fn fetch(question: &Question<'_>, url: &str) -> Result<Option<(StatusCode, Vec<u
         .accept("application/json")
         .build()
         .into();
-    let mut request = agent.get(format!("{url}/state"));
+    let mut request = agent.get(format!("{url}/{endpoint}"));
     if let Some(auth) = question.auth {
         let both = BASE64.encode(format!("{}:{}", auth.principal, auth.secret));
         request = request.header("Authorization", format!("Basic {both}"));

@@ -261,7 +261,7 @@ fn named_roots(view: &Viewpoint, flags: &Flags, work_dir: &Raw) -> Result<Vec<Ra
 }
 
 /// A file as that process sees it; `None` where it is not there.
-fn read_file(view: &Viewpoint, path: &Raw) -> Result<Option<Vec<u8>>, String> {
+pub(super) fn read_file(view: &Viewpoint, path: &Raw) -> Result<Option<Vec<u8>>, String> {
     let found = match view.follow(path) {
         Ok(found) => found,
         Err(WalkError::Missing { .. }) => return Ok(None),
@@ -303,13 +303,13 @@ fn resource_roots(text: &[u8]) -> Result<Vec<Raw>, String> {
 }
 
 /// An agent's flags: argv, and for what is not there its environment (stout's flags.hpp).
-struct Flags {
+pub(super) struct Flags {
     argv: Known<Vec<Raw>>,
     environ: Known<Vec<Raw>>,
 }
 
 impl Flags {
-    fn read(task: &Task) -> Self {
+    pub(super) fn read(task: &Task) -> Self {
         let strings = |name| match task.file(name, ARGUMENTS) {
             Ok(Look::Seen(bytes)) => Known::Known(
                 bytes
@@ -328,7 +328,7 @@ impl Flags {
 
     /// The value of a flag. `Absent`: it was not given. `Unknown`: unreadable, given twice with
     /// different values, or without one.
-    fn value(&self, name: &str) -> Known<Raw> {
+    pub(super) fn value(&self, name: &str) -> Known<Raw> {
         let argv = match &self.argv {
             Known::Known(argv) => argv,
             Known::Absent => return Known::Absent,
@@ -342,6 +342,24 @@ impl Flags {
             Known::Known(environ) => one(from_environment(environ, name), name),
             Known::Absent => Known::Absent,
             Known::Unknown(why) => Known::Unknown(why.clone()),
+        }
+    }
+
+    /// As [`Self::value`], for a flag that may be given as nothing.
+    pub(super) fn value_or_nothing(&self, name: &str) -> Known<Raw> {
+        let is_nothing =
+            |values: &BTreeSet<Raw>| values.len() == 1 && values.contains(&Raw::default());
+        let given = self.argv.known().map(|argv| from_arguments(argv, name));
+        let set = self
+            .environ
+            .known()
+            .map(|environ| from_environment(environ, name));
+        match (given, set) {
+            (Some(given), _) if is_nothing(&given) => Known::Known(Raw::default()),
+            (Some(given), Some(set)) if given.is_empty() && is_nothing(&set) => {
+                Known::Known(Raw::default())
+            }
+            _ => self.value(name),
         }
     }
 }

@@ -105,6 +105,31 @@ pub fn observe_authorities(work_dir: &Path) -> Result<Authorities, WorkDirError>
     })
 }
 
+/// What an agent recovers from, without what its tasks and resource providers hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// The four checkpoint files.
+    pub checkpoint: CheckpointFacts,
+    /// The agent id that `meta/slaves/latest` names.
+    pub latest: Known<Raw>,
+    /// The agent's present or last life.
+    pub run: Known<AgentRun>,
+}
+
+/// Reads what an agent recovers from, as [`observe_authorities`] reads it.
+pub fn observe_committed(work_dir: &Path) -> Result<Committed, WorkDirError> {
+    check_work_dir(work_dir)?;
+    let meta = Meta {
+        work_dir: work_dir.to_path_buf(),
+    };
+    let core = meta.core(|| meta.core_once(), || thread::sleep(PAUSE));
+    Ok(Committed {
+        checkpoint: core.checkpoint,
+        latest: core.latest,
+        run: core.run,
+    })
+}
+
 fn check_work_dir(path: &Path) -> Result<(), WorkDirError> {
     let work_dir = Raw::from(path);
     if !path.is_absolute() {

@@ -1,5 +1,6 @@
 //! Reads the host and fills the facts; changes nothing.
 
+pub mod agent_flags;
 pub mod agent_http;
 pub mod agent_process;
 pub mod checkpoints;
@@ -17,6 +18,7 @@ pub mod places;
 mod proc;
 mod read;
 pub mod roots;
+pub mod start;
 pub mod state_dir;
 pub mod superblock;
 mod trash;

@@ -13,6 +13,10 @@ pub struct Places {
     pub machine_id: Raw,
     /// The folders of systemd's units, the one that wins first.
     pub units: Vec<Raw>,
+    /// Folders with one file a flag of the agent (`mesos-init-wrapper`).
+    pub flag_folders: Vec<Raw>,
+    /// Files with the agent's environment, the one that wins last.
+    pub environment_files: Vec<Raw>,
 }
 
 impl Default for Places {
@@ -27,6 +31,22 @@ impl Default for Places {
                 "/usr/local/lib/systemd/system",
                 "/usr/lib/systemd/system",
                 "/lib/systemd/system",
+            ]
+            .map(Raw::from)
+            .into(),
+            flag_folders: ["/etc/mesos-agent", "/etc/mesos-slave"]
+                .map(Raw::from)
+                .into(),
+            environment_files: [
+                "/etc/default/mesos",
+                "/etc/default/mesos-slave",
+                "/etc/default/mesos-agent",
+                "/opt/mesosphere/etc/mesos-slave-common",
+                "/var/lib/dcos/mesos-slave-common",
+                "/opt/mesosphere/etc/mesos-slave",
+                "/var/lib/dcos/mesos-resources",
+                "/run/dcos/etc/mesos-slave",
+                "/etc/mesosphere/mesos/agent.env",
             ]
             .map(Raw::from)
             .into(),

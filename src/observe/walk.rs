@@ -59,6 +59,8 @@ pub(super) struct Found {
     pub(super) fd: OwnedFd,
     /// Where that lies in its file system.
     pub(super) location: FsLocation,
+    /// The path to it without links.
+    pub(super) real: Raw,
 }
 
 const FLAGS: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -149,7 +151,11 @@ impl Viewpoint {
             source,
         })?;
         match mount.location(&path) {
-            Some(location) if id.0 == mount.id && !mount.root_deleted => Ok(Found { fd, location }),
+            Some(location) if id.0 == mount.id && !mount.root_deleted => Ok(Found {
+                fd,
+                location,
+                real: path,
+            }),
             Some(_) | None => Err(WalkError::Changed { path }),
         }
     }

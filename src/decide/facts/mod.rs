@@ -38,7 +38,7 @@ pub use roots::{
 
 pub use start::{
     AgentFlags, Detected, FlagSource, FlagText, LatestAgent, MakeOutcome, Obstacle, ObstacleKind,
-    ReconfigurationPolicy, RootFilesystem, RootLook, StartFacts, VolumeLook,
+    ReconfigurationPolicy, RootFilesystem, RootLook, StartFacts, TouchedVolume, VolumeLook,
 };
 
 // The words of Mesos that rules for disks are stated in, for `config`, which imports nothing else.

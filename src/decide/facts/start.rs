@@ -239,6 +239,15 @@ pub struct Obstacle {
     pub kind: ObstacleKind,
 }
 
+/// A directory of a volume that a start would make or delete.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TouchedVolume {
+    /// Where it is.
+    pub path: Raw,
+    /// Whether the directory itself stays when the volume is deleted: that of a MOUNT does.
+    pub keeps_root: bool,
+}
+
 /// What lies at the directory of a volume that a start would make or delete.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VolumeLook {

@@ -7,10 +7,10 @@ use super::disks::text;
 use super::{Check, Deletion, Verdict, fit, meta_path};
 use crate::decide::facts::{
     CheckpointFacts, CheckpointFile, Known, MakeOutcome, Operation, OperationKind, OperationState,
-    ResourceState, StartFacts,
+    ResourceState, StartFacts, TouchedVolume,
 };
 use crate::mesos::paths;
-use crate::mesos::resources::{Entry, Resources};
+use crate::mesos::resources::{Entry, Place, Resources};
 use crate::units::Raw;
 
 /// What an agent takes from its files.
@@ -395,38 +395,36 @@ fn delete(
 }
 
 /// Every directory that a start may make or delete.
-pub(super) fn touched(facts: &StartFacts) -> Vec<Raw> {
+pub(super) fn touched(facts: &StartFacts) -> Vec<TouchedVolume> {
     let mut effects = Effects::default();
     let Ok(believed) = believe(facts, true, &mut effects) else {
         return Vec::new();
     };
-    let committed = believed.committed.unwrap_or_default();
-    let mut paths: Vec<Raw> = Vec::new();
-    let mut add = |path: Raw| {
-        if !paths.contains(&path) {
-            paths.push(path);
-        }
-    };
+    let mut touched: BTreeMap<Raw, Entry> = BTreeMap::new();
     if let Some(target) = &believed.target {
-        let (old, new) = (
-            volumes_by_path(facts, &committed),
-            volumes_by_path(facts, target),
+        let committed = believed.committed.unwrap_or_default();
+        let old = volumes_by_path(facts, &committed);
+        let new = volumes_by_path(facts, target);
+        let differs = |path: &Raw| old.contains_key(path) != new.contains_key(path);
+        let both = old.iter().chain(&new);
+        touched.extend(
+            both.filter(|(path, _)| differs(path))
+                .map(|(path, volume)| (path.clone(), volume.clone())),
         );
-        old.keys()
-            .filter(|path| !new.contains_key(*path))
-            .chain(new.keys().filter(|path| !old.contains_key(*path)))
-            .for_each(|path| add(path.clone()));
     }
     for operation in &believed.operations {
         if operation.state == OperationState::Pending {
-            for volume in operation.volumes.iter().map(Entry::from) {
-                if let Some(path) = volume.volume_path(&facts.work_dir) {
-                    add(path);
-                }
-            }
+            let volumes: Resources = operation.volumes.iter().collect();
+            touched.extend(volumes_by_path(facts, &volumes));
         }
     }
-    paths
+    touched
+        .into_iter()
+        .map(|(path, volume)| TouchedVolume {
+            path,
+            keeps_root: matches!(volume.place(), Place::Mount(_)),
+        })
+        .collect()
 }
 
 /// Everything that any of the files names.

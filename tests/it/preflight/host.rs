@@ -10,7 +10,7 @@ use mesos_volumed::decide::facts::{
     LatestAgent, MakeOutcome, ReconfigurationPolicy, RootFilesystem, RootLook, StartFacts,
     VolumeLook, Why,
 };
-use mesos_volumed::decide::preflight::{PreflightInput, volume_paths};
+use mesos_volumed::decide::preflight::{PreflightInput, volumes};
 use mesos_volumed::mesos::checkpoint::{
     Content, DecodeError, decode_agent_info, decode_info, decode_state,
 };
@@ -166,8 +166,8 @@ pub(crate) fn facts(meta: &Path) -> StartFacts {
             disk: Known::Known(Bytes(300 << 30)),
         },
     };
-    for path in volume_paths(&facts) {
-        facts.volumes.insert(path, whole_volume());
+    for volume in volumes(&facts) {
+        facts.volumes.insert(volume.path, whole_volume());
     }
     facts
 }

@@ -207,6 +207,10 @@ impl List<'_> {
                 VolumeState::Held
             };
             if claim.disks.is_empty() {
+                // A directory that is there is a row of its own.
+                if self.views.iter().any(|view| view.dirs.contains_key(key)) {
+                    continue;
+                }
                 self.rows.push(VolumeRow {
                     key: Some(key.clone()),
                     disk: None,

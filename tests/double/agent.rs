@@ -192,6 +192,10 @@ impl Agent {
                     .retain(|one| one.state == OperationState::Pending);
                 self.checkpoint_operations()?;
             }
+            Order::Launch { volume, task } => {
+                self.meta.launch(&self.id, task, self.volume(volume)?)?;
+            }
+            Order::Kill { task } => self.meta.end_run(&self.id, task)?,
             Order::Show => return Ok(self.show()),
         }
         Ok(String::new())

@@ -65,6 +65,14 @@ pub(crate) enum Order {
     Finish,
     /// The master acknowledged every operation that has ended: they leave the checkpoint.
     Acknowledge,
+    /// Launches a task with this volume, as far as files show it.
+    Launch {
+        /// role/persistence-id
+        volume: String,
+        task: String,
+    },
+    /// The task's run ends.
+    Kill { task: String },
     /// Lists what is held.
     Show,
 }

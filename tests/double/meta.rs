@@ -5,12 +5,17 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use mesos_volumed::mesos::checkpoint::{
     self, Content, Form, OperationContext, encode_info, encode_slave_info, encode_state,
+    encode_task,
 };
 use mesos_volumed::mesos::paths;
 use mesos_volumed::mesos::resource::Resource;
-use mesos_volumed::mesos::state::{ResourceState, SlaveInfo};
+use mesos_volumed::mesos::state::{Launched, ResourceState, SlaveInfo};
+use mesos_volumed::units::Raw;
 
 use crate::files;
+
+/// The only framework that launches tasks here.
+const FRAMEWORK: &str = "53ab8732-fd96-11e5-8e70-76a1c19f8c3d-0000";
 
 /// The `meta` folder of one agent.
 #[derive(Clone, Debug)]
@@ -132,6 +137,40 @@ impl Meta {
     /// Commits `resources.target`.
     pub(crate) fn commit_info(&self) -> anyhow::Result<()> {
         files::rename(&self.at(paths::INFO_TARGET), &self.at(paths::INFO))
+    }
+
+    /// The runs of a task's executor; the executor of a command task is called like it.
+    fn runs(&self, id: &str, task: &str) -> PathBuf {
+        self.at(paths::SLAVES)
+            .join(id)
+            .join("frameworks")
+            .join(FRAMEWORK)
+            .join("executors")
+            .join(task)
+            .join("runs")
+    }
+
+    /// A new run of this task, `task.info` in it before anything is launched.
+    pub(crate) fn launch(&self, id: &str, task: &str, volume: &Resource) -> anyhow::Result<()> {
+        let runs = self.runs(id, task);
+        let run = runs.join(uuid::Uuid::new_v4().to_string());
+        let info = Launched {
+            id: Raw::from(task),
+            framework: Some(Raw::from(FRAMEWORK)),
+            resources: vec![volume.clone()],
+        };
+        files::checkpoint(
+            &run.join("tasks").join(task).join("task.info"),
+            &encode_task(&info, id.as_bytes())?,
+        )?;
+        files::link(&run, &runs.join("latest"))
+    }
+
+    /// The end of the task's latest run.
+    pub(crate) fn end_run(&self, id: &str, task: &str) -> anyhow::Result<()> {
+        let run = std::fs::read_link(self.runs(id, task).join("latest"))
+            .with_context(|| format!("no task {task} was launched"))?;
+        files::checkpoint(&run.join("executor.sentinel"), b"")
     }
 
     /// Writes `resources.info` in one go, as agents before 1.1 did.

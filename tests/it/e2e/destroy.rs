@@ -405,3 +405,28 @@ fn root_a_pending_destroy_is_the_agents_own() {
     assert!(is_gone(&host.volume("ROOT", "goes")));
     assert_eq!(host.states("goes"), Vec::<String>::new());
 }
+
+#[test]
+fn root_what_only_a_running_task_names_stays_until_the_task_has_ended() {
+    if !entered("e2e::destroy::root_what_only_a_running_task_names_stays_until_the_task_has_ended")
+    {
+        return;
+    }
+    let mut host = Host::new(Parts::default());
+    host.agent.start();
+    host.tenant("ROOT", "stays", 10);
+    host.tenant("ROOT", "goes", 10);
+    host.agent.order(&["launch", "r/goes", "task-1"]);
+    host.sweep(0);
+    host.destroy("goes");
+    let before = tree(&host.volume("ROOT", "goes"));
+    for _ in 0..2 {
+        host.sweep(0);
+    }
+    assert_eq!(host.states("goes"), ["held"]);
+    assert_eq!(tree(&host.volume("ROOT", "goes")), before);
+    host.agent.order(&["kill", "task-1"]);
+    host.sweep(0);
+    assert!(is_gone(&host.volume("ROOT", "goes")));
+    assert!(!is_gone(&host.volume("ROOT", "stays")));
+}

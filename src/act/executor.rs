@@ -83,12 +83,19 @@ pub struct StepOutcome {
     pub outcome: Outcome,
 }
 
-/// Executes a plan, once. The memory is durable before the first step.
+/// Executes a plan, once. The memory is durable before the first step; one that could not be read
+/// is left as it is.
 pub fn execute<H: Host>(plan: CheckedPlan, host: &mut H) -> Result<Vec<StepOutcome>, StepError> {
     let Plan {
-        id, steps, memory, ..
+        id,
+        steps,
+        memory,
+        memory_unknown,
+        ..
     } = plan.into_plan();
-    host.store().write_memory(&memory)?;
+    if !memory_unknown {
+        host.store().write_memory(&memory)?;
+    }
     let mut memory = memory;
     let mut undone: u32 = 0;
     let mut outcomes = Vec::with_capacity(steps.len());

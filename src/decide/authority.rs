@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::facts::{
-    AgentAnswer, AgentFacts, CheckpointFile, Facts, OperationKind, OperationState, ResourceState,
+    AgentAnswer, AgentFacts, CheckpointFile, Facts, Known, OperationKind, OperationState,
+    ResourceState,
 };
 use super::guards::{Reason, Refusal};
 use super::memory::Memory;
@@ -52,6 +53,12 @@ pub struct Claim {
     pub pending: Vec<String>,
     /// The disks it is named on; empty when only a task names it.
     pub disks: BTreeSet<DiskRef>,
+    /// Those of them where its directory lies as Mesos lays out static disks: not those of a
+    /// resource provider, nor with a `source.id`, which changes the directory (F§2.1), nor those
+    /// that only an operation names.
+    homes: BTreeSet<DiskRef>,
+    /// Those of the homes that the effective generation names.
+    effective_homes: BTreeSet<DiskRef>,
     /// Its size, from the most trusted source that has one.
     pub size: Option<Megabytes>,
     /// Its principal, likewise.
@@ -59,6 +66,28 @@ pub struct Claim {
 }
 
 impl Claim {
+    /// Where its directory lies: as the effective generation says, where that names it.
+    #[must_use]
+    pub fn homes(&self) -> &BTreeSet<DiskRef> {
+        if self.effective {
+            &self.effective_homes
+        } else {
+            &self.homes
+        }
+    }
+
+    /// Whether somebody who would know of its end says that it is there: the effective
+    /// generation, its provider, or the agent itself. A task that outlives it, an operation that
+    /// is only wanted and a file of lower precedence would not know.
+    #[must_use]
+    pub fn alive(&self) -> bool {
+        self.effective
+            || self
+                .sources
+                .iter()
+                .any(|source| matches!(source, Source::Provider | Source::Answer))
+    }
+
     /// Whether nobody but the file of lower precedence names it.
     #[must_use]
     pub fn stale_only(&self) -> bool {
@@ -89,6 +118,8 @@ pub struct Claims {
     pub shown_roles: Option<BTreeSet<Role>>,
     /// Disks named by any resource of the checkpoint.
     pub checkpoint_disks: BTreeSet<DiskRef>,
+    /// The volumes named on each disk.
+    by_disk: BTreeMap<DiskRef, BTreeSet<VolumeKey>>,
 }
 
 impl Claims {
@@ -105,6 +136,7 @@ impl Claims {
                 empty: empty(facts),
                 shown_roles: None,
                 checkpoint_disks: BTreeSet::new(),
+                by_disk: BTreeMap::new(),
             },
         };
         join.checkpoint(facts);
@@ -124,9 +156,7 @@ impl Claims {
             }
         }
         if let AgentAnswer::State(state) = &facts.answer {
-            let named: BTreeSet<Role> = effective_resources(facts)
-                .into_iter()
-                .flatten()
+            let named: BTreeSet<Role> = believed(facts)
                 .filter_map(Resource::role)
                 .cloned()
                 .collect();
@@ -135,7 +165,17 @@ impl Claims {
             }
             join.resources(&state.resources, Source::Answer, false);
         }
-        join.claims
+        let mut claims = join.claims;
+        for (key, claim) in &claims.volumes {
+            for disk in &claim.disks {
+                claims
+                    .by_disk
+                    .entry(disk.clone())
+                    .or_default()
+                    .insert(key.clone());
+            }
+        }
+        claims
     }
 
     /// The claim on this volume.
@@ -144,33 +184,55 @@ impl Claims {
         self.volumes.get(key)
     }
 
+    /// The volumes that are named on this disk, with what is said of them.
+    pub fn on<'a>(&'a self, disk: &DiskRef) -> impl Iterator<Item = (&'a VolumeKey, &'a Claim)> {
+        self.by_disk
+            .get(disk)
+            .into_iter()
+            .flatten()
+            .filter_map(|key| self.volumes.get_key_value(key))
+    }
+
     /// The volume that claims this MOUNT disk, if any.
     #[must_use]
     pub fn holder_of(&self, disk: &DiskRef) -> Option<&VolumeKey> {
-        self.volumes
-            .iter()
-            .find(|(_, claim)| claim.disks.contains(disk))
-            .map(|(key, _)| key)
+        self.on(disk).next().map(|(key, _)| key)
     }
 }
 
-/// The resources that the agent itself would believe; `None` where no file can be believed.
-#[must_use]
-pub fn effective_resources(facts: &Facts) -> Option<&[Resource]> {
+/// The resources of the files that the agent itself would believe, committed and target.
+fn believed(facts: &Facts) -> impl Iterator<Item = &Resource> {
     let checkpoint = &facts.checkpoint;
-    match &checkpoint.state {
-        CheckpointFile::Whole(state) => Some(match checkpoint.state_target.whole() {
-            Some(target) => &target.resources,
-            None => &state.resources,
-        }),
-        CheckpointFile::Missing => match &checkpoint.info {
-            CheckpointFile::Whole(resources) => {
-                Some(checkpoint.info_target.whole().unwrap_or(resources))
-            }
-            CheckpointFile::Empty => Some(&[]),
-            CheckpointFile::Missing | CheckpointFile::Damaged(_) => None,
-        },
-        CheckpointFile::Empty | CheckpointFile::Damaged(_) => None,
+    let newer = [checkpoint.state.whole(), checkpoint.state_target.whole()];
+    let older = [checkpoint.info.whole(), checkpoint.info_target.whole()];
+    let older = match checkpoint.state {
+        CheckpointFile::Missing => older,
+        CheckpointFile::Whole(_) | CheckpointFile::Empty | CheckpointFile::Damaged(_) => {
+            [None, None]
+        }
+    };
+    newer
+        .into_iter()
+        .flatten()
+        .flat_map(|state| &state.resources)
+        .chain(older.into_iter().flatten().flatten())
+}
+
+/// The committed file that the agent itself would believe, where one can be believed.
+#[must_use]
+pub fn effective_file(facts: &Facts) -> Option<Source> {
+    match (&facts.checkpoint.state, &facts.checkpoint.info) {
+        (CheckpointFile::Whole(_), _) => Some(Source::State),
+        (CheckpointFile::Missing, CheckpointFile::Whole(_) | CheckpointFile::Empty) => {
+            Some(Source::Info)
+        }
+        (
+            CheckpointFile::Missing | CheckpointFile::Empty | CheckpointFile::Damaged(_),
+            CheckpointFile::Whole(_)
+            | CheckpointFile::Missing
+            | CheckpointFile::Empty
+            | CheckpointFile::Damaged(_),
+        ) => None,
     }
 }
 
@@ -228,6 +290,26 @@ fn doubts(facts: &Facts) -> Vec<Reason> {
     // An empty target of the newer form is a lost write; an empty resources.target is legal.
     if matches!(checkpoint.state_target, CheckpointFile::Empty) {
         unknown(format!("{} has 0 bytes", paths::STATE_TARGET));
+    }
+    if facts.version != Facts::VERSION {
+        unknown(format!(
+            "these facts have version {}, this program reads version {}",
+            facts.version,
+            Facts::VERSION
+        ));
+    }
+    if let Some(memory) = facts.memory.known()
+        && memory.version != Memory::VERSION
+    {
+        unknown(format!(
+            "the memory has version {}, this program reads version {}",
+            memory.version,
+            Memory::VERSION
+        ));
+    }
+    // No list at all is not an empty list.
+    if facts.agent.processes == Known::Absent {
+        unknown("agent processes were not looked for".to_owned());
     }
     for why in [
         facts.providers.why(),
@@ -374,6 +456,18 @@ impl Join<'_> {
         claim.sources.insert(source);
         claim.effective |= effective;
         if let Some(disk) = resource.disk(self.work_dir) {
+            let elsewhere = resource.provider_id.is_some()
+                || resource
+                    .source
+                    .as_ref()
+                    .is_some_and(|source| source.id.is_some());
+            // What is only wanted has no place yet.
+            if !elsewhere && source != Source::Operation {
+                claim.homes.insert(disk.clone());
+                if effective {
+                    claim.effective_homes.insert(disk.clone());
+                }
+            }
             claim.disks.insert(disk);
         }
         if claim.size.is_none() {

@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::authority::Source;
 use super::facts::{AgentRun, FileIdentity, Moment};
 use super::steps::Evidence;
 use crate::mesos::disk::DiskRef;
@@ -19,6 +20,9 @@ pub struct Memory {
     pub version: u32,
     /// The clock of lived time.
     pub clock: LivedClock,
+    /// Whether the last pass could conclude something from absence: what comes up right after it
+    /// is new.
+    pub certain: bool,
     /// The agent run of the last pass whose authorities were all known.
     pub run: Option<AgentRun>,
     /// Every volume that was held at some time and whose matter is not closed.
@@ -29,8 +33,12 @@ pub struct Memory {
     pub stale: Vec<StaleSince>,
     /// Lived time at which an operator accepted an empty checkpoint.
     pub empty_accepted_at: Option<Span>,
-    /// Lived time since which everything is gone across an agent start, until accepted.
+    /// Whether everything went across an agent start and neither came back nor was accepted; the
+    /// volumes are those with [`VolumeRecord::lost`].
     pub lost_across_start: bool,
+    /// DESTROYs whose matter is over. A checkpoint that is rolled back to their time shows them
+    /// again, and the name may have another life by then.
+    pub spent_destroys: Vec<SpentDestroy>,
     /// Unwitnessed steps of the last 24 hours.
     pub unwitnessed: Vec<UnwitnessedBatch>,
 }
@@ -49,12 +57,14 @@ impl Memory {
                 since_boot: now.since_boot,
                 lived: Span::ZERO,
             },
+            certain: false,
             run: None,
             volumes: Vec::new(),
             sightings: Vec::new(),
             stale: Vec::new(),
             empty_accepted_at: None,
             lost_across_start: false,
+            spent_destroys: Vec::new(),
             unwitnessed: Vec::new(),
         }
     }
@@ -82,15 +92,21 @@ pub struct VolumeRecord {
     pub size: Option<Megabytes>,
     /// Principal when last held.
     pub principal: Option<Raw>,
+    /// Lived time when it was last named: what was moved aside before then is contested.
+    pub named_at: Span,
     /// The agent run in which the effective generation last named it; `None` when only another
     /// authority did.
     pub held_in_run: Option<AgentRun>,
+    /// The file that was the effective generation then. That the agent believes another file now
+    /// is no destroy.
+    pub held_in_file: Option<Source>,
     /// The boot in which it was last named.
     pub held_in_boot: String,
-    /// Uuids of DESTROY operations seen pending while it was held.
+    /// Uuids of DESTROY operations that were read as pending or finished since it was last known
+    /// to live.
     pub pending_destroys: Vec<String>,
-    /// Uuids of finished DESTROY operations of an earlier life of the same name: no evidence.
-    pub spent_destroys: Vec<String>,
+    /// Whether it went with everything else across an agent start.
+    pub lost: bool,
     /// Set once no authority names it: lived time, and the evidence found so far.
     pub gone: Option<Gone>,
 }
@@ -100,10 +116,23 @@ pub struct VolumeRecord {
 pub struct VolumePlaceRecord {
     /// The disk.
     pub disk: DiskRef,
-    /// The file system's UUID when the root was last verified.
+    /// The file system's UUID when it was last told.
     pub filesystem: Option<String>,
     /// Identity of the volume's directory when it was last seen there; `None`: never seen.
     pub directory: Option<FileIdentity>,
+    /// Whether the volume was first named here while we watched, or an operator accepted the root
+    /// since: without a directory it never had one. What was there before the first look, nobody
+    /// else knows.
+    pub watched: bool,
+}
+
+/// A DESTROY operation whose matter is over, for one of the volumes that it names.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SpentDestroy {
+    /// The operation's uuid.
+    pub uuid: String,
+    /// The volume.
+    pub key: VolumeKey,
 }
 
 /// A volume that no authority names any more.

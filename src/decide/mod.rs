@@ -12,6 +12,7 @@ pub mod ledger;
 pub mod listing;
 pub mod manifest;
 pub mod memory;
+mod overlap;
 pub mod plan;
 pub mod preflight;
 pub mod remember;

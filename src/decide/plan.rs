@@ -4,23 +4,27 @@
 //! executes the very same. Everything that was looked at and is left alone is in it too, with
 //! every reason.
 
+mod brake;
+mod create;
 mod mounts;
+mod scope;
 mod trash;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use self::scope::Scope;
 use super::authority::{Claims, empty_doubt};
 use super::facts::{Facts, FileIdentity, Fingerprint, Known, RootFacts};
 use super::guards::{Reason, Refusal};
 use super::manifest::{Manifest, TrashState};
-use super::memory::{Memory, UnwitnessedBatch, VolumePlaceRecord};
+use super::memory::{Memory, VolumePlaceRecord, VolumeRecord};
 use super::remember::remember;
 use super::roots::{RootView, Standing, place_exists, present_filesystem};
 use super::steps::{Evidence, Kept, Step, TrashId, VolumePlace};
 use super::volumes::{Finding, Judge};
-use crate::decide::facts::{OrphanPolicy, Words};
+use crate::decide::facts::OrphanPolicy;
 use crate::mesos::disk::{DiskRef, DiskType};
 use crate::mesos::ids::VolumeKey;
 use crate::units::{Raw, Span};
@@ -39,6 +43,10 @@ pub struct Plan {
     /// The memory to write before the first step.
     #[serde(skip)]
     pub memory: Memory,
+    /// The memory of earlier passes could not be read, so that [`Plan::memory`] must not be
+    /// written over it: it may be a later program's, or be mended.
+    #[serde(skip)]
+    pub memory_unknown: bool,
 }
 
 impl Plan {
@@ -77,15 +85,16 @@ pub fn plan(facts: &Facts) -> Plan {
         steps: Vec::new(),
         kept: Vec::new(),
         unwitnessed: Vec::new(),
+        touched: BTreeMap::new(),
+        on_mounts: on_mounts(&memory),
+        trashed: trashed(facts),
     };
     for view in &views {
         planner.adopt_root(view);
         planner.trash(view);
         planner.directories(view);
         planner.missing(view);
-        if view.root.kind() == DiskType::Mount {
-            planner.mount(view);
-        }
+        planner.mount(view);
     }
     planner.owed();
     planner.gate();
@@ -113,7 +122,34 @@ pub fn plan(facts: &Facts) -> Plan {
         kept,
         doubts,
         memory,
+        memory_unknown: matches!(facts.memory, Known::Unknown(_)),
     }
+}
+
+/// Records by the MOUNT disks that they may lie on.
+fn on_mounts(memory: &Memory) -> BTreeMap<&DiskRef, Vec<&VolumeRecord>> {
+    let mut map: BTreeMap<&DiskRef, Vec<&VolumeRecord>> = BTreeMap::new();
+    for record in &memory.volumes {
+        for place in &record.places {
+            if place.disk.kind == DiskType::Mount {
+                map.entry(&place.disk).or_default().push(record);
+            }
+        }
+    }
+    map
+}
+
+/// Entries of all trashes, by the volume that their manifests name.
+fn trashed(facts: &Facts) -> BTreeMap<&VolumeKey, Vec<&TrashId>> {
+    let mut map: BTreeMap<&VolumeKey, Vec<&TrashId>> = BTreeMap::new();
+    for root in &facts.roots {
+        for entry in root.trash.known().into_iter().flatten() {
+            if let Known::Known(manifest) = &entry.manifest {
+                map.entry(&manifest.volume).or_default().push(&entry.id);
+            }
+        }
+    }
+    map
 }
 
 /// Roots are remembered first; what was begun is ended before anything new is begun.
@@ -131,115 +167,6 @@ fn sort_steps(steps: &mut [Step]) {
     });
 }
 
-/// What a command is about: the operator's word for one thing is no word for another.
-#[derive(Clone, Copy)]
-enum Scope<'a> {
-    Volume(&'a VolumeKey),
-    Root(&'a Raw),
-    Trash(&'a [TrashId]),
-}
-
-impl<'a> Scope<'a> {
-    fn of(words: &'a Words) -> Option<Self> {
-        if let Some(key) = words.wipe.as_ref().or(words.recreate.as_ref()) {
-            Some(Self::Volume(key))
-        } else if let Some(root) = &words.accept_root {
-            Some(Self::Root(root))
-        } else if words.purge.is_empty() {
-            None
-        } else {
-            Some(Self::Trash(&words.purge))
-        }
-    }
-
-    /// Leaves what the command is about, and the roots that have to be remembered for it.
-    fn narrow(self, planner: &mut Planner<'_>) {
-        planner.steps.retain(|step| self.covers(step));
-        let disks: BTreeSet<DiskRef> = planner.steps.iter().filter_map(step_disk).collect();
-        planner.steps.retain(|step| match step {
-            Step::AdoptRoot { disk, .. } => match self {
-                Self::Root(root) => disk.root == *root,
-                Self::Volume(_) | Self::Trash(_) => disks.contains(disk),
-            },
-            Step::Quarantine { .. }
-            | Step::Clear { .. }
-            | Step::PutBack { .. }
-            | Step::Void { .. }
-            | Step::Wipe { .. }
-            | Step::EmptyMount { .. }
-            | Step::OpenGate
-            | Step::Create { .. } => true,
-        });
-        planner.kept.retain(|kept| match self {
-            Self::Volume(key) => kept.volume.as_ref() == Some(key),
-            Self::Root(root) => kept.disk.root == *root,
-            Self::Trash(ids) => kept.trash.as_ref().is_some_and(|(id, _)| ids.contains(id)),
-        });
-        // Nothing of a command's own scope is unwitnessed: the operator's word stands behind it.
-        planner.unwitnessed.clear();
-        planner.steps.retain(|step| {
-            !matches!(step, Step::Quarantine { manifest, .. } if !manifest.evidence.witnessed())
-        });
-    }
-
-    fn covers(self, step: &Step) -> bool {
-        match (self, step) {
-            (_, Step::AdoptRoot { .. }) | (Self::Volume(_), Step::OpenGate) => true,
-            (Self::Volume(key), Step::Quarantine { place, .. } | Step::Create { place }) => {
-                place.volume == *key
-            }
-            (
-                Self::Volume(key),
-                Step::Clear { entry }
-                | Step::PutBack { entry }
-                | Step::Void { entry }
-                | Step::Wipe { entry, .. },
-            ) => entry.manifest.volume == *key,
-            (Self::Volume(key), Step::EmptyMount { authorization, .. }) => {
-                authorization.volume() == key
-            }
-            (
-                Self::Trash(ids),
-                Step::Clear { entry }
-                | Step::PutBack { entry }
-                | Step::Void { entry }
-                | Step::Wipe { entry, .. },
-            ) => ids.contains(&entry.manifest.id),
-            (
-                Self::Trash(_),
-                Step::Quarantine { .. }
-                | Step::EmptyMount { .. }
-                | Step::OpenGate
-                | Step::Create { .. },
-            )
-            | (
-                Self::Root(_),
-                Step::Quarantine { .. }
-                | Step::Clear { .. }
-                | Step::PutBack { .. }
-                | Step::Void { .. }
-                | Step::Wipe { .. }
-                | Step::EmptyMount { .. }
-                | Step::OpenGate
-                | Step::Create { .. },
-            ) => false,
-        }
-    }
-}
-
-/// The disk of a step that needs a remembered root.
-fn step_disk(step: &Step) -> Option<DiskRef> {
-    match step {
-        Step::AdoptRoot { .. } | Step::OpenGate => None,
-        Step::Quarantine { place, .. } | Step::Create { place } => Some(place.disk.clone()),
-        Step::Clear { entry }
-        | Step::PutBack { entry }
-        | Step::Void { entry }
-        | Step::Wipe { entry, .. } => Some(entry.disk.clone()),
-        Step::EmptyMount { authorization, .. } => Some(authorization.disk().clone()),
-    }
-}
-
 struct Planner<'a> {
     judge: &'a Judge<'a>,
     views: &'a [RootView<'a>],
@@ -249,6 +176,10 @@ struct Planner<'a> {
     kept: Vec<Kept>,
     /// Indexes into `steps` of unwitnessed quarantines.
     unwitnessed: Vec<usize>,
+    /// Directories that a step acts on, and where: two roots can show one directory.
+    touched: BTreeMap<FileIdentity, Raw>,
+    on_mounts: BTreeMap<&'a DiskRef, Vec<&'a VolumeRecord>>,
+    trashed: BTreeMap<&'a VolumeKey, Vec<&'a TrashId>>,
 }
 
 impl<'a> Planner<'a> {
@@ -280,25 +211,34 @@ impl<'a> Planner<'a> {
         });
     }
 
+    /// Takes a directory for a step; where another root shows it too and it is taken already, says
+    /// so.
+    fn take(&mut self, directory: &FileIdentity, path: &Raw) -> Result<(), Reason> {
+        if let Some(other) = self.touched.get(directory) {
+            return Err(Reason::new(
+                Refusal::Contested,
+                format!("it is the same directory as {other}, on which a step acts"),
+            ));
+        }
+        self.touched.insert(directory.clone(), path.clone());
+        Ok(())
+    }
+
     fn adopt_root(&mut self, view: &RootView<'_>) {
         let root = view.root;
-        if let Some((how, present)) = view.standing(self.facts()) {
-            // A marker that went missing is written again; it only confirms.
-            let marker_missing = root.kind() != DiskType::Mount
-                && matches!(root.filesystem.marker, Known::Absent)
-                && matches!(root.dirs, Known::Known(_));
-            if how == Standing::New || marker_missing {
-                self.steps.push(Step::AdoptRoot {
-                    disk: root.disk.clone(),
-                    root: present.clone(),
-                });
-            }
+        if let Some((how, present)) = view.standing()
+            && (how == Standing::New || view.marker_due())
+        {
+            self.steps.push(Step::AdoptRoot {
+                disk: root.disk.clone(),
+                root: present.clone(),
+            });
         }
     }
 
     fn directories(&mut self, view: &RootView<'_>) {
         let root = view.root;
-        let standing = view.standing(self.facts());
+        let standing = view.standing();
         for entry in &root.strange {
             self.keep(
                 None,
@@ -324,6 +264,10 @@ impl<'a> Planner<'a> {
                 .join(&dir.id_dir);
             match (standing, dir.identity.known(), evidence) {
                 (Some((_, present)), Some(identity), Some(evidence)) if reasons.is_empty() => {
+                    if let Err(reason) = self.take(identity, &path) {
+                        self.keep(Some(key), &root.disk, path, false, vec![reason]);
+                        continue;
+                    }
                     match self.manifest(root, &dir.role_dir, &dir.id_dir, &key, identity, &evidence)
                     {
                         Ok(manifest) => {
@@ -339,9 +283,9 @@ impl<'a> Planner<'a> {
                         Err(reason) => self.keep(Some(key), &root.disk, path, true, vec![reason]),
                     }
                 }
-                (_, _, evidence) => {
-                    if reasons.is_empty() && evidence.is_none() {
-                        // Can't happen: without evidence there is a reason. Kept all the same.
+                _ => {
+                    if reasons.is_empty() {
+                        // Can't happen: what may go has a step. Kept all the same.
                         reasons.push(Refusal::GracePeriod.into());
                     }
                     self.keep(Some(key), &root.disk, path, due, reasons);
@@ -406,38 +350,6 @@ impl<'a> Planner<'a> {
         })
     }
 
-    /// Held volumes whose directory is missing: law 3.
-    fn missing(&mut self, view: &RootView<'_>) {
-        let root = view.root;
-        if root.kind() == DiskType::Mount {
-            return;
-        }
-        let facts = self.facts();
-        for (key, claim) in &self.judge.claims.volumes {
-            if !claim.disks.contains(&root.disk) || view.occupied(key) {
-                continue;
-            }
-            if let Some(present) = may_create(self.judge, view, key) {
-                self.steps.push(Step::Create {
-                    place: place(
-                        root,
-                        present,
-                        key.clone(),
-                        &key.role.directory(),
-                        key.id.as_raw(),
-                    ),
-                });
-            } else if facts.words.recreate.as_ref() == Some(key) {
-                let reasons = recreate_reasons(self.judge, view, key);
-                let path = root
-                    .disk
-                    .root
-                    .join(crate::mesos::paths::volume_directory(key));
-                self.keep(Some(key.clone()), &root.disk, path, true, reasons);
-            }
-        }
-    }
-
     /// Witnessed destroys whose disk is not there: nothing is mounted, or another file system, such
     /// as the one that the mount point itself lies on.
     fn owed(&mut self) {
@@ -491,79 +403,6 @@ impl<'a> Planner<'a> {
         }
         Some(reasons)
     }
-
-    /// Law 13: unwitnessed steps are counted over 24 hours of lived time.
-    fn brake(&mut self) -> Option<UnwitnessedBatch> {
-        let wanted = u32::try_from(self.unwitnessed.len()).unwrap_or(u32::MAX);
-        if wanted == 0 {
-            return None;
-        }
-        let of = all_volumes(self.judge.claims, self.views);
-        let limit = brake_limit(self.facts(), self.judge.memory, of);
-        if wanted <= limit {
-            return Some(UnwitnessedBatch {
-                at: self.lived(),
-                count: wanted,
-                of,
-            });
-        }
-        let detail = format!(
-            "{wanted} unwitnessed steps, {limit} are allowed now (sweep.brake_percent = {}, \
-             sweep.brake_min = {}); confirm with --confirm-brake {wanted}",
-            self.facts().policy.brake_percent,
-            self.facts().policy.brake_min
-        );
-        let braked: BTreeSet<usize> = std::mem::take(&mut self.unwitnessed).into_iter().collect();
-        let mut rest = Vec::new();
-        for (index, step) in std::mem::take(&mut self.steps).into_iter().enumerate() {
-            if let Step::Quarantine { place, .. } = &step
-                && braked.contains(&index)
-            {
-                self.keep(
-                    Some(place.volume.clone()),
-                    &place.disk,
-                    place.path(),
-                    true,
-                    vec![Reason::new(Refusal::Brake, detail.clone())],
-                );
-            } else {
-                rest.push(step);
-            }
-        }
-        self.steps = rest;
-        None
-    }
-}
-
-/// How many unwitnessed steps are allowed now.
-#[must_use]
-fn brake_limit(facts: &Facts, memory: &Memory, of: u32) -> u32 {
-    let policy = &facts.policy;
-    if policy.brake_percent >= 100 {
-        return u32::MAX;
-    }
-    let done: u32 = memory
-        .unwitnessed
-        .iter()
-        .fold(0, |sum, batch| sum.saturating_add(batch.count));
-    let baseline = memory.unwitnessed.first().map_or(of, |batch| batch.of);
-    let percent = u64::from(baseline).saturating_mul(u64::from(policy.brake_percent)) / 100;
-    let allowed = u32::try_from(percent)
-        .unwrap_or(u32::MAX)
-        .max(policy.brake_min);
-    allowed
-        .saturating_sub(done)
-        .max(facts.words.confirm_brake.unwrap_or(0))
-}
-
-/// All volumes: named, and directories found.
-#[must_use]
-fn all_volumes(claims: &Claims, views: &[RootView<'_>]) -> u32 {
-    let mut keys: BTreeSet<&VolumeKey> = claims.volumes.keys().collect();
-    for view in views {
-        keys.extend(view.dirs.keys());
-    }
-    u32::try_from(keys.len()).unwrap_or(u32::MAX)
 }
 
 fn place(
@@ -580,93 +419,4 @@ fn place(
         role_dir: role_dir.clone(),
         id_dir: id_dir.clone(),
     }
-}
-
-/// The root where a held volume's missing directory may be made; `None` where it may not.
-fn may_create<'a>(
-    judge: &Judge<'_>,
-    view: &RootView<'a>,
-    key: &VolumeKey,
-) -> Option<&'a Fingerprint> {
-    let root = view.root;
-    if !recreate_reasons(judge, view, key).is_empty() {
-        return None;
-    }
-    let facts = judge.facts;
-    let asked = facts.words.recreate.as_ref() == Some(key);
-    let never_there = judge.record(key).is_some_and(|record| {
-        record
-            .places
-            .iter()
-            .any(|place| place.disk == root.disk && place.directory.is_none())
-    });
-    (asked || never_there || facts.policy.recreate_vanished)
-        .then(|| root.filesystem.present.known())
-        .flatten()
-}
-
-/// Why a missing directory may not be made, whoever asks.
-fn recreate_reasons(judge: &Judge<'_>, view: &RootView<'_>, key: &VolumeKey) -> Vec<Reason> {
-    let facts = judge.facts;
-    let root = view.root;
-    let mut reasons = view.reasons.clone();
-    // `volumes recreate` is itself the word that the root is right, for its one directory.
-    if facts.words.recreate.as_ref() == Some(key) {
-        reasons.retain(|reason| reason.code != Refusal::RootUnverified);
-    }
-    judge.doubt_reasons(&mut reasons);
-    let claim = judge.claims.get(key);
-    if !claim.is_some_and(|claim| claim.effective) {
-        reasons.push(Reason::new(
-            Refusal::StaleGeneration,
-            "the checkpoint that the agent believes does not name it".to_owned(),
-        ));
-    }
-    for operation in claim.into_iter().flat_map(|claim| &claim.pending) {
-        reasons.push(Reason::new(Refusal::PendingOperation, operation.clone()));
-    }
-    if judge.claims.in_flight {
-        reasons.push(Reason::new(
-            Refusal::PendingOperation,
-            "a target file exists: a change is in flight".to_owned(),
-        ));
-    }
-    if matches!(root.dirs, Known::Unknown(_)) {
-        reasons.push(Reason::new(
-            Refusal::AuthorityUnknown,
-            format!("the directories of {} can't be read", root.disk.root),
-        ));
-    }
-    for other in &facts.roots {
-        match &other.trash {
-            Known::Known(entries) => {
-                for entry in entries {
-                    match &entry.manifest {
-                        Known::Known(manifest) if manifest.volume == *key => {
-                            reasons.push(Reason::new(
-                                Refusal::Contested,
-                                format!("trash entry {} holds its data", entry.id),
-                            ));
-                        }
-                        Known::Known(_) => {}
-                        Known::Absent | Known::Unknown(_) => {
-                            if other.disk == root.disk {
-                                reasons.push(Reason::new(
-                                    Refusal::ForeignTrash,
-                                    format!("trash entry {} can't be read", entry.id),
-                                ));
-                            }
-                        }
-                    }
-                }
-            }
-            Known::Absent => {}
-            Known::Unknown(why) => {
-                if other.disk == root.disk {
-                    reasons.push(Reason::new(Refusal::ForeignTrash, why.to_string()));
-                }
-            }
-        }
-    }
-    reasons
 }

@@ -3,67 +3,82 @@
 //! Pure: the memory before and the facts now give the memory after. While an authority is
 //! doubtful nothing is concluded from absence, so only time passes and names are added.
 
+mod destroys;
+mod sightings;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::authority::{Claim, Claims, Source, empty_doubt, our_agents};
-use super::facts::{
-    AgentAnswer, CheckpointFile, Facts, FileKind, Known, MountContent, Operation, OperationKind,
-    OperationState,
-};
-use super::memory::{
-    Gone, LivedClock, Memory, Sighting, StaleSince, VolumePlaceRecord, VolumeRecord,
-};
+use self::destroys::{Destroys, Spent};
+use super::authority::{Claim, Claims, effective_file, empty_doubt, our_agents};
+use super::facts::{AgentAnswer, CheckpointFile, Facts, FileKind, Known, MountContent};
+use super::guards::Refusal;
+use super::manifest::{Manifest, TrashState};
+use super::memory::{Gone, LivedClock, Memory, StaleSince, VolumePlaceRecord, VolumeRecord};
 use super::roots::{RootView, place_exists, present_filesystem};
 use super::steps::Evidence;
 use crate::mesos::disk::{DiskRef, DiskType};
 use crate::mesos::ids::VolumeKey;
-use crate::mesos::resource::Resource;
 use crate::units::Span;
 
 /// How long the brake remembers, in lived time.
 pub(in crate::decide) const BRAKE_WINDOW: Span = Span::seconds(24 * 3600);
+
+/// One pass, with what several of its questions need.
+struct Pass<'a> {
+    facts: &'a Facts,
+    claims: &'a Claims,
+    views: BTreeMap<&'a DiskRef, &'a RootView<'a>>,
+    destroys: Destroys<'a>,
+    /// Volumes with an entry in our trash, and those whose entry may still go back, by disk.
+    trashed: BTreeSet<&'a VolumeKey>,
+    moving: BTreeSet<(&'a DiskRef, &'a VolumeKey)>,
+    lived: Span,
+    /// Whether the last pass was certain and a short time ago.
+    watching: bool,
+}
 
 /// The memory after this observation.
 #[must_use]
 pub fn remember(facts: &Facts, claims: &Claims, views: &[RootView<'_>]) -> Memory {
     let mut memory = match &facts.memory {
         Known::Known(memory) => memory.clone(),
-        Known::Absent | Known::Unknown(_) => Memory::new(&facts.host.now),
+        Known::Absent => first(facts),
+        // The plan does not let it be written: see `Plan::memory_unknown`.
+        Known::Unknown(_) => Memory::new(&facts.host.now),
     };
-    pass_time(&mut memory, facts);
-    let lived = memory.clock.lived;
-
-    let destroys = destroys(facts);
-    let mut records: BTreeMap<VolumeKey, VolumeRecord> = std::mem::take(&mut memory.volumes)
-        .into_iter()
-        .map(|record| (record.key.clone(), record))
-        .collect();
-    for (key, claim) in &claims.volumes {
-        let record = records
-            .entry(key.clone())
-            .or_insert_with(|| new_record(key));
-        note_named(
-            record,
-            facts,
-            views,
-            claim,
-            destroys.get(key).map_or(&[], Vec::as_slice),
-        );
+    let soon = pass_time(&mut memory, facts);
+    let mut pass = Pass {
+        facts,
+        claims,
+        views: views.iter().map(|view| (&view.root.disk, view)).collect(),
+        destroys: Destroys::read(facts),
+        trashed: BTreeSet::new(),
+        moving: BTreeSet::new(),
+        lived: memory.clock.lived,
+        watching: soon && memory.certain,
+    };
+    for (disk, manifest) in our_trash(facts) {
+        pass.trashed.insert(&manifest.volume);
+        if matches!(manifest.state, TrashState::Prepared | TrashState::Moved) {
+            pass.moving.insert((disk, &manifest.volume));
+        }
     }
-    memory.volumes = records.into_values().collect();
-    forget_spent(&mut memory, facts);
-    note_emptiness(&mut memory, facts, claims);
+    let mut spent = Spent::new(std::mem::take(&mut memory.spent_destroys));
+
+    mark_lost(&mut memory, &pass, &spent);
+    note_names(&mut memory, &pass, &mut spent);
+    note_unnamed(&mut memory, &pass, &spent);
+    note_acceptance(&mut memory, &pass);
 
     let certain = claims.doubts.is_empty() && empty_doubt(claims, facts, &memory).is_none();
     // The grace of an accepted emptiness and that of its orphans run together.
     if claims.doubts.is_empty() && (certain || memory.empty_accepted_at.is_some()) {
-        note_sightings(&mut memory, facts, claims, views);
+        sightings::note(&mut memory, &pass);
     }
     if certain {
         for record in &mut memory.volumes {
             if !claims.volumes.contains_key(&record.key) {
-                let operations = destroys.get(&record.key).map_or(&[][..], Vec::as_slice);
-                note_gone(record, facts, claims, views, operations, lived);
+                note_gone(record, &pass, &spent);
             }
         }
         memory.run = facts.agent.run.known().cloned();
@@ -73,23 +88,56 @@ pub fn remember(facts: &Facts, claims: &Claims, views: &[RootView<'_>]) -> Memor
         memory
             .sightings
             .retain(|sighting| !claims.volumes.contains_key(&sighting.key));
+        memory
+            .stale
+            .retain(|entry| claims.get(&entry.key).is_some_and(Claim::stale_only));
     }
-    memory
-        .volumes
-        .retain(|record| record.gone.is_none() || !record.places.is_empty());
+    memory.certain = certain;
+    close(&mut memory, &pass, &mut spent, certain);
+    memory.spent_destroys = spent.kept(&pass.destroys);
+    let lived = memory.clock.lived;
     memory
         .unwitnessed
         .retain(|batch| lived.minus(batch.at) < BRAKE_WINDOW);
     memory
 }
 
+/// Manifests of entries that this machine made for this agent.
+fn our_trash(facts: &Facts) -> impl Iterator<Item = (&DiskRef, &Manifest)> {
+    facts.roots.iter().flat_map(|root| {
+        root.trash
+            .known()
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| entry.manifest.known())
+            .filter(|manifest| {
+                facts.host.machine_id.known() == Some(&manifest.machine_id)
+                    && facts.agent.work_dir == manifest.work_dir
+            })
+            .map(|manifest| (&root.disk, manifest))
+    })
+}
+
+/// The memory of a host without one. Trash entries outlive a lost memory; the clock starts where
+/// the youngest of them was moved, so that their retention ends some time.
+fn first(facts: &Facts) -> Memory {
+    let mut memory = Memory::new(&facts.host.now);
+    memory.clock.lived = our_trash(facts)
+        .map(|(_, manifest)| manifest.lived_at)
+        .max()
+        .unwrap_or(Span::ZERO);
+    memory
+}
+
 /// Adds the lived time since the last pass: a step of `CLOCK_BOOTTIME`, capped, none across a
-/// boot, none backwards.
-fn pass_time(memory: &mut Memory, facts: &Facts) {
+/// boot, none backwards. Says whether the whole time since then was counted.
+fn pass_time(memory: &mut Memory, facts: &Facts) -> bool {
     let now = &facts.host.now;
     let cap = facts.policy.sweep_every.plus(facts.policy.sweep_every);
-    let step = if memory.clock.boot_id == now.boot_id {
-        now.since_boot.minus(memory.clock.since_boot).min(cap)
+    let same_boot = memory.clock.boot_id == now.boot_id;
+    let passed = now.since_boot.minus(memory.clock.since_boot);
+    let step = if same_boot {
+        passed.min(cap)
     } else {
         Span::ZERO
     };
@@ -98,34 +146,43 @@ fn pass_time(memory: &mut Memory, facts: &Facts) {
         since_boot: now.since_boot,
         lived: memory.clock.lived.plus(step),
     };
+    same_boot && passed <= cap
 }
 
-fn operations(facts: &Facts) -> impl Iterator<Item = &Operation> {
-    let checkpoint = &facts.checkpoint;
-    let providers = facts
-        .providers
-        .known()
-        .into_iter()
-        .flatten()
-        .flat_map(|state| &state.content.operations);
-    [checkpoint.state_target.whole(), checkpoint.state.whole()]
-        .into_iter()
-        .flatten()
-        .flat_map(|state| &state.operations)
-        .chain(providers)
-}
-
-/// DESTROY operations by the volumes they name.
-fn destroys(facts: &Facts) -> BTreeMap<VolumeKey, Vec<&Operation>> {
-    let mut map: BTreeMap<VolumeKey, Vec<&Operation>> = BTreeMap::new();
-    for operation in operations(facts) {
-        if operation.kind == OperationKind::Destroy {
-            for key in operation.volumes.iter().filter_map(Resource::volume_key) {
-                map.entry(key).or_default().push(operation);
-            }
+/// Everything gone across an agent start is no proof, whatever the files say; but what a DESTROY
+/// was read for did not just go.
+fn mark_lost(memory: &mut Memory, pass: &Pass<'_>, spent: &Spent) {
+    let named_in_files = pass.claims.volumes.values().any(|claim| claim.effective);
+    let same_run = match (&memory.run, pass.facts.agent.run.known()) {
+        (Some(before), Some(now)) => before == now,
+        (None, _) | (_, None) => false,
+    };
+    if named_in_files || same_run || !pass.claims.doubts.is_empty() {
+        return;
+    }
+    for record in &mut memory.volumes {
+        if record.gone.is_none()
+            && record.held_in_file.is_some()
+            && pass.destroys.evidence(record, spent).is_none()
+        {
+            record.lost = true;
         }
     }
-    map
+}
+
+fn note_names(memory: &mut Memory, pass: &Pass<'_>, spent: &mut Spent) {
+    let mut records: BTreeMap<VolumeKey, VolumeRecord> = std::mem::take(&mut memory.volumes)
+        .into_iter()
+        .map(|record| (record.key.clone(), record))
+        .collect();
+    for (key, claim) in &pass.claims.volumes {
+        let record = records
+            .entry(key.clone())
+            .or_insert_with(|| new_record(key));
+        note_named(record, pass, claim, spent);
+    }
+    memory.volumes = records.into_values().collect();
+    memory.lost_across_start = memory.volumes.iter().any(|record| record.lost);
 }
 
 fn new_record(key: &VolumeKey) -> VolumeRecord {
@@ -134,186 +191,186 @@ fn new_record(key: &VolumeKey) -> VolumeRecord {
         places: Vec::new(),
         size: None,
         principal: None,
+        named_at: Span::ZERO,
         held_in_run: None,
+        held_in_file: None,
         held_in_boot: String::new(),
         pending_destroys: Vec::new(),
-        spent_destroys: Vec::new(),
+        lost: false,
         gone: None,
     }
 }
 
-fn note_named(
-    record: &mut VolumeRecord,
-    facts: &Facts,
-    views: &[RootView<'_>],
-    claim: &Claim,
-    destroys: &[&Operation],
-) {
+fn note_named(record: &mut VolumeRecord, pass: &Pass<'_>, claim: &Claim, spent: &mut Spent) {
     // Evidence of an earlier destroy is void once the volume is named again.
-    record.gone = None;
+    if let Some(Gone {
+        evidence: Some(Evidence::DestroyOperation(uuid)),
+        ..
+    }) = record.gone.take()
+    {
+        spent.add(&uuid, &record.key);
+    }
+    if claim.effective {
+        record.lost = false;
+    }
+    record.named_at = pass.lived;
     record.size = claim.size.or(record.size);
     record.principal = claim.principal.clone().or_else(|| record.principal.clone());
-    record.held_in_boot.clone_from(&facts.host.now.boot_id);
+    record.held_in_boot.clone_from(&pass.facts.host.now.boot_id);
     if claim.effective {
-        record.held_in_run = facts.agent.run.known().cloned();
+        record.held_in_run = pass.facts.agent.run.known().cloned();
+        record.held_in_file = effective_file(pass.facts);
     } else if !claim.stale_only() {
         record.held_in_run = None;
+        record.held_in_file = None;
     }
+    note_places(record, pass, claim);
+    pass.destroys.note(record, claim, spent);
+}
+
+fn note_places(record: &mut VolumeRecord, pass: &Pass<'_>, claim: &Claim) {
+    let homes = claim.homes();
+    // The file of lower precedence may tell of another life; it adds nothing to what is known.
+    let settled = claim.stale_only() && !record.places.is_empty();
     // A place of an earlier life of the name is not what a later destroy speaks of.
-    if !claim.disks.is_empty() {
-        record
-            .places
-            .retain(|place| claim.disks.contains(&place.disk));
+    if !homes.is_empty() && !settled {
+        record.places.retain(|place| homes.contains(&place.disk));
     }
-    for disk in &claim.disks {
-        note_place(record, views, disk);
-    }
-    let mut pending = Vec::new();
-    let named_by_resource = claim.sources.iter().any(|source| match source {
-        Source::State
-        | Source::StateTarget
-        | Source::Info
-        | Source::InfoTarget
-        | Source::Provider
-        | Source::Answer => true,
-        Source::Operation | Source::Task => false,
-    });
-    for operation in destroys {
-        match operation.state {
-            OperationState::Pending | OperationState::Unclear => {
-                pending.push(operation.uuid.clone());
-            }
-            // Finished, and yet the volume is held: it belongs to an earlier life of the name.
-            OperationState::Finished => {
-                if named_by_resource && !record.spent_destroys.contains(&operation.uuid) {
-                    record.spent_destroys.push(operation.uuid.clone());
+    for disk in homes {
+        // Only what lies on the disk that is under this root counts as the volume's place.
+        let there = pass.views.get(disk).filter(|view| tells(view));
+        let filesystem = there.and_then(|view| present_filesystem(view.root));
+        let seen = there
+            .and_then(|view| view.dirs.get(&record.key))
+            .filter(|dir| dir.kind == FileKind::Directory)
+            .and_then(|dir| dir.identity.known())
+            .cloned();
+        // An operator who accepts a root says that what is missing there was never there.
+        let accepted = pass.facts.words.accept_root.as_ref() == Some(&disk.root);
+        let usable = there.is_some_and(|view| view.reasons.is_empty());
+        match record.places.iter_mut().find(|place| place.disk == *disk) {
+            Some(place) => {
+                if filesystem.is_some() {
+                    place.filesystem = filesystem;
                 }
+                if seen.is_some() {
+                    place.directory = seen;
+                }
+                place.watched |= accepted && usable;
             }
-            OperationState::Failed => {}
+            None if settled => {}
+            None => record.places.push(VolumePlaceRecord {
+                disk: disk.clone(),
+                filesystem,
+                directory: seen,
+                watched: (pass.watching || accepted) && usable,
+            }),
         }
-    }
-    pending.sort();
-    pending.dedup();
-    record.pending_destroys = pending;
-}
-
-fn note_place(record: &mut VolumeRecord, views: &[RootView<'_>], disk: &DiskRef) {
-    // Only what lies on the disk that is known under this root counts as the volume's place.
-    let usable = views
-        .iter()
-        .find(|view| view.root.disk == *disk && view.reasons.is_empty());
-    let filesystem = usable.and_then(|view| present_filesystem(view.root));
-    let seen = usable
-        .and_then(|view| view.dirs.get(&record.key))
-        .filter(|dir| dir.kind == FileKind::Directory)
-        .and_then(|dir| dir.identity.known())
-        .cloned();
-    match record.places.iter_mut().find(|place| place.disk == *disk) {
-        Some(place) => {
-            if filesystem.is_some() {
-                place.filesystem = filesystem;
-            }
-            if seen.is_some() {
-                place.directory = seen;
-            }
-        }
-        None => record.places.push(VolumePlaceRecord {
-            disk: disk.clone(),
-            filesystem,
-            directory: seen,
-        }),
     }
 }
 
-/// Uuids that no file names any more can't be mistaken for anything.
-fn forget_spent(memory: &mut Memory, facts: &Facts) {
-    if facts.checkpoint.state.whole().is_none() {
-        return;
-    }
-    let present: BTreeSet<&str> = operations(facts)
-        .map(|operation| operation.uuid.as_str())
-        .collect();
+/// Whether what lies under a root can be told, though it may not be touched: the file system is
+/// known, is not another one than before, and is the one that the agent sees.
+fn tells(view: &RootView<'_>) -> bool {
+    view.reasons.iter().all(|reason| {
+        matches!(
+            reason.code,
+            Refusal::RootUnverified
+                | Refusal::ForeignRoot
+                | Refusal::ReadOnly
+                | Refusal::NetworkFilesystem
+        )
+    })
+}
+
+/// What a doubtful pass may know as well of volumes that nobody names: that a DESTROY of them was
+/// read, and that a MOUNT disk is another volume's by now, with all that lies on it.
+fn note_unnamed(memory: &mut Memory, pass: &Pass<'_>, spent: &Spent) {
     for record in &mut memory.volumes {
-        record
-            .spent_destroys
-            .retain(|uuid| present.contains(uuid.as_str()));
-    }
-}
-
-/// Everything gone across an agent start is no proof, whatever the files say.
-fn note_emptiness(memory: &mut Memory, facts: &Facts, claims: &Claims) {
-    let named_in_files = claims.volumes.values().any(|claim| claim.effective);
-    if named_in_files {
-        memory.lost_across_start = false;
-    } else if claims.doubts.is_empty() {
-        let held_before = memory.volumes.iter().any(|record| record.gone.is_none());
-        let same_run = match (&memory.run, facts.agent.run.known()) {
-            (Some(before), Some(now)) => before == now,
-            (None, _) | (_, None) => false,
-        };
-        if held_before && !same_run {
-            memory.lost_across_start = true;
+        if pass.claims.volumes.contains_key(&record.key) {
+            continue;
         }
-    }
-    if claims.empty.is_none() && !memory.lost_across_start {
-        memory.empty_accepted_at = None;
-    } else if facts.words.accept_empty && memory.empty_accepted_at.is_none() {
-        memory.empty_accepted_at = Some(memory.clock.lived);
+        if record.gone.is_none() {
+            pass.destroys.note_finished(record, spent);
+        }
+        record.places.retain(|place| {
+            place.disk.kind != DiskType::Mount || !has_tenant(pass.claims, &place.disk)
+        });
     }
 }
 
-fn note_gone(
-    record: &mut VolumeRecord,
-    facts: &Facts,
-    claims: &Claims,
-    views: &[RootView<'_>],
-    destroys: &[&Operation],
-    lived: Span,
-) {
-    let now = &facts.host.now;
-    let first = record.gone.is_none();
-    let evidence = match &record.gone {
-        Some(Gone {
-            evidence: Some(evidence),
-            ..
-        }) => Some(evidence.clone()),
-        Some(Gone { evidence: None, .. }) | None => find_evidence(record, facts, destroys, first),
-    };
+fn has_tenant(claims: &Claims, disk: &DiskRef) -> bool {
+    claims.on(disk).any(|(_, claim)| claim.effective)
+}
+
+/// The operator's word on an emptiness, and its end.
+fn note_acceptance(memory: &mut Memory, pass: &Pass<'_>) {
+    if pass.claims.empty.is_none() && !memory.lost_across_start {
+        memory.empty_accepted_at = None;
+    } else if pass.facts.words.accept_empty && memory.empty_accepted_at.is_none() {
+        memory.empty_accepted_at = Some(pass.lived);
+    }
+    let in_force = memory
+        .empty_accepted_at
+        .is_some_and(|at| pass.lived.minus(at) >= pass.facts.policy.grace);
+    if in_force && pass.claims.doubts.is_empty() {
+        // From here on they are gone like others, without a witness.
+        for record in &mut memory.volumes {
+            record.lost = false;
+        }
+        memory.lost_across_start = false;
+    }
+}
+
+fn note_gone(record: &mut VolumeRecord, pass: &Pass<'_>, spent: &Spent) {
+    let now = &pass.facts.host.now;
     let gone = record.gone.take();
+    let first = gone.is_none();
+    let known = gone
+        .as_ref()
+        .and_then(|gone| gone.evidence.clone())
+        .filter(|evidence| !pass.destroys.refutes(&record.key, evidence, spent));
+    let evidence = known.or_else(|| find_evidence(record, pass, spent, first));
     record.gone = Some(Gone {
-        since: gone.as_ref().map_or(lived, |gone| gone.since),
+        since: gone.as_ref().map_or(pass.lived, |gone| gone.since),
         since_boot: gone.as_ref().map_or(now.since_boot, |gone| gone.since_boot),
         boot_id: gone.map_or_else(|| now.boot_id.clone(), |gone| gone.boot_id),
         evidence,
     });
-    record.places.retain(|place| {
-        views
-            .iter()
-            .find(|view| view.root.disk == place.disk)
-            .is_none_or(|view| may_owe(view, place, &record.key, claims))
-    });
+    let key = &record.key;
+    record.places.retain(|place| may_owe(pass, place, key));
 }
 
-/// Whether something of the volume may still lie in this place.
-fn may_owe(
-    view: &RootView<'_>,
-    place: &VolumePlaceRecord,
-    key: &VolumeKey,
-    claims: &Claims,
-) -> bool {
-    let same_filesystem = match (&place.filesystem, present_filesystem(view.root)) {
-        (Some(then), Some(now)) => *then == now,
-        // Not mounted now, or never told: it stays owed.
-        (None, _) | (_, None) => return true,
+/// Whether something of the volume may still lie in this place, or come back to it.
+fn may_owe(pass: &Pass<'_>, place: &VolumePlaceRecord, key: &VolumeKey) -> bool {
+    let Some(view) = pass.views.get(&place.disk) else {
+        return true;
     };
-    if !same_filesystem || !place_exists(view.root) {
+    if !place_exists(view.root) {
         return true;
     }
+    match &place.filesystem {
+        Some(then) => {
+            if present_filesystem(view.root).as_ref() != Some(then) {
+                return true;
+            }
+        }
+        // It was never told which file system it was on, so that no other one can be recognised
+        // as it later: what lies here decides, once the root may be used.
+        None => {
+            if !view.reasons.is_empty() {
+                return true;
+            }
+        }
+    }
     match view.root.kind() {
-        DiskType::Root | DiskType::Path => view.occupied(key),
-        // A disk that another volume holds now is its tenant's.
+        DiskType::Root | DiskType::Path => {
+            view.occupied(key)
+                || matches!(view.root.trash, Known::Unknown(_))
+                || pass.moving.contains(&(&place.disk, key))
+        }
         DiskType::Mount => {
-            claims.holder_of(&view.root.disk).is_none()
+            !has_tenant(pass.claims, &place.disk)
                 && !matches!(view.root.content, Known::Known(MountContent::Empty))
         }
     }
@@ -321,37 +378,85 @@ fn may_owe(
 
 fn find_evidence(
     record: &VolumeRecord,
-    facts: &Facts,
-    destroys: &[&Operation],
+    pass: &Pass<'_>,
+    spent: &Spent,
     first: bool,
 ) -> Option<Evidence> {
-    let mut dropped = BTreeSet::new();
-    for operation in destroys {
-        match operation.state {
-            OperationState::Finished if !record.spent_destroys.contains(&operation.uuid) => {
-                return Some(Evidence::DestroyOperation(operation.uuid.clone()));
-            }
-            OperationState::Failed => {
-                dropped.insert(operation.uuid.as_str());
-            }
-            OperationState::Finished | OperationState::Pending | OperationState::Unclear => {}
-        }
+    if let Some(uuid) = pass.destroys.finished(&record.key, spent) {
+        return Some(Evidence::DestroyOperation(uuid));
     }
     if !first {
         return None;
     }
-    if let Some(uuid) = record
-        .pending_destroys
-        .iter()
-        .find(|uuid| !dropped.contains(uuid.as_str()))
-    {
-        return Some(Evidence::DestroyOperation(uuid.clone()));
+    if let Some(evidence) = pass.destroys.evidence(record, spent) {
+        return Some(evidence);
     }
+    (gone_within_run(record, pass)).then_some(Evidence::GoneWithinRun)
+}
+
+/// ROOT and PATH only: from held to gone in the effective generation, within one boot and one run
+/// of the agent. An emptiness that an operator had to accept is no witness, and neither is it when
+/// the agent would believe another file by now.
+fn gone_within_run(record: &VolumeRecord, pass: &Pass<'_>) -> bool {
+    let facts = pass.facts;
     let same_run = match (&record.held_in_run, facts.agent.run.known()) {
         (Some(then), Some(now)) => then == now && record.held_in_boot == facts.host.now.boot_id,
         (None, _) | (_, None) => false,
     };
-    same_run.then_some(Evidence::GoneWithinRun)
+    same_run
+        && pass.claims.empty.is_none()
+        && record.held_in_file.is_some()
+        && record.held_in_file == effective_file(facts)
+        && record
+            .places
+            .iter()
+            .any(|place| place.disk.kind != DiskType::Mount)
+}
+
+/// Forgets what is over: gone, with nothing left in its places or in the trash.
+fn close(memory: &mut Memory, pass: &Pass<'_>, spent: &mut Spent, certain: bool) {
+    memory.volumes.retain(|record| {
+        let Some(gone) = &record.gone else {
+            return true;
+        };
+        let open = !record.places.is_empty() || pass.trashed.contains(&record.key);
+        if !open && let Some(Evidence::DestroyOperation(uuid)) = &gone.evidence {
+            spent.add(uuid, &record.key);
+        }
+        open
+    });
+    if certain {
+        let open: BTreeSet<(&str, &VolumeKey)> = memory
+            .volumes
+            .iter()
+            .filter_map(|record| match &record.gone.as_ref()?.evidence {
+                Some(Evidence::DestroyOperation(uuid)) => Some((uuid.as_str(), &record.key)),
+                Some(
+                    Evidence::GoneWithinRun
+                    | Evidence::OwnDestroy
+                    | Evidence::Operator
+                    | Evidence::Unwitnessed { .. },
+                )
+                | None => None,
+            })
+            .collect();
+        let pending: BTreeSet<(&str, &VolumeKey)> = memory
+            .volumes
+            .iter()
+            .flat_map(|record| {
+                let key = &record.key;
+                record
+                    .pending_destroys
+                    .iter()
+                    .map(move |uuid| (uuid.as_str(), key))
+            })
+            .collect();
+        for (uuid, key) in pass.destroys.all_finished() {
+            if !open.contains(&(uuid, key)) && !pending.contains(&(uuid, key)) {
+                spent.add(uuid, key);
+            }
+        }
+    }
 }
 
 /// Counts how long the running agent's unfiltered answer has lacked what only the older file
@@ -360,96 +465,33 @@ fn note_stale(memory: &mut Memory, facts: &Facts, claims: &Claims) {
     let answered = matches!(facts.answer, AgentAnswer::State(_)) && claims.shown_roles.is_none();
     let whole = matches!(facts.checkpoint.state, CheckpointFile::Whole(_));
     let lived = memory.clock.lived;
-    let mut stale: Vec<StaleSince> = Vec::new();
+    let before: BTreeMap<VolumeKey, Span> = std::mem::take(&mut memory.stale)
+        .into_iter()
+        .map(|entry| (entry.key, entry.since))
+        .collect();
     if answered && whole {
-        for (key, claim) in &claims.volumes {
-            if claim.stale_only() {
-                let since = memory
-                    .stale
-                    .iter()
-                    .find(|entry| entry.key == *key)
-                    .map_or(lived, |entry| entry.since);
-                stale.push(StaleSince {
-                    key: key.clone(),
-                    since,
-                });
-            }
-        }
+        memory.stale = claims
+            .volumes
+            .iter()
+            .filter(|(_, claim)| claim.stale_only())
+            .map(|(key, _)| StaleSince {
+                key: key.clone(),
+                since: before.get(key).copied().unwrap_or(lived),
+            })
+            .collect();
     }
-    memory.stale = stale;
 }
 
 /// Whether the claim of the older file on this volume has been released.
 #[must_use]
 pub fn stale_released(memory: &Memory, key: &VolumeKey, grace: Span) -> bool {
+    // In the order of their keys: see `note_stale`.
     memory
         .stale
-        .iter()
-        .find(|entry| entry.key == *key)
+        .binary_search_by(|entry| entry.key.cmp(key))
+        .ok()
+        .and_then(|index| memory.stale.get(index))
         .is_some_and(|entry| memory.clock.lived.minus(entry.since) >= grace)
-}
-
-fn note_sightings(memory: &mut Memory, facts: &Facts, claims: &Claims, views: &[RootView<'_>]) {
-    let lived = memory.clock.lived;
-    let before = std::mem::take(&mut memory.sightings);
-    let index: BTreeMap<(&DiskRef, &VolumeKey), &Sighting> = before
-        .iter()
-        .map(|sighting| ((&sighting.disk, &sighting.key), sighting))
-        .collect();
-    for view in views {
-        let disk = &view.root.disk;
-        if view.root.dirs.known().is_none() {
-            // Not readable now: what was seen there before is neither confirmed nor refuted.
-            memory.sightings.extend(
-                before
-                    .iter()
-                    .filter(|sighting| sighting.disk == *disk)
-                    .cloned(),
-            );
-            continue;
-        }
-        if !view.reasons.is_empty() {
-            continue;
-        }
-        for (key, dir) in &view.dirs {
-            let Known::Known(identity) = &dir.identity else {
-                continue;
-            };
-            let nameless = claims.get(key).is_none_or(|claim| {
-                claim.stale_only() && stale_released(memory, key, facts.policy.grace)
-            });
-            if dir.kind != FileKind::Directory || !nameless {
-                continue;
-            }
-            let earlier = index
-                .get(&(disk, key))
-                .filter(|sighting| sighting.identity == *identity);
-            memory.sightings.push(match earlier {
-                Some(sighting) if facts.words.later_round => (*sighting).clone(),
-                Some(sighting) => Sighting {
-                    last: lived,
-                    times: sighting.times.saturating_add(1),
-                    ..(*sighting).clone()
-                },
-                None => Sighting {
-                    disk: disk.clone(),
-                    key: key.clone(),
-                    identity: identity.clone(),
-                    first: lived,
-                    last: lived,
-                    times: 1,
-                },
-            });
-        }
-    }
-    drop(index);
-    // Roots that were not looked at in this pass keep their sightings.
-    let looked_at: BTreeSet<&DiskRef> = facts.roots.iter().map(|root| &root.disk).collect();
-    memory.sightings.extend(
-        before
-            .into_iter()
-            .filter(|sighting| !looked_at.contains(&sighting.disk)),
-    );
 }
 
 /// Whether a running agent of ours may still be carrying out a destroy that it committed.

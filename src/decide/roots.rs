@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::authority::Claims;
+use super::authority::{Claims, our_agents};
 use super::facts::{
-    AgentView, DirFacts, Facts, FileKind, Fingerprint, Known, RootFacts, RootWitness,
+    AgentProcess, AgentView, DirFacts, Facts, FileKind, Fingerprint, Known, RootFacts, RootMount,
+    RootWitness,
 };
 use super::guards::{Reason, Refusal};
 use crate::mesos::disk::DiskType;
@@ -82,16 +83,29 @@ impl<'a> RootView<'a> {
 
     /// How the root stands, and as what; `None` where something forbids to use it.
     #[must_use]
-    pub fn standing(&self, facts: &Facts) -> Option<(Standing, &'a Fingerprint)> {
+    pub fn standing(&self) -> Option<(Standing, &'a Fingerprint)> {
         let present = self.root.filesystem.present.known()?;
         if !self.reasons.is_empty() {
             return None;
         }
-        let standing = match self.root.filesystem.ledger {
-            Known::Known(_) if !accepted(facts, self.root) => Standing::Verified,
-            Known::Known(_) | Known::Absent | Known::Unknown(_) => Standing::New,
+        let standing = if self.root.filesystem.ledger.known() == Some(present) {
+            Standing::Verified
+        } else {
+            Standing::New
         };
         Some((standing, present))
+    }
+
+    /// Whether our marker is to be written (again). It only confirms, and lies where volumes lie.
+    #[must_use]
+    pub fn marker_due(&self) -> bool {
+        let root = self.root;
+        root.kind() != DiskType::Mount
+            && match &root.filesystem.marker {
+                Known::Known(marker) => Some(marker) != present_filesystem(root).as_ref(),
+                Known::Absent => matches!(root.dirs, Known::Known(_)),
+                Known::Unknown(_) => true,
+            }
     }
 
     /// Whether anything at all lies where the volume's directory would be. Not readable is not
@@ -137,10 +151,25 @@ fn root_reasons(
             if mount.read_only {
                 reasons.push(Refusal::ReadOnly.into());
             }
+            if root.kind() == DiskType::Mount && !mount.is_mount_point {
+                reasons.push(Reason::new(
+                    Refusal::NotMounted,
+                    format!("{} is not a mount point", root.disk.root),
+                ));
+            }
+            other_agents(facts, mount, &mut reasons);
         }
     }
     match &root.view {
-        AgentView::NoAgent | AgentView::Same => {}
+        AgentView::Same => {}
+        AgentView::NoAgent => {
+            if let Some(pid) = our_agents(&facts.agent).first() {
+                reasons.push(Reason::new(
+                    Refusal::OtherView,
+                    format!("what the agent (pid {pid}) sees there was not compared"),
+                ));
+            }
+        }
         AgentView::Other(what) | AgentView::Unknown(what) => {
             reasons.push(Reason::new(Refusal::OtherView, what.clone()));
         }
@@ -149,13 +178,42 @@ fn root_reasons(
     reasons
 }
 
+/// Agents that are not known to be ours must have nothing on this file system.
+fn other_agents(facts: &Facts, mount: &RootMount, reasons: &mut Vec<Reason>) {
+    for process in facts.agent.processes.known().into_iter().flatten() {
+        let AgentProcess {
+            pid,
+            ours,
+            roots,
+            filesystems,
+            ..
+        } = process;
+        let uses = match (roots, filesystems) {
+            (Known::Absent, Known::Absent) if *ours => continue,
+            (_, Known::Known(devices)) if !devices.contains(&mount.device) => continue,
+            (_, Known::Known(_)) => "uses this file system as well".to_owned(),
+            (_, Known::Absent) => "may use this file system as well".to_owned(),
+            (_, Known::Unknown(why)) => format!("may use this file system as well: {why}"),
+        };
+        reasons.push(Reason::new(
+            Refusal::OtherView,
+            format!("an agent (pid {pid}) {uses}"),
+        ));
+    }
+}
+
 /// Only roots that this agent is known to use: `foreign_root`.
 fn belongs(facts: &Facts, root: &RootFacts, reasons: &mut Vec<Reason>) {
-    if !matches!(facts.agent.latest, Known::Known(_)) {
-        reasons.push(Reason::new(
-            Refusal::ForeignRoot,
-            format!("{} has no meta/slaves/latest", facts.agent.work_dir),
-        ));
+    let latest = match &facts.agent.latest {
+        Known::Known(_) => None,
+        Known::Absent => Some(format!(
+            "{} has no meta/slaves/latest",
+            facts.agent.work_dir
+        )),
+        Known::Unknown(why) => Some(why.to_string()),
+    };
+    if let Some(detail) = latest {
+        reasons.push(Reason::new(Refusal::ForeignRoot, detail));
         return;
     }
     let named = root.named_by.iter().any(|witness| match witness {
@@ -197,6 +255,11 @@ fn fingerprint(
             return;
         }
     };
+    // A ledger that can't be read can't take the word down either.
+    if let Known::Unknown(why) = &root.filesystem.ledger {
+        reasons.push(Reason::new(Refusal::FingerprintMismatch, why.to_string()));
+        return;
+    }
     if accepted(facts, root) {
         return;
     }
@@ -224,13 +287,16 @@ fn fingerprint(
                 ));
             }
         }
+        Known::Absent if !claims.doubts.is_empty() => reasons.push(Reason::new(
+            Refusal::RootUnverified,
+            "first met while it can't be told which volumes belong there".to_owned(),
+        )),
         Known::Absent => {
             let missing: Vec<String> = claims
-                .volumes
-                .iter()
+                .on(&root.disk)
                 .filter(|(key, claim)| {
                     root.kind() != DiskType::Mount
-                        && claim.disks.contains(&root.disk)
+                        && claim.homes().contains(&root.disk)
                         && dirs
                             .get(key)
                             .is_none_or(|dir| dir.kind != FileKind::Directory)
@@ -248,9 +314,7 @@ fn fingerprint(
                 ));
             }
         }
-        Known::Unknown(why) => {
-            reasons.push(Reason::new(Refusal::FingerprintMismatch, why.to_string()));
-        }
+        Known::Unknown(_) => {}
     }
     match &root.filesystem.marker {
         Known::Known(marker) if *marker != present.filesystem => {

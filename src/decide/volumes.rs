@@ -1,20 +1,22 @@
 //! One volume directory: named or not, by what evidence it may go, and every reason to keep it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use globset::{GlobBuilder, GlobMatcher};
 
 use super::authority::{Claim, Claims, empty_doubt};
 use super::facts::{
     DirFacts, Facts, FileIdentity, FileKind, FsLocation, Holder, HolderKind, Known, OrphanPolicy,
-    PidNamespace, RootFacts,
+    PidNamespace, RootFacts, TaskUse,
 };
 use super::guards::{Reason, Refusal};
+use super::manifest::Manifest;
 use super::memory::{Gone, Memory, Sighting, VolumeRecord};
+use super::overlap::Overlap;
 use super::remember::{agent_may_delete, stale_released};
 use super::roots::{RootView, present_filesystem};
 use super::steps::Evidence;
-use crate::mesos::disk::DiskRef;
+use crate::mesos::disk::{DiskRef, DiskType};
 use crate::mesos::ids::VolumeKey;
 use crate::units::Raw;
 
@@ -44,6 +46,9 @@ pub struct Judge<'a> {
     held_identities: BTreeMap<&'a FileIdentity, VolumeKey>,
     records: BTreeMap<&'a VolumeKey, &'a VolumeRecord>,
     sightings: BTreeMap<(&'a DiskRef, &'a VolumeKey), &'a Sighting>,
+    tasks: BTreeMap<&'a VolumeKey, Vec<&'a TaskUse>>,
+    overlap: Overlap<'a>,
+    empty: Option<Reason>,
     /// By place, so that what lies below a directory is one range.
     holders: Vec<&'a Holder>,
 }
@@ -55,7 +60,7 @@ impl<'a> Judge<'a> {
         facts: &'a Facts,
         claims: &'a Claims,
         memory: &'a Memory,
-        views: &[RootView<'a>],
+        views: &'a [RootView<'a>],
     ) -> Self {
         let protect = facts
             .policy
@@ -69,12 +74,20 @@ impl<'a> Judge<'a> {
                     .map_err(|error| error.to_string())
             })
             .collect();
-        let held_identities = views
+        let named: BTreeSet<&VolumeKey> = claims
+            .volumes
             .iter()
-            .flat_map(|view| &view.dirs)
-            .filter(|(key, _)| claims.volumes.contains_key(key))
-            .filter_map(|(key, dir)| Some((dir.identity.known()?, key.clone())))
+            .filter(|(key, claim)| {
+                !(claim.stale_only() && stale_released(memory, key, facts.policy.grace))
+            })
+            .map(|(key, _)| key)
             .collect();
+        let mut tasks: BTreeMap<&VolumeKey, Vec<&TaskUse>> = BTreeMap::new();
+        for task in facts.tasks.known().into_iter().flatten() {
+            for key in &task.volumes {
+                tasks.entry(key).or_default().push(task);
+            }
+        }
         let mut holders: Vec<&Holder> = facts.holders.known().into_iter().flatten().collect();
         holders.sort_by(|a, b| a.location.cmp(&b.location));
         Self {
@@ -82,7 +95,7 @@ impl<'a> Judge<'a> {
             claims,
             memory,
             protect,
-            held_identities,
+            held_identities: held_identities(claims, memory, views, &named),
             records: memory
                 .volumes
                 .iter()
@@ -93,6 +106,9 @@ impl<'a> Judge<'a> {
                 .iter()
                 .map(|sighting| ((&sighting.disk, &sighting.key), sighting))
                 .collect(),
+            tasks,
+            overlap: Overlap::new(claims, views, &named),
+            empty: empty_doubt(claims, facts, memory),
             holders,
         }
     }
@@ -147,8 +163,16 @@ impl<'a> Judge<'a> {
         self.use_reasons(key, &dir.location, None, &mut reasons);
         self.protect_reasons(key, &mut reasons);
         let (evidence, due) = if named {
-            (None, false)
+            // The operator's word waits behind its being named.
+            (None, self.facts.words.wipe.as_ref() == Some(key))
         } else {
+            let path = root
+                .disk
+                .root
+                .join(crate::mesos::paths::ROLES)
+                .join(&dir.role_dir)
+                .join(&dir.id_dir);
+            self.overlap_reasons(&root.disk, key, &dir.location, &path, &mut reasons);
             self.directory_evidence(key, root, dir, &mut reasons)
         };
         reasons.sort();
@@ -188,7 +212,7 @@ impl<'a> Judge<'a> {
     /// Adds what is doubtful about the authorities as a whole.
     pub(in crate::decide) fn doubt_reasons(&self, reasons: &mut Vec<Reason>) {
         reasons.extend(self.claims.doubts.iter().cloned());
-        reasons.extend(empty_doubt(self.claims, self.facts, self.memory));
+        reasons.extend(self.empty.clone());
     }
 
     /// Adds `role_hidden` where the agent's answer is filtered and does not show this role.
@@ -211,13 +235,11 @@ impl<'a> Judge<'a> {
         own_mount: Option<&Raw>,
         reasons: &mut Vec<Reason>,
     ) {
-        for task in self.facts.tasks.known().into_iter().flatten() {
-            if task.volumes.contains(key) {
-                reasons.push(Reason::new(
-                    Refusal::InUseTask,
-                    format!("task {} of framework {}", task.task, task.framework),
-                ));
-            }
+        for task in self.tasks.get(key).into_iter().flatten() {
+            reasons.push(Reason::new(
+                Refusal::InUseTask,
+                format!("task {} of framework {}", task.task, task.framework),
+            ));
         }
         if self.facts.policy.pid_namespace == PidNamespace::Host
             && self.facts.host.initial_pid_namespace != Known::Known(true)
@@ -303,15 +325,22 @@ impl<'a> Judge<'a> {
         dir: &DirFacts,
         reasons: &mut Vec<Reason>,
     ) -> (Option<Evidence>, bool) {
+        let witnessed = self.witnessed(key, &root.disk, Some(dir), root);
+        if let Some((gone, _)) = &witnessed
+            && agent_may_delete(self.facts, self.memory, gone)
+        {
+            reasons.push(Refusal::AgentDeleting.into());
+        }
         if self.facts.words.wipe.as_ref() == Some(key) {
             return (Some(Evidence::Operator), true);
         }
-        if let Some((gone, evidence)) = self.witnessed(key, &root.disk, Some(dir), root) {
-            if agent_may_delete(self.facts, self.memory, gone) {
-                reasons.push(Refusal::AgentDeleting.into());
-            }
+        if let Some((_, evidence)) = witnessed {
             return (Some(evidence), true);
         }
+        // A DESTROY was read, and only a doubt keeps it from being concluded that it is gone.
+        let destroyed = self
+            .record(key)
+            .is_some_and(|record| record.gone.is_none() && !record.pending_destroys.is_empty());
         let sighting = self
             .sightings
             .get(&(&root.disk, key))
@@ -322,7 +351,7 @@ impl<'a> Judge<'a> {
                 Refusal::GracePeriod,
                 "not sighted yet".to_owned(),
             ));
-            return (None, false);
+            return (None, destroyed);
         };
         let sighted_for = sighting.last.minus(sighting.first);
         if sighting.times < 2 || sighted_for < grace {
@@ -330,7 +359,10 @@ impl<'a> Judge<'a> {
                 Refusal::GracePeriod,
                 format!("seen for {sighted_for} of {grace}"),
             ));
-            return (None, false);
+            // A doubtful pass sights nothing; that it would be overdue is said all the same.
+            let lived = self.memory.clock.lived;
+            let overdue = sighting.last < lived && lived.minus(sighting.first) >= grace;
+            return (None, destroyed || overdue);
         }
         match self.facts.policy.orphans {
             OrphanPolicy::Report => reasons.push(Refusal::ReportOnly.into()),
@@ -357,16 +389,19 @@ impl<'a> Judge<'a> {
         let gone = record.gone.as_ref()?;
         let evidence = gone.evidence.clone()?;
         let place = record.places.iter().find(|place| place.disk == *disk)?;
-        // Another file system, or another directory of the same name, is not what was destroyed.
-        if place.filesystem.is_some() && place.filesystem != present_filesystem(root) {
+        // Another file system than the one it was held on, or one that was never told, is not the
+        // place of the destroy.
+        if place.filesystem.is_none() || place.filesystem != present_filesystem(root) {
             return None;
         }
         match dir {
-            Some(dir) => {
-                if place.directory.is_some() && place.directory.as_ref() != dir.identity.known() {
-                    return None;
-                }
-            }
+            // Neither is another directory of the same name. One that was never seen counts only
+            // where we saw the volume come: what a volume lost before that may be put back.
+            Some(dir) => match &place.directory {
+                Some(directory) if Some(directory) == dir.identity.known() => {}
+                None if place.watched => {}
+                Some(_) | None => return None,
+            },
             // In-place wiping of a MOUNT wants an operation or our own destroy, not an inference.
             None => match evidence {
                 Evidence::GoneWithinRun | Evidence::Unwitnessed { .. } => return None,
@@ -375,6 +410,67 @@ impl<'a> Judge<'a> {
         }
         Some((gone, evidence))
     }
+
+    /// Whether the volume was named again since its entry was moved to the trash: then it is for
+    /// people to say whose the data is.
+    pub(in crate::decide) fn named_since(&self, manifest: &Manifest) -> bool {
+        self.record(&manifest.volume)
+            .is_some_and(|record| record.named_at > manifest.lived_at)
+    }
+
+    /// Adds what lies in the place, or in what it lies.
+    pub(in crate::decide) fn overlap_reasons(
+        &self,
+        own: &DiskRef,
+        key: &VolumeKey,
+        location: &Known<FsLocation>,
+        path: &Raw,
+        reasons: &mut Vec<Reason>,
+    ) {
+        if let Known::Known(location) = location {
+            self.overlap.reasons(own, key, location, path, reasons);
+        }
+    }
+}
+
+/// What the directories of held volumes are: as they are seen now, on every root; as they were
+/// seen last, where they can't be seen now; and the roots of held MOUNT disks.
+fn held_identities<'a>(
+    claims: &'a Claims,
+    memory: &'a Memory,
+    views: &'a [RootView<'a>],
+    named: &BTreeSet<&VolumeKey>,
+) -> BTreeMap<&'a FileIdentity, VolumeKey> {
+    let mut held = BTreeMap::new();
+    for record in &memory.volumes {
+        if named.contains(&record.key) {
+            for directory in record
+                .places
+                .iter()
+                .filter_map(|place| place.directory.as_ref())
+            {
+                held.insert(directory, record.key.clone());
+            }
+        }
+    }
+    for view in views {
+        for (key, dir) in &view.dirs {
+            if named.contains(key)
+                && let Known::Known(identity) = &dir.identity
+            {
+                held.insert(identity, key.clone());
+            }
+        }
+        if view.root.kind() == DiskType::Mount
+            && let Some((holder, _)) = claims
+                .on(&view.root.disk)
+                .find(|(key, _)| named.contains(key))
+            && let Known::Known(present) = &view.root.filesystem.present
+        {
+            held.insert(&present.directory, holder.clone());
+        }
+    }
+    held
 }
 
 fn held_by(claim: &Claim) -> Option<String> {

@@ -5,6 +5,8 @@ mod checkpoint;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+mod decide;
+#[cfg(test)]
 mod discover;
 #[cfg(test)]
 mod double;

@@ -1,17 +1,21 @@
 //! What becomes of each trash entry: the second look, the way back, the wipe.
 
+use std::collections::BTreeMap;
+
 use super::Planner;
 use crate::decide::facts::{FileIdentity, Known, RootFacts, TrashFacts};
 use crate::decide::guards::{Reason, Refusal};
 use crate::decide::manifest::{Manifest, TrashState};
-use crate::decide::roots::RootView;
+use crate::decide::roots::{RootView, present_filesystem};
 use crate::decide::steps::{Kept, Step, TrashPlace, WipeAuthorization};
+use crate::mesos::ids::VolumeKey;
 use crate::mesos::paths;
 use crate::units::Raw;
 
 /// An entry whose data is there, with what is said of its volume now.
 struct Look {
     place: Box<TrashPlace>,
+    data: FileIdentity,
     named: bool,
     doubt: Vec<Reason>,
     in_use: Vec<Reason>,
@@ -22,35 +26,48 @@ impl Planner<'_> {
         let root = view.root;
         match &root.trash {
             Known::Known(entries) => {
+                // Two entries that could go back to one place: which of them is the volume's data?
+                let mut undecided: BTreeMap<&VolumeKey, usize> = BTreeMap::new();
+                for manifest in entries.iter().filter_map(at_second_look) {
+                    let count = undecided.entry(&manifest.volume).or_default();
+                    *count = count.saturating_add(1);
+                }
                 for entry in entries {
-                    self.entry(view, entry);
+                    let rivals = at_second_look(entry)
+                        .and_then(|manifest| undecided.get(&manifest.volume))
+                        .is_some_and(|count| *count > 1);
+                    self.entry(view, entry, rivals);
                 }
             }
             Known::Absent => {}
             Known::Unknown(why) => self.keep(
                 None,
                 &root.disk,
-                root.disk.root.join(paths::VOLUMES),
+                root.disk.root.join(crate::decide::manifest::TRASH),
                 false,
                 vec![Reason::new(Refusal::ForeignTrash, why.to_string())],
             ),
         }
     }
 
-    fn entry(&mut self, view: &RootView<'_>, entry: &TrashFacts) {
+    fn entry(&mut self, view: &RootView<'_>, entry: &TrashFacts, rivals: bool) {
         let root = view.root;
         let manifest = match &entry.manifest {
             Known::Known(manifest) => manifest,
             Known::Absent => {
-                return self.keep_foreign(root, entry, "it has no manifest".to_owned());
+                return self.keep_foreign(root, entry, false, "it has no manifest".to_owned());
             }
-            Known::Unknown(why) => return self.keep_foreign(root, entry, why.to_string()),
+            Known::Unknown(why) => return self.keep_foreign(root, entry, false, why.to_string()),
         };
         if let Some(foreign) = self.foreign(entry, manifest) {
-            return self.keep_foreign(root, entry, foreign);
+            return self.keep_foreign(root, entry, false, foreign);
         }
-        let Some((_, present)) = view.standing(self.facts()) else {
-            return self.keep_entry(root, manifest, false, view.reasons.clone());
+        let due = self.due(manifest);
+        let Some((_, present)) = view.standing() else {
+            let mut reasons = view.reasons.clone();
+            self.judge.name_reasons(&manifest.volume, &mut reasons);
+            self.judge.doubt_reasons(&mut reasons);
+            return self.keep_entry(root, manifest, due, reasons);
         };
         let place = |data: Option<FileIdentity>| {
             Box::new(TrashPlace {
@@ -60,52 +77,80 @@ impl Planner<'_> {
                 data,
             })
         };
+        // The frame of a destroy of ours that nobody confirmed says that it was asked for.
+        let unconfirmed = manifest.unconfirmed;
         let data = match &entry.data {
             Known::Known(data) if *data == manifest.identity => data.clone(),
             Known::Known(_) => {
                 return self.keep_foreign(
                     root,
                     entry,
+                    due,
                     "its data is not the directory that its manifest names".to_owned(),
                 );
             }
-            Known::Absent => {
+            Known::Absent if !unconfirmed || manifest.state == TrashState::Prepared => {
                 // Nothing was moved, or everything is gone: only the frame is left.
                 self.steps.push(Step::Void { entry: place(None) });
                 return;
             }
+            Known::Absent => {
+                return self.keep_entry(root, manifest, false, vec![Refusal::Unconfirmed.into()]);
+            }
             Known::Unknown(why) => {
-                return self.keep_foreign(root, entry, why.to_string());
+                return self.keep_foreign(root, entry, due, why.to_string());
             }
         };
-        if manifest.unconfirmed {
+        if unconfirmed {
             return self.keep_entry(root, manifest, false, vec![Refusal::Unconfirmed.into()]);
         }
 
+        let volume = &manifest.volume;
         let mut doubt = Vec::new();
-        let named = self.judge.name_reasons(&manifest.volume, &mut doubt);
+        let named = self.judge.name_reasons(volume, &mut doubt);
         self.judge.doubt_reasons(&mut doubt);
-        self.judge.hidden_role(&manifest.volume, &mut doubt);
+        self.judge.hidden_role(volume, &mut doubt);
         let mut in_use = Vec::new();
         self.judge
-            .use_reasons(&manifest.volume, &entry.location, None, &mut in_use);
+            .use_reasons(volume, &entry.location, None, &mut in_use);
+        let path = trash_path(root, &manifest.id.0).join("data");
+        self.judge
+            .overlap_reasons(&root.disk, volume, &entry.location, &path, &mut in_use);
+        self.judge.protect_reasons(volume, &mut in_use);
+        if present_filesystem(root).as_ref() != Some(&data.filesystem) {
+            in_use.push(Refusal::WrongFilesystem.into());
+        }
+        if !named && self.judge.named_since(manifest) && !self.purged(manifest) {
+            in_use.push(Reason::new(
+                Refusal::Contested,
+                "the volume was named again after it was moved".to_owned(),
+            ));
+        }
+        if rivals {
+            in_use.push(Reason::new(
+                Refusal::Contested,
+                "several entries could go back to its place".to_owned(),
+            ));
+        }
 
         let look = Look {
-            place: place(Some(data)),
+            place: place(Some(data.clone())),
+            data,
             named,
             doubt,
             in_use,
         };
         match manifest.state {
-            TrashState::Prepared | TrashState::Moved => self.second_look(view, look),
-            TrashState::Cleared | TrashState::Wiping => self.last_look(view, look),
+            TrashState::Prepared | TrashState::Moved => self.second_look(view, look, rivals),
+            TrashState::Cleared | TrashState::Wiping => self.last_look(view, look, due),
         }
     }
 
     /// Unknown at the second look counts as named; what is named goes back.
-    fn second_look(&mut self, view: &RootView<'_>, look: Look) {
+    fn second_look(&mut self, view: &RootView<'_>, look: Look, rivals: bool) {
         let Look {
             place,
+            data,
             named,
             mut doubt,
             in_use,
@@ -115,29 +160,42 @@ impl Planner<'_> {
             let pending = doubt
                 .iter()
                 .any(|reason| reason.code == Refusal::PendingOperation);
-            if view.occupied(&manifest.volume) {
+            let occupied = view.occupied(&manifest.volume);
+            if occupied {
                 doubt.push(Reason::new(
                     Refusal::Contested,
                     format!("{} exists again", view.root.disk.root.join(&manifest.path)),
                 ));
-                self.keep_entry(view.root, &manifest, true, doubt);
-            } else if pending {
+            }
+            if rivals {
+                doubt.extend(in_use);
+            }
+            if occupied || pending || rivals {
                 self.keep_entry(view.root, &manifest, true, doubt);
             } else {
-                self.steps.push(Step::PutBack { entry: place });
+                self.act(view.root, &data, &manifest, Step::PutBack { entry: place });
             }
         } else if in_use.is_empty() {
-            self.steps.push(Step::Clear { entry: place });
+            self.act(view.root, &data, &manifest, Step::Clear { entry: place });
         } else {
             self.keep_entry(view.root, &manifest, true, in_use);
         }
     }
 
+    /// Plans the step, once for each directory.
+    fn act(&mut self, root: &RootFacts, data: &FileIdentity, manifest: &Manifest, step: Step) {
+        match self.take(data, &trash_path(root, &manifest.id.0)) {
+            Ok(()) => self.steps.push(step),
+            Err(reason) => self.keep_entry(root, manifest, false, vec![reason]),
+        }
+    }
+
     /// The look before the wipe. From here nothing goes back by itself: what is named by now is
     /// contested.
-    fn last_look(&mut self, view: &RootView<'_>, look: Look) {
+    fn last_look(&mut self, view: &RootView<'_>, look: Look, due: bool) {
         let Look {
             place,
+            data,
             named,
             doubt: mut reasons,
             in_use,
@@ -147,48 +205,60 @@ impl Planner<'_> {
             reasons.push(Refusal::Contested.into());
         }
         reasons.extend(in_use);
-        let due = self.due(&manifest);
         if !due {
             let left = manifest
                 .retention
                 .minus(self.lived().minus(manifest.lived_at));
             reasons.push(Reason::new(Refusal::Retention, format!("{left} left")));
         }
-        match &place.data {
-            Some(data) if reasons.is_empty() => {
-                let authorization = WipeAuthorization::new(
-                    manifest.volume.clone(),
-                    place.disk.clone(),
-                    data.clone(),
-                    manifest.evidence.clone(),
-                );
-                self.steps.push(Step::Wipe {
-                    authorization,
-                    entry: place,
-                });
-            }
-            Some(_) | None => self.keep_entry(view.root, &manifest, due, reasons),
+        if reasons.is_empty() {
+            let authorization = WipeAuthorization::new(
+                manifest.volume.clone(),
+                place.disk.clone(),
+                data.clone(),
+                manifest.evidence.clone(),
+            );
+            let step = Step::Wipe {
+                authorization,
+                entry: place,
+            };
+            self.act(view.root, &data, &manifest, step);
+        } else {
+            self.keep_entry(view.root, &manifest, due, reasons);
         }
     }
 
-    /// Whether the entry's time has come. A wipe that began goes on at once.
+    /// Whether the entry's time has come: a second look is due at once, and a wipe that began goes
+    /// on.
     fn due(&self, manifest: &Manifest) -> bool {
         match manifest.state {
-            TrashState::Wiping => true,
-            TrashState::Prepared | TrashState::Moved => false,
+            TrashState::Wiping | TrashState::Prepared | TrashState::Moved => true,
             TrashState::Cleared => {
-                self.facts().words.purge.contains(&manifest.id)
+                self.purged(manifest)
                     || self.facts().words.wipe.as_ref() == Some(&manifest.volume)
                     || self.lived().minus(manifest.lived_at) >= manifest.retention
             }
         }
     }
 
+    fn purged(&self, manifest: &Manifest) -> bool {
+        self.facts().words.purge.contains(&manifest.id)
+    }
+
     /// Why an entry is none of ours.
     fn foreign(&self, entry: &TrashFacts, manifest: &Manifest) -> Option<String> {
         let facts = self.facts();
+        if manifest.version != Manifest::VERSION {
+            return Some(format!("its manifest has version {}", manifest.version));
+        }
         if manifest.id != entry.id {
             return Some(format!("its manifest is of entry {}", manifest.id));
+        }
+        if manifest.path != paths::volume_directory(&manifest.volume) {
+            return Some(format!(
+                "{} is not the place of {}",
+                manifest.path, manifest.volume
+            ));
         }
         match &facts.host.machine_id {
             Known::Known(ours) if *ours == manifest.machine_id => {}
@@ -222,14 +292,14 @@ impl Planner<'_> {
         });
     }
 
-    fn keep_foreign(&mut self, root: &RootFacts, entry: &TrashFacts, detail: String) {
+    fn keep_foreign(&mut self, root: &RootFacts, entry: &TrashFacts, due: bool, detail: String) {
         let manifest = entry.manifest.known();
         self.kept.push(Kept {
             volume: manifest.map(|manifest| manifest.volume.clone()),
             disk: root.disk.clone(),
             path: trash_path(root, &entry.id.0),
             trash: manifest.map(|manifest| (entry.id.clone(), manifest.state)),
-            due: false,
+            due,
             reasons: vec![Reason::new(Refusal::ForeignTrash, detail)],
         });
     }
@@ -237,4 +307,13 @@ impl Planner<'_> {
 
 fn trash_path(root: &RootFacts, id: &str) -> Raw {
     root.disk.root.join(crate::decide::manifest::TRASH).join(id)
+}
+
+/// The manifest of an entry whose second look is due and whose data is there.
+fn at_second_look(entry: &TrashFacts) -> Option<&Manifest> {
+    let manifest = entry.manifest.known()?;
+    let waits = matches!(manifest.state, TrashState::Prepared | TrashState::Moved)
+        && !manifest.unconfirmed
+        && entry.data.known() == Some(&manifest.identity);
+    waits.then_some(manifest)
 }

@@ -1,0 +1,272 @@
+//! Roots and what lies in them: whether they may be used, taken on, and what may be made there.
+
+use super::{Reader, Verdict, must, plain_name};
+use crate::decide::facts::{
+    AgentView, CheckpointFile, FileKind, Fingerprint, Known, MountContent, RootFacts, RootWitness,
+    TrashFacts,
+};
+use crate::decide::manifest::Manifest;
+use crate::decide::plan::Plan;
+use crate::decide::steps::{Step, TrashPlace, VolumePlace};
+use crate::mesos::disk::{DiskRef, DiskType};
+use crate::mesos::ids::VolumeKey;
+use crate::units::Raw;
+
+impl<'a> Reader<'a> {
+    /// The volume has nothing in its place on this root.
+    pub(super) fn free(&self, root: &RootFacts, key: &VolumeKey) -> Verdict {
+        let (role, id) = (key.role.directory(), key.id.as_raw());
+        must(
+            !matches!(root.dirs, Known::Unknown(_))
+                && !self.dirs.contains_key(&(&root.disk, &role, id)),
+            || format!("{key} has a directory on {}", root.disk),
+        )
+    }
+
+    /// The root is there, local, writable, ours, and seen alike by every agent that may use it.
+    pub(super) fn observed(
+        &self,
+        disk: &DiskRef,
+        print: &Fingerprint,
+    ) -> Result<&'a RootFacts, String> {
+        let facts = self.facts;
+        let root = facts
+            .roots
+            .iter()
+            .find(|root| root.disk == *disk)
+            .ok_or_else(|| format!("{disk} was not observed"))?;
+        let mount = root
+            .mount
+            .known()
+            .ok_or_else(|| format!("{disk} is not mounted"))?;
+        must(disk.kind != DiskType::Mount || mount.is_mount_point, || {
+            format!("{} is no mount point", disk.root)
+        })?;
+        must(!mount.network && !mount.read_only, || {
+            format!("{disk} is remote or read-only")
+        })?;
+        let agents = facts.agent.processes.known();
+        let running = agents.into_iter().flatten().any(|agent| agent.ours);
+        must(
+            root.view == AgentView::Same || (root.view == AgentView::NoAgent && !running),
+            || format!("the agent sees something else under {disk}"),
+        )?;
+        for agent in agents.into_iter().flatten() {
+            let alone =
+                agent.ours && agent.roots == Known::Absent && agent.filesystems == Known::Absent;
+            let elsewhere = agent
+                .filesystems
+                .known()
+                .is_some_and(|devices| !devices.contains(&mount.device));
+            must(alone || elsewhere, || {
+                format!("the agent with pid {} may use {disk} too", agent.pid)
+            })?;
+        }
+        must(root.filesystem.present.known() == Some(print), || {
+            format!("{disk} is another file system than planned for")
+        })?;
+        must(matches!(facts.agent.latest, Known::Known(_)), || {
+            "the work_dir is of no agent".to_owned()
+        })?;
+        let ours = disk.kind == DiskType::Root
+            || root.named_by.contains(&RootWitness::SlaveInfo)
+            || root.named_by.contains(&RootWitness::Checkpoint)
+            || root.named_by.contains(&RootWitness::Flags);
+        must(ours, || format!("the agent does not name {disk}"))?;
+        Ok(root)
+    }
+
+    /// The root may be used, and is the known one or adopted by this very plan.
+    pub(super) fn root(
+        &self,
+        disk: &DiskRef,
+        print: &Fingerprint,
+    ) -> Result<&'a RootFacts, String> {
+        let root = self.observed(disk, print)?;
+        let known = root
+            .filesystem
+            .ledger
+            .known()
+            .is_some_and(|known| same_disk(known, print));
+        let marker = match &root.filesystem.marker {
+            Known::Known(marker) => *marker == print.filesystem,
+            Known::Absent => true,
+            Known::Unknown(_) => false,
+        };
+        must((known && marker) || self.adopted.contains(disk), || {
+            format!("{disk} was never verified")
+        })?;
+        Ok(root)
+    }
+
+    pub(super) fn trash_entry(&self, entry: &TrashPlace) -> Result<&'a TrashFacts, String> {
+        let root = self
+            .facts
+            .roots
+            .iter()
+            .find(|root| root.disk == entry.disk)
+            .ok_or_else(|| format!("{} was not observed", entry.disk))?;
+        let manifest = &entry.manifest;
+        let found = root
+            .trash
+            .known()
+            .into_iter()
+            .flatten()
+            .find(|found| found.id == manifest.id)
+            .ok_or_else(|| format!("trash entry {} was not seen", manifest.id))?;
+        must(found.manifest.known() == Some(manifest), || {
+            format!("the manifest of {} is another", manifest.id)
+        })?;
+        must(found.data.known() == entry.data.as_ref(), || {
+            format!("the data of {} is another", manifest.id)
+        })?;
+        must(
+            manifest.version == Manifest::VERSION
+                && self.facts.host.machine_id.known() == Some(&manifest.machine_id)
+                && manifest.work_dir == self.facts.agent.work_dir,
+            || format!("trash entry {} is of another agent", manifest.id),
+        )?;
+        let (role, id) = (
+            manifest.volume.role.directory(),
+            manifest.volume.id.as_raw(),
+        );
+        plain_name(&role)?;
+        plain_name(id)?;
+        must(
+            manifest.path == Raw::from(crate::mesos::paths::ROLES).join(&role).join(id),
+            || format!("{} is not the place of {}", manifest.path, manifest.volume),
+        )?;
+        Ok(found)
+    }
+
+    pub(super) fn create(&self, place: &VolumePlace) -> Verdict {
+        let asked = self.facts.words.recreate.as_ref() == Some(&place.volume);
+        let root = self.observed(&place.disk, &place.root)?;
+        // `volumes recreate` is itself the word for a root first met; for a changed one it is not.
+        if !asked || root.filesystem.ledger != Known::Absent {
+            self.root(&place.disk, &place.root)?;
+        }
+        must(root.disk.kind != DiskType::Mount, || {
+            "a MOUNT is its own directory".to_owned()
+        })?;
+        plain_name(&place.role_dir)?;
+        plain_name(&place.id_dir)?;
+        must(
+            place.volume.role.directory() == place.role_dir
+                && *place.volume.id.as_raw() == place.id_dir,
+            || format!("{} is not the directory of {}", place.path(), place.volume),
+        )?;
+        self.authorities.clone()?;
+        must(self.named.effective_on(&place.volume, &place.disk), || {
+            format!("{} is not held on {}", place.volume, place.disk)
+        })?;
+        self.free(root, &place.volume)?;
+        must(
+            matches!(self.facts.checkpoint.state_target, CheckpointFile::Missing)
+                && matches!(self.facts.checkpoint.info_target, CheckpointFile::Missing)
+                && !self.named.pending(&place.volume),
+            || "a change is in flight".to_owned(),
+        )?;
+        let trashed = self
+            .facts
+            .roots
+            .iter()
+            .flat_map(|root| root.trash.known().into_iter().flatten())
+            .filter_map(|entry| entry.manifest.known())
+            .any(|manifest| manifest.volume == place.volume);
+        must(!trashed, || {
+            format!("the trash holds the data of {}", place.volume)
+        })?;
+        let never_there = self.records.get(&place.volume).is_some_and(|record| {
+            record
+                .places
+                .iter()
+                .any(|seen| seen.disk == place.disk && seen.watched && seen.directory.is_none())
+        });
+        must(
+            asked || self.facts.policy.recreate_vanished || never_there,
+            || format!("{} was there before and is gone", place.path()),
+        )
+    }
+
+    pub(super) fn adopt(&self, disk: &DiskRef, print: &Fingerprint) -> Verdict {
+        let root = self.observed(disk, print)?;
+        let accepted = self.facts.words.accept_root.as_ref() == Some(&disk.root);
+        let marker = match &root.filesystem.marker {
+            Known::Known(marker) => *marker == print.filesystem,
+            Known::Absent => true,
+            Known::Unknown(_) => false,
+        };
+        must(accepted || marker, || {
+            format!("the marker on {disk} is of another file system")
+        })?;
+        match &root.filesystem.ledger {
+            Known::Unknown(why) => Err(why.to_string()),
+            Known::Known(known) => must(accepted || same_disk(known, print), || {
+                format!("{disk} is not the file system of the ledger")
+            }),
+            Known::Absent if accepted => Ok(()),
+            Known::Absent => {
+                self.doubtless()?;
+                for key in self.named.effective_volumes_on(disk) {
+                    let (role, id) = (key.role.directory(), key.id.as_raw());
+                    let there = disk.kind == DiskType::Mount
+                        || self
+                            .dirs
+                            .get(&(disk, &role, id))
+                            .is_some_and(|dir| dir.kind == FileKind::Directory);
+                    must(there, || format!("{disk} lacks the directory of {key}"))?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn open_gate(&self, plan: &Plan) -> Verdict {
+        let facts = self.facts;
+        for step in &plan.steps {
+            if let Step::EmptyMount { authorization, .. } = step {
+                return Err(format!("{} is about to be emptied", authorization.disk()));
+            }
+        }
+        let half_emptied = |text: &Raw| {
+            let closed = match &facts.gate.closed_for {
+                Known::Known(roots) => roots.contains(text),
+                Known::Absent => false,
+                Known::Unknown(_) => true,
+            };
+            let empty = facts.roots.iter().any(|root| {
+                root.disk.kind == DiskType::Mount
+                    && root.disk.root == *text
+                    && root.content == Known::Known(MountContent::Empty)
+            });
+            closed && !empty
+        };
+        for record in &self.memory.volumes {
+            for place in &record.places {
+                must(
+                    place.disk.kind != DiskType::Mount
+                        || self.named.names(&record.key)
+                        || !half_emptied(&place.disk.root),
+                    || format!("{} may be half emptied", place.disk),
+                )?;
+            }
+        }
+        match (&facts.memory, &facts.gate.closed_for) {
+            (Known::Known(_), _) => Ok(()),
+            (Known::Absent | Known::Unknown(_), Known::Known(roots)) => {
+                must(!roots.iter().any(half_emptied), || {
+                    "a disk may be half emptied".to_owned()
+                })
+            }
+            (Known::Absent | Known::Unknown(_), Known::Absent | Known::Unknown(_)) => {
+                Err("nobody knows what the gate was closed for".to_owned())
+            }
+        }
+    }
+}
+
+/// A disk is its file system, and a root one directory of it.
+fn same_disk(one: &Fingerprint, other: &Fingerprint) -> bool {
+    one.filesystem == other.filesystem && one.directory == other.directory
+}

@@ -1,0 +1,243 @@
+//! DESTROY operations: which of them can be evidence, and for which life of a name.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::decide::authority::Claim;
+use crate::decide::facts::{Facts, OperationKind, OperationState, ResourceState};
+use crate::decide::memory::{SpentDestroy, VolumeRecord};
+use crate::decide::steps::Evidence;
+use crate::mesos::ids::VolumeKey;
+use crate::mesos::resource::Resource;
+
+/// How many DESTROYs whose matter is over are remembered beyond those that files still name. A
+/// checkpoint is rolled back by seconds, in which an agent carries out far fewer.
+const SPENT: usize = 1024;
+
+/// A DESTROY of one volume, as one file shows it.
+#[derive(Clone, Copy, Debug)]
+struct Destroy<'a> {
+    uuid: &'a str,
+    state: OperationState,
+    /// Whether the same file names the volume all the same. Finished, it was an earlier life then.
+    survived: bool,
+}
+
+/// Every DESTROY in the files, by the volumes they name.
+#[derive(Debug)]
+pub(super) struct Destroys<'a> {
+    by_volume: BTreeMap<VolumeKey, Vec<Destroy<'a>>>,
+    /// Operations that failed, or do something else to the volume.
+    denied: BTreeSet<(&'a str, VolumeKey)>,
+}
+
+impl<'a> Destroys<'a> {
+    pub(super) fn read(facts: &'a Facts) -> Self {
+        let checkpoint = &facts.checkpoint;
+        let files = [checkpoint.state_target.whole(), checkpoint.state.whole()]
+            .into_iter()
+            .flatten()
+            .chain(
+                facts
+                    .providers
+                    .known()
+                    .into_iter()
+                    .flatten()
+                    .map(|provider| &provider.content),
+            );
+        let mut destroys = Self {
+            by_volume: BTreeMap::new(),
+            denied: BTreeSet::new(),
+        };
+        for file in files {
+            destroys.file(file);
+        }
+        destroys
+    }
+
+    fn file(&mut self, file: &'a ResourceState) {
+        if file.operations.is_empty() {
+            return;
+        }
+        let named: BTreeSet<VolumeKey> = file
+            .resources
+            .iter()
+            .filter_map(Resource::volume_key)
+            .collect();
+        for operation in &file.operations {
+            for key in operation.volumes.iter().filter_map(Resource::volume_key) {
+                if operation.kind != OperationKind::Destroy
+                    || operation.state == OperationState::Failed
+                {
+                    self.denied.insert((&operation.uuid, key));
+                    continue;
+                }
+                let survived = named.contains(&key);
+                self.by_volume.entry(key).or_default().push(Destroy {
+                    uuid: &operation.uuid,
+                    state: operation.state,
+                    survived,
+                });
+            }
+        }
+    }
+
+    fn of(&self, key: &VolumeKey) -> &[Destroy<'a>] {
+        self.by_volume.get(key).map_or(&[], Vec::as_slice)
+    }
+
+    fn denied(&self, key: &VolumeKey, uuid: &str) -> bool {
+        !self.denied.is_empty() && self.denied.contains(&(uuid, key.clone()))
+    }
+
+    /// Whether what was taken for a destroy did not happen, as the files say by now, or was another
+    /// life's.
+    pub(super) fn refutes(&self, key: &VolumeKey, evidence: &Evidence, spent: &Spent) -> bool {
+        match evidence {
+            Evidence::DestroyOperation(uuid) => self.denied(key, uuid) || spent.contains(uuid, key),
+            Evidence::GoneWithinRun
+            | Evidence::OwnDestroy
+            | Evidence::Operator
+            | Evidence::Unwitnessed { .. } => false,
+        }
+    }
+
+    /// A finished DESTROY of this volume's present life.
+    pub(super) fn finished(&self, key: &VolumeKey, spent: &Spent) -> Option<String> {
+        self.of(key)
+            .iter()
+            .find(|destroy| {
+                destroy.state == OperationState::Finished
+                    && !self.denied(key, destroy.uuid)
+                    && !spent.contains(destroy.uuid, key)
+            })
+            .map(|destroy| destroy.uuid.to_owned())
+    }
+
+    /// The operation by which a volume that no authority names was destroyed, if one was read.
+    pub(super) fn evidence(&self, record: &VolumeRecord, spent: &Spent) -> Option<Evidence> {
+        let key = &record.key;
+        self.finished(key, spent)
+            .or_else(|| {
+                record
+                    .pending_destroys
+                    .iter()
+                    .find(|uuid| !self.denied(key, uuid) && !spent.contains(uuid, key))
+                    .cloned()
+            })
+            .map(Evidence::DestroyOperation)
+    }
+
+    /// Notes the DESTROYs of a volume that is named, and which of them are over.
+    pub(super) fn note(&self, record: &mut VolumeRecord, claim: &Claim, spent: &mut Spent) {
+        let key = record.key.clone();
+        let before = std::mem::take(&mut record.pending_destroys);
+        if self.of(&key).is_empty() && before.is_empty() {
+            return;
+        }
+        let mut open: BTreeSet<String> = BTreeSet::new();
+        for destroy in self.of(&key) {
+            match destroy.state {
+                OperationState::Finished if destroy.survived => spent.add(destroy.uuid, &key),
+                // Finished in a target, while the volume still stands in the committed file; or
+                // what keeps its name is a task or an older file.
+                OperationState::Pending | OperationState::Finished => {
+                    open.insert(destroy.uuid.to_owned());
+                }
+                OperationState::Unclear => {
+                    if before.iter().any(|uuid| uuid == destroy.uuid) {
+                        open.insert(destroy.uuid.to_owned());
+                    }
+                }
+                OperationState::Failed => {}
+            }
+        }
+        if claim.alive() {
+            // It is over, and the volume lives: it failed, or this is another life.
+            for uuid in before {
+                if !open.contains(&uuid) {
+                    spent.add(&uuid, &key);
+                }
+            }
+        } else {
+            open.extend(before);
+        }
+        open.retain(|uuid| !self.denied(&key, uuid) && !spent.contains(uuid, &key));
+        record.pending_destroys = open.into_iter().collect();
+    }
+
+    /// Notes the finished DESTROYs of a volume that nobody names any more: they may be acknowledged,
+    /// and out of the files, before the pass that can conclude something.
+    pub(super) fn note_finished(&self, record: &mut VolumeRecord, spent: &Spent) {
+        if let Some(uuid) = self.finished(&record.key, spent)
+            && !record.pending_destroys.contains(&uuid)
+        {
+            record.pending_destroys.push(uuid);
+        }
+    }
+
+    /// Every finished DESTROY with the volume it names.
+    pub(super) fn all_finished(&self) -> impl Iterator<Item = (&'a str, &VolumeKey)> {
+        self.by_volume.iter().flat_map(|(key, destroys)| {
+            destroys
+                .iter()
+                .filter(|destroy| destroy.state == OperationState::Finished)
+                .map(move |destroy| (destroy.uuid, key))
+        })
+    }
+}
+
+/// DESTROYs whose matter is over, oldest first.
+#[derive(Debug)]
+pub(super) struct Spent {
+    list: Vec<SpentDestroy>,
+    set: BTreeSet<SpentDestroy>,
+}
+
+impl Spent {
+    pub(super) fn new(list: Vec<SpentDestroy>) -> Self {
+        Self {
+            set: list.iter().cloned().collect(),
+            list,
+        }
+    }
+
+    pub(super) fn add(&mut self, uuid: &str, key: &VolumeKey) {
+        let spent = SpentDestroy {
+            uuid: uuid.to_owned(),
+            key: key.clone(),
+        };
+        if self.set.insert(spent.clone()) {
+            self.list.push(spent);
+        }
+    }
+
+    pub(super) fn contains(&self, uuid: &str, key: &VolumeKey) -> bool {
+        !self.set.is_empty()
+            && self.set.contains(&SpentDestroy {
+                uuid: uuid.to_owned(),
+                key: key.clone(),
+            })
+    }
+
+    /// Those that files still name, and the youngest of the others.
+    pub(super) fn kept(self, destroys: &Destroys<'_>) -> Vec<SpentDestroy> {
+        let shown = |spent: &SpentDestroy| {
+            destroys
+                .of(&spent.key)
+                .iter()
+                .any(|destroy| destroy.uuid == spent.uuid)
+        };
+        let others = self.list.iter().filter(|spent| !shown(spent)).count();
+        let mut forget = others.saturating_sub(SPENT);
+        self.list
+            .into_iter()
+            .filter(|spent| {
+                let old = forget > 0 && !shown(spent);
+                if old {
+                    forget = forget.saturating_sub(1);
+                }
+                !old
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,169 @@
+//! What a plan's steps make of the facts when every one of them succeeds.
+
+use mesos_volumed::decide::facts::{
+    DirFacts, Facts, FileIdentity, FileKind, FsLocation, Known, MountContent, RootFacts, TrashFacts,
+};
+use mesos_volumed::decide::manifest::{TRASH, TrashState};
+use mesos_volumed::decide::plan::Plan;
+use mesos_volumed::decide::steps::{Step, TrashId};
+use mesos_volumed::mesos::disk::{DiskRef, DiskType};
+use mesos_volumed::units::Raw;
+
+fn root<'a>(facts: &'a mut Facts, disk: &DiskRef) -> &'a mut RootFacts {
+    facts
+        .roots
+        .iter_mut()
+        .find(|root| root.disk == *disk)
+        .unwrap()
+}
+
+fn entries(root: &mut RootFacts) -> &mut Vec<TrashFacts> {
+    if !matches!(root.trash, Known::Known(_)) {
+        root.trash = Known::Known(Vec::new());
+    }
+    match &mut root.trash {
+        Known::Known(entries) => entries,
+        Known::Absent | Known::Unknown(_) => unreachable!(),
+    }
+}
+
+fn dirs(root: &mut RootFacts) -> &mut Vec<DirFacts> {
+    if !matches!(root.dirs, Known::Known(_)) {
+        root.dirs = Known::Known(Vec::new());
+    }
+    match &mut root.dirs {
+        Known::Known(dirs) => dirs,
+        Known::Absent | Known::Unknown(_) => unreachable!(),
+    }
+}
+
+fn place(root: &RootFacts, below: &Raw) -> Known<FsLocation> {
+    root.mount.clone().map(|mount| FsLocation {
+        device: mount.location.device,
+        path: mount.location.path.join(below),
+    })
+}
+
+/// Whether two roots are the same directory, so that a change under one shows under the other.
+fn same(a: &RootFacts, b: &RootFacts) -> bool {
+    a.mount.known().map(|mount| &mount.location) == b.mount.known().map(|mount| &mount.location)
+}
+
+fn remove_entry(facts: &mut Facts, disk: &DiskRef, id: &TrashId) {
+    let at = root(facts, disk).clone();
+    for other in &mut facts.roots {
+        if same(&at, other) && matches!(other.trash, Known::Known(_)) {
+            entries(other).retain(|entry| entry.id != *id);
+        }
+    }
+}
+
+/// The facts after the steps, and with the memory, of this plan. No time passes.
+pub(crate) fn apply(plan: &Plan, facts: &Facts) -> Facts {
+    let mut after = facts.clone();
+    if !plan.memory_unknown {
+        after.memory = Known::Known(plan.memory.clone());
+    }
+    after.host.nonce = after.host.nonce.wrapping_add(1);
+    for step in &plan.steps {
+        apply_step(step, &mut after);
+    }
+    after
+}
+
+fn apply_step(step: &Step, after: &mut Facts) {
+    match step {
+        Step::AdoptRoot { disk, root: print } => {
+            let root = root(after, disk);
+            root.filesystem.ledger = Known::Known(print.clone());
+            let volumes = matches!(root.dirs, Known::Known(_))
+                || !matches!(root.filesystem.marker, Known::Absent);
+            if disk.kind != DiskType::Mount && volumes {
+                root.filesystem.marker = Known::Known(print.filesystem.clone());
+            }
+        }
+        Step::Quarantine {
+            place: at,
+            identity,
+            manifest,
+        } => {
+            let here = root(after, &at.disk).clone();
+            for root in after.roots.iter_mut().filter(|root| same(&here, root)) {
+                dirs(root).retain(|dir| dir.identity.known() != Some(identity));
+                let mut manifest = manifest.as_ref().clone();
+                manifest.state = TrashState::Moved;
+                let below = Raw::from(TRASH).join(&manifest.id.0).join("data");
+                let location = place(root, &below);
+                entries(root).push(TrashFacts {
+                    id: manifest.id.clone(),
+                    manifest: Known::Known(manifest),
+                    data: Known::Known(identity.clone()),
+                    location,
+                });
+            }
+        }
+        Step::Clear { entry } => {
+            let here = root(after, &entry.disk).clone();
+            for root in after.roots.iter_mut().filter(|root| same(&here, root)) {
+                for found in entries(root) {
+                    if let Known::Known(manifest) = &mut found.manifest
+                        && manifest.id == entry.manifest.id
+                    {
+                        manifest.state = TrashState::Cleared;
+                    }
+                }
+            }
+        }
+        Step::PutBack { entry } => {
+            let here = root(after, &entry.disk).clone();
+            let volume = &entry.manifest.volume;
+            for root in after.roots.iter_mut().filter(|root| same(&here, root)) {
+                let location = place(root, &entry.manifest.path);
+                dirs(root).push(DirFacts {
+                    role_dir: volume.role.directory(),
+                    id_dir: volume.id.as_raw().clone(),
+                    kind: FileKind::Directory,
+                    identity: Known::Known(entry.manifest.identity.clone()),
+                    location,
+                });
+            }
+            remove_entry(after, &entry.disk, &entry.manifest.id);
+        }
+        Step::Void { entry } | Step::Wipe { entry, .. } => {
+            remove_entry(after, &entry.disk, &entry.manifest.id);
+        }
+        Step::EmptyMount { authorization, .. } => {
+            let disk = authorization.disk();
+            root(after, disk).content = Known::Known(MountContent::Empty);
+            after.gate.closed_for = match &after.gate.closed_for {
+                Known::Known(roots) => {
+                    let mut roots = roots.clone();
+                    roots.push(disk.root.clone());
+                    Known::Known(roots)
+                }
+                Known::Absent | Known::Unknown(_) => Known::Known(vec![disk.root.clone()]),
+            };
+        }
+        Step::OpenGate => after.gate.closed_for = Known::Absent,
+        Step::Create { place: at } => {
+            let here = root(after, &at.disk).clone();
+            for root in after.roots.iter_mut().filter(|root| same(&here, root)) {
+                let below = Raw::from(mesos_volumed::mesos::paths::ROLES)
+                    .join(&at.role_dir)
+                    .join(&at.id_dir);
+                let location = place(root, &below);
+                let made = FileIdentity {
+                    filesystem: at.root.filesystem.clone(),
+                    handle: format!("1:made {below}"),
+                };
+                dirs(root).push(DirFacts {
+                    role_dir: at.role_dir.clone(),
+                    id_dir: at.id_dir.clone(),
+                    kind: FileKind::Directory,
+                    identity: Known::Known(made),
+                    location,
+                });
+            }
+        }
+    }
+}

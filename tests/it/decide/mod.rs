@@ -1,0 +1,17 @@
+//! The decisions, as a library user sees them: facts in, plan out.
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::string_slice,
+    clippy::too_many_lines,
+    clippy::wildcard_enum_match_arm,
+    reason = "tests"
+)]
+
+mod builder;
+mod guards;
+mod ideal;
+mod lives;
+mod places;
+mod properties;
+mod random;
+mod story;

@@ -160,7 +160,7 @@ impl<'a> Judge<'a> {
         let named = self.name_reasons(key, &mut reasons);
         self.doubt_reasons(&mut reasons);
         self.hidden_role(key, &mut reasons);
-        self.use_reasons(key, &dir.location, None, &mut reasons);
+        self.use_reasons(key, &dir.location, &mut reasons);
         self.protect_reasons(key, &mut reasons);
         let (evidence, due) = if named {
             // The operator's word waits behind its being named.
@@ -227,12 +227,12 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Adds who uses the place. `own_mount` is the mount point that is the place's own (MOUNT).
+    /// Adds who uses the place. The own mount of a MOUNT disk is not among the holders, nor are its
+    /// copies in other namespaces; the disk bound somewhere else is, whatever that path is called.
     pub(in crate::decide) fn use_reasons(
         &self,
         key: &VolumeKey,
         location: &Known<FsLocation>,
-        own_mount: Option<&Raw>,
         reasons: &mut Vec<Reason>,
     ) {
         for task in self.tasks.get(key).into_iter().flatten() {
@@ -272,7 +272,7 @@ impl<'a> Judge<'a> {
             }
         };
         for holder in self.holders_within(location) {
-            reasons.extend(holder_reason(holder, location, own_mount));
+            reasons.push(holder_reason(holder));
         }
     }
 
@@ -492,20 +492,10 @@ fn held_by(claim: &Claim) -> Option<String> {
     (!names.is_empty() && !claim.stale_only()).then(|| format!("named by {}", names.join(", ")))
 }
 
-fn holder_reason(
-    holder: &Holder,
-    location: &FsLocation,
-    own_mount: Option<&Raw>,
-) -> Option<Reason> {
+fn holder_reason(holder: &Holder) -> Reason {
     let who = format!("pid {} ({})", holder.pid, holder.command);
-    Some(match holder.kind {
+    match holder.kind {
         HolderKind::MountOf => {
-            let own = own_mount.is_some()
-                && holder.location == *location
-                && holder.mount_point.as_ref() == own_mount;
-            if own {
-                return None;
-            }
             let at = holder
                 .mount_point
                 .as_ref()
@@ -526,5 +516,5 @@ fn holder_reason(
         }
         HolderKind::Mapping => Reason::new(Refusal::InUseFd, format!("mapped by {who}")),
         HolderKind::Swap => Reason::new(Refusal::InUseFd, "an active swap file".to_owned()),
-    })
+    }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::named::Named;
 use super::{Reader, Verdict, must};
 use crate::decide::facts::{
-    DeviceNumber, Facts, FsLocation, HolderKind, Known, PidNamespace, RootFacts, RootMount,
+    DeviceNumber, Facts, FsLocation, Known, PidNamespace, RootFacts, RootMount,
 };
 use crate::decide::memory::Memory;
 use crate::mesos::disk::DiskType;
@@ -131,18 +131,15 @@ impl Reader<'_> {
         )
     }
 
-    /// The same for a MOUNT disk, whose own mount and own place do not count.
+    /// The same for a MOUNT disk, whose own place does not count. Its own mount is not among the
+    /// holders.
     pub(super) fn mount_unused(&self, root: &RootFacts, mount: &RootMount) -> Verdict {
         let text = &root.disk.root;
         let holders = self.facts.holders.known().ok_or("holders are unknown")?;
         for holder in holders {
-            if !within(&holder.location, &mount.location) {
-                continue;
-            }
-            let own = holder.kind == HolderKind::MountOf
-                && holder.location == mount.location
-                && holder.mount_point.as_ref() == Some(text);
-            must(own, || format!("{text} is in use by pid {}", holder.pid))?;
+            must(!within(&holder.location, &mount.location), || {
+                format!("{text} is in use by pid {}", holder.pid)
+            })?;
         }
         for other in self
             .facts

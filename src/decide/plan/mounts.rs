@@ -83,8 +83,7 @@ impl Planner<'_> {
             Known::Unknown(why) => reasons.push(Reason::new(Refusal::NotMounted, why.to_string())),
         }
         let location = root.mount.clone().map(|mount| mount.location);
-        self.judge
-            .use_reasons(key, &location, Some(&root.disk.root), &mut reasons);
+        self.judge.use_reasons(key, &location, &mut reasons);
         self.judge
             .overlap_reasons(&root.disk, key, &location, &root.disk.root, &mut reasons);
         self.judge.protect_reasons(key, &mut reasons);

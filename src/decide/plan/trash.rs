@@ -111,8 +111,7 @@ impl Planner<'_> {
         self.judge.doubt_reasons(&mut doubt);
         self.judge.hidden_role(volume, &mut doubt);
         let mut in_use = Vec::new();
-        self.judge
-            .use_reasons(volume, &entry.location, None, &mut in_use);
+        self.judge.use_reasons(volume, &entry.location, &mut in_use);
         let path = trash_path(root, &manifest.id.0).join("data");
         self.judge
             .overlap_reasons(&root.disk, volume, &entry.location, &path, &mut in_use);

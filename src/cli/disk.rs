@@ -50,6 +50,10 @@ pub(super) fn run(command: &Command, context: &Context) -> anyhow::Result<Exit> 
         .outcomes
         .iter()
         .find(|step| step.step == "adopt_root" && matches!(step.outcome, Outcome::Done(_)));
+    // Nothing to take on: the ledger has this very file system, and no step was wanted.
+    let already = pass.outcomes.is_empty()
+        && before.filesystem.present.known().is_some()
+        && before.filesystem.ledger == before.filesystem.present;
     let value = json!({
         "root": root,
         "before": before.filesystem.ledger.known(),
@@ -62,13 +66,15 @@ pub(super) fn run(command: &Command, context: &Context) -> anyhow::Result<Exit> 
         text.line(format_args!("now     {new}"));
         if adopted.is_some() {
             text.line(format_args!("{root} is accepted as it is now"));
+        } else if already {
+            text.line(format_args!("{root} was known as it is now already"));
         }
         text.into_string()
     })?;
     if pass.failed() {
         return Ok(Exit::Error);
     }
-    if adopted.is_some() {
+    if adopted.is_some() || already {
         return Ok(Exit::Done);
     }
     let why: Vec<String> = pass

@@ -199,6 +199,7 @@ fn row_json(row: &VolumeRow) -> Value {
 
 /// Each authority with how it was read.
 fn authorities_json(facts: &Facts) -> Value {
+    // No bytes are legal in resources.info ("nothing"), and a lost write in the newer file.
     fn known<T>(value: &Known<T>) -> Value {
         match value {
             Known::Known(_) => json!({ "state": "known" }),
@@ -206,11 +207,11 @@ fn authorities_json(facts: &Facts) -> Value {
             Known::Unknown(why) => json!({ "state": "unknown", "reason": why }),
         }
     }
-    fn file<T>(file: &CheckpointFile<T>) -> Value {
+    fn file<T>(file: &CheckpointFile<T>, empty: &str) -> Value {
         match file {
             CheckpointFile::Whole(_) => json!({ "state": "known" }),
             CheckpointFile::Missing => json!({ "state": "absent" }),
-            CheckpointFile::Empty => json!({ "state": "unknown", "reason": "it has 0 bytes" }),
+            CheckpointFile::Empty => json!({ "state": empty, "reason": "it has 0 bytes" }),
             CheckpointFile::Damaged(why) => json!({ "state": "unknown", "reason": why }),
         }
     }
@@ -222,10 +223,10 @@ fn authorities_json(facts: &Facts) -> Value {
         AgentAnswer::State(_) => json!({ "state": "known" }),
     };
     json!({
-        "resources_and_operations.state": file(&facts.checkpoint.state),
-        "resources_and_operations.target": file(&facts.checkpoint.state_target),
-        "resources.info": file(&facts.checkpoint.info),
-        "resources.target": file(&facts.checkpoint.info_target),
+        "resources_and_operations.state": file(&facts.checkpoint.state, "unknown"),
+        "resources_and_operations.target": file(&facts.checkpoint.state_target, "unknown"),
+        "resources.info": file(&facts.checkpoint.info, "empty"),
+        "resources.target": file(&facts.checkpoint.info_target, "empty"),
         "resource_providers": known(&facts.providers),
         "tasks": known(&facts.tasks),
         "agent_processes": known(&facts.agent.processes),

@@ -91,8 +91,9 @@ fn find(args: &Args, owner: &Owner) -> anyhow::Result<VolumeKey> {
     };
     if args.volume.starts_with('/') { by_path() } else { by_name() }.ok_or_else(|| {
         anyhow!(
-            "there is no volume {path} on this host; see `mesos-volumed volumes list`. A MOUNT disk \
-             whose volume was never seen held is nobody's garbage (its data may be there on purpose)"
+            "there is no volume {} on this host; see `mesos-volumed volumes list`. A MOUNT disk \
+             whose volume was never seen held is nobody's garbage (its data may be there on purpose)",
+            Raw::from(args.volume.as_str())
         )
     })
     .exit(Exit::Refused)

@@ -284,7 +284,12 @@ fn doubts(facts: &Facts) -> Vec<Reason> {
     ];
     for (file, why) in damage {
         if let Some(why) = why {
-            unknown(format!("{file}: {why}"));
+            // The observer names the file itself; facts from elsewhere need not.
+            unknown(if why.starts_with(file) {
+                why
+            } else {
+                format!("{file}: {why}")
+            });
         }
     }
     // An empty target of the newer form is a lost write; an empty resources.target is legal.

@@ -346,12 +346,15 @@ impl<'a> Judge<'a> {
             .get(&(&root.disk, key))
             .filter(|sighting| Some(&sighting.identity) == dir.identity.known());
         let grace = self.facts.policy.grace;
+        if destroyed {
+            return (None, true);
+        }
         let Some(sighting) = sighting else {
             reasons.push(Reason::new(
                 Refusal::GracePeriod,
                 "not sighted yet".to_owned(),
             ));
-            return (None, destroyed);
+            return (None, false);
         };
         let sighted_for = sighting.last.minus(sighting.first);
         if sighting.times < 2 || sighted_for < grace {
@@ -362,7 +365,7 @@ impl<'a> Judge<'a> {
             // A doubtful pass sights nothing; that it would be overdue is said all the same.
             let lived = self.memory.clock.lived;
             let overdue = sighting.last < lived && lived.minus(sighting.first) >= grace;
-            return (None, destroyed || overdue);
+            return (None, overdue);
         }
         match self.facts.policy.orphans {
             OrphanPolicy::Report => reasons.push(Refusal::ReportOnly.into()),

@@ -8,6 +8,7 @@
 )]
 
 mod builder;
+mod golden;
 mod guards;
 mod ideal;
 mod lives;

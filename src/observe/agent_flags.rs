@@ -5,11 +5,13 @@
 //! unchanged.
 
 mod environment;
+mod unit;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use rustix::io::Errno;
 
+use self::unit::{Start, Starter, starter};
 use super::agent_http::{self, Question};
 use super::agent_process::{Flags, read_file};
 use super::places::Places;
@@ -39,7 +41,7 @@ pub struct Sources<'a> {
     /// Whom to ask, if anybody.
     pub question: Option<Question<'a>>,
     /// Our own environment, where it is the agent's too.
-    pub environment: Vec<(Raw, Raw)>,
+    pub environment: Option<Vec<(Raw, Raw)>>,
 }
 
 /// The flags of our agent: those of the one that runs, or else those with which it would start.
@@ -63,7 +65,12 @@ pub fn observe(sources: &Sources<'_>) -> AgentFlags {
     {
         return of_answer(url, &flags);
     }
-    of_files(sources)
+    match starter(sources.places, sources.environment.as_deref()) {
+        Ok(Starter::Itself(start)) => of_unit(sources, start),
+        Ok(Starter::Wrapper(unit)) => of_files(sources, Some(unit)),
+        Ok(Starter::Unknown) => of_files(sources, None),
+        Err(why) => AgentFlags::unknown(&why),
+    }
 }
 
 /// The value of a flag.
@@ -206,8 +213,32 @@ fn own_file(path: &Raw) -> Result<Option<Vec<u8>>, String> {
 /// The values that were found for each flag; more than one is a contradiction.
 type Found = BTreeMap<String, BTreeSet<Raw>>;
 
+/// What the agent's unit tells it.
+fn of_unit(sources: &Sources<'_>, start: Start) -> AgentFlags {
+    if let Some(other) = of_another(sources, &start.value("work_dir")) {
+        return other;
+    }
+    Said {
+        source: FlagSource::Unit(start.unit.clone()),
+        value: Box::new(move |name| start.value(name)),
+        file: Box::new(own_file),
+        directory: Known::unknown("no agent runs"),
+    }
+    .flags()
+}
+
+/// Nothing, where the flags at hand are those of another agent.
+fn of_another(sources: &Sources<'_>, work_dir: &Known<Raw>) -> Option<AgentFlags> {
+    let theirs = work_dir.known()?;
+    (normal(theirs) != normal(sources.work_dir)).then(|| {
+        AgentFlags::unknown(&format!(
+            "the files here are of an agent with --work_dir {theirs}"
+        ))
+    })
+}
+
 /// What packages, and our own environment, tell an agent. What is not there may stand in its unit.
-fn of_files(sources: &Sources<'_>) -> AgentFlags {
+fn of_files(sources: &Sources<'_>, wrapper: Option<Raw>) -> AgentFlags {
     let mut files = Vec::new();
     let folders = match of_folders(&sources.places.flag_folders, &mut files) {
         Ok(found) => found,
@@ -227,19 +258,15 @@ fn of_files(sources: &Sources<'_>) -> AgentFlags {
             None => Known::unknown(format!("--{name} stands in no file that is known here")),
         }
     };
-    if let Known::Known(theirs) = value("work_dir")
-        && normal(&theirs) != normal(sources.work_dir)
-    {
-        return AgentFlags::unknown(&format!(
-            "the files here are of an agent with --work_dir {theirs}"
-        ));
+    if let Some(other) = of_another(sources, &value("work_dir")) {
+        return other;
     }
     let found_any = !folders.is_empty() || !environment.is_empty();
     Said {
-        source: if found_any {
-            FlagSource::Files(files)
-        } else {
-            FlagSource::Nowhere
+        source: match wrapper {
+            Some(unit) => FlagSource::Unit(unit),
+            None if found_any => FlagSource::Files(files),
+            None => FlagSource::Nowhere,
         },
         value: Box::new(value),
         file: Box::new(own_file),
@@ -346,7 +373,7 @@ fn of_environment(
             found.insert(name, value);
         }
     };
-    for (name, value) in &sources.environment {
+    for (name, value) in sources.environment.iter().flatten() {
         if let (Some(name), Some(value)) = (name.as_str(), value.as_str()) {
             add(name, Assigned::Text(value.to_owned()));
         }

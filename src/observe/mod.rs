@@ -22,6 +22,7 @@ pub mod start;
 pub mod state_dir;
 pub mod superblock;
 mod trash;
+mod units;
 mod view;
 mod volumes;
 mod walk;

@@ -46,10 +46,25 @@ pub enum FlagSource {
     Process(i32),
     /// Its `/flags`.
     Http(String),
-    /// Our own environment, which an `ExecStartPre=` shares with the agent, and these files.
+    /// The unit that starts the agent, with its environment or the packages' files.
+    Unit(Raw),
+    /// Our own environment, which an `ExecStartPre=` shares with the agent, and these files, where
+    /// nothing shows that the agent takes them.
     Files(Vec<Raw>),
     /// Nowhere.
     Nowhere,
+}
+
+impl FlagSource {
+    /// Whether the agent is known to take what stands here.
+    #[must_use]
+    pub fn is_sure(&self) -> bool {
+        match self {
+            Self::Process(_) | Self::Http(_) | Self::Unit(_) => true,
+            Self::Files(files) => files.is_empty(),
+            Self::Nowhere => false,
+        }
+    }
 }
 
 impl fmt::Display for FlagSource {
@@ -57,6 +72,7 @@ impl fmt::Display for FlagSource {
         let text = match self {
             Self::Process(pid) => format!("the agent with pid {pid}"),
             Self::Http(url) => format!("{url}/flags"),
+            Self::Unit(file) => file.to_string(),
             Self::Files(files) if files.is_empty() => "the environment".to_owned(),
             Self::Files(files) => {
                 let files: Vec<String> = files.iter().map(ToString::to_string).collect();

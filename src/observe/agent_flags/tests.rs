@@ -32,6 +32,7 @@ impl Host {
         let places = Places {
             flag_folders: vec![self.at("etc/mesos-agent"), self.at("etc/mesos-slave")],
             environment_files: vec![self.at("default/mesos"), self.at("default/mesos-slave")],
+            units: vec![self.at("units")],
             ..Places::default()
         };
         observe(&Sources {
@@ -39,10 +40,12 @@ impl Host {
             work_dir: &Raw::from("/var/lib/mesos"),
             processes: &Known::Known(Vec::new()),
             question: None,
-            environment: environment
-                .iter()
-                .map(|(name, value)| (Raw::from(*name), Raw::from(*value)))
-                .collect(),
+            environment: (!environment.is_empty()).then(|| {
+                environment
+                    .iter()
+                    .map(|(name, value)| (Raw::from(*name), Raw::from(*value)))
+                    .collect()
+            }),
         })
     }
 }
@@ -147,6 +150,93 @@ fn environments_are_read_and_flags_win() {
     assert_eq!(files.len(), 3);
 }
 
+const UNIT: &str = "units/mesos-agent.service";
+
+#[test]
+fn a_unit_that_starts_the_agent_itself_tells_all() {
+    let host = Host::new();
+    host.file("etc/mesos-agent/resources", "left over")
+        .file("default/mesos", "MESOS_HOSTNAME=left-over\n")
+        .file("ours.env", "MESOS_RESOURCES='cpus:1'\nMESOS_PORT=1\n");
+    let unit = |more: &str| {
+        let text = format!(
+            "[Service]\nEnvironment=MESOS_PORT=2 'MESOS_ATTRIBUTES=a:b c'\nEnvironmentFile={}\n\
+             ExecStart=/usr/sbin/mesos-agent --work_dir=/var/lib/mesos --hostname=h \\\n  {more}\n",
+            host.at("ours.env")
+        );
+        host.file(UNIT, &text);
+        host.flags()
+    };
+    let flags = unit("");
+    assert_eq!(flags.source, FlagSource::Unit(host.at(UNIT)));
+    assert!(flags.source.is_sure());
+    assert_eq!(text(&flags), Some("cpus:1"));
+    assert_eq!(flags.hostname, Known::Known(Raw::from("h")));
+    assert_eq!(flags.port, Known::Known(1));
+    assert_eq!(flags.attributes, Known::Known("a:b c".to_owned()));
+    assert_eq!(flags.policy, Known::Absent);
+    // An argument wins, and so does what a drop-in says last.
+    assert_eq!(text(&unit("'--resources=cpus:2'")), Some("cpus:2"));
+    host.file(
+        "units/mesos-agent.service.d/a.conf",
+        "[Service]\nExecStart=\nExecStart=/x/mesos-slave --resources=cpus:3 --no-strict\n",
+    );
+    let flags = unit("");
+    assert_eq!(text(&flags), Some("cpus:3"));
+    assert_eq!(flags.hostname, Known::Absent);
+    assert_eq!(flags.strict, Known::Known(false));
+    // In the unit our environment is the agent's.
+    let flags = host.flags_with(&[("MESOS_PORT", "7")]);
+    assert_eq!(flags.port, Known::Known(7));
+    assert_eq!(text(&flags), Some("cpus:3"));
+}
+
+#[test]
+fn what_only_systemd_can_work_out_is_unknown() {
+    let host = Host::new();
+    let unit = |command: &str| {
+        host.file(UNIT, &format!("[Service]\nExecStart={command}\n"));
+        host.flags()
+    };
+    let flags = unit("/x/mesos-agent --resources=${R} --hostname=h");
+    let why = flags.resources.why().unwrap().to_string();
+    assert!(why.contains("only systemd"), "{why}");
+    assert_eq!(flags.hostname, Known::Known(Raw::from("h")));
+    assert_eq!(flags.policy, Known::Absent);
+    let flags = unit("/x/mesos-agent --hostname=h $MORE");
+    assert!(flags.resources.why().is_some());
+    assert!(flags.policy.why().is_some());
+    let flags = unit("/x/mesos-agent --resources=cpus:1 --resources=cpus:2");
+    assert!(flags.resources.why().unwrap().0.contains("two ways"));
+    host.file(
+        UNIT,
+        "[Service]\nEnvironmentFile=/no/where\nExecStart=/x/mesos-agent\n",
+    );
+    let why = host.flags().resources.why().unwrap().to_string();
+    assert!(why.contains("/no/where, which"), "{why}");
+    let flags = unit("/x/mesos-agent --work_dir=/srv/other --resources=cpus:1");
+    assert!(flags.resources.why().unwrap().0.contains("/srv/other"));
+}
+
+#[test]
+fn the_packages_files_are_sure_only_where_their_starter_starts_the_agent() {
+    let host = Host::new();
+    host.file("etc/mesos-agent/resources", "cpus:1");
+    let unit = |command: &str| {
+        host.file(UNIT, &format!("[Service]\nExecStart={command}\n"));
+        let flags = host.flags();
+        assert_eq!(text(&flags), Some("cpus:1"), "{command}");
+        flags.source.is_sure()
+    };
+    assert!(!host.flags().source.is_sure());
+    assert!(unit("/usr/bin/mesos-init-wrapper agent"));
+    assert!(!unit("/opt/start-agent"));
+    assert!(!unit("$PROGRAM"));
+    assert!(!unit("|/x/mesos-agent --resources=cpus:2"));
+    host.file("units/mesos-slave.service", "[Service]\nExecStart=/x/y\n");
+    assert!(!unit("/usr/bin/mesos-init-wrapper agent"));
+}
+
 #[test]
 fn files_of_another_agent_are_left_alone() {
     let host = Host::new();
@@ -180,7 +270,7 @@ fn a_running_agent_s_own_flags_count() {
             work_dir: &Raw::from("/var/lib/mesos"),
             processes: &Known::Known(processes),
             question: None,
-            environment: Vec::new(),
+            environment: None,
         })
     };
     // This test program has no such flag: an agent would detect everything.

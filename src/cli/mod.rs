@@ -8,6 +8,7 @@
 //! no command writes it down. What is on the command line wins.
 
 mod config_cmd;
+mod diff;
 mod discover;
 mod disk;
 pub mod exit;
@@ -95,6 +96,7 @@ enum Command {
     Disk(disk::Command),
     Plan(plan_cmd::Args),
     Preflight(preflight::Args),
+    Diff(diff::Args),
     Run(run::Args),
     /// Check the configuration, or show what is in force
     #[command(subcommand)]
@@ -182,6 +184,7 @@ impl Command {
             | Self::Disk(_)
             | Self::Plan(_)
             | Self::Preflight(_)
+            | Self::Diff(_)
             | Self::Config(_) => 0,
         }
     }
@@ -201,6 +204,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Disk(args) => disk::run(&args, &context(global)?),
         Command::Plan(args) => plan_cmd::run(&args, &context(global)?),
         Command::Preflight(args) => preflight::run(&args, &context(global)?),
+        Command::Diff(args) => diff::run(&args, &context(global)?),
         Command::Run(args) => run::run(&args, &context(global)?),
         // It has to work above all where the configuration does not.
         Command::Config(args) => config_cmd::run(&args, &global.source(), &output),

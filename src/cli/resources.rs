@@ -116,6 +116,19 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     Ok(degraded)
 }
 
+/// What would be written, as JSON.
+pub(super) fn proposed(context: &Context) -> anyhow::Result<String> {
+    let settings = context.settings();
+    let extra = Foreign::parse(&settings.resources.extra)
+        .context("resources.extra can't be used")
+        .exit(Exit::BadConfig)?;
+    let rules = settings.disk_rules();
+    let state_dir = Raw::from(settings.daemon.state_dir.as_path());
+    let view = View::new(&rules, &state_dir)?;
+    let advertisement = advertise(&view.discovery, &rules, &ledger(&view)?)?;
+    text(&advertisement, &extra, ResourcesFormat::Json)
+}
+
 /// The file that is meant, if one is.
 fn file(args: &Args, context: &Context) -> anyhow::Result<Option<PathBuf>> {
     let named = args.write.clone().flatten();

@@ -12,7 +12,7 @@ use toml::Value;
 
 use super::value_error::ValueError;
 use super::values::{self, Choice};
-use crate::decide::facts::{DiskType, OrphanPolicy, PidNamespace, Role};
+use crate::decide::facts::{DiskType, OrphanPolicy, PidNamespace, ReconfigurationPolicy, Role};
 use crate::units::{Bytes, Raw, Span};
 
 /// Whether a key changes anything in this version.
@@ -112,13 +112,6 @@ impl Choice for ResourcesFormat {
     ];
 }
 
-/// The agent's `--reconfiguration_policy`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ReconfigurationPolicy {
-    Equal,
-    Additive,
-}
-
 impl Choice for ReconfigurationPolicy {
     const WORDS: &'static [(&'static str, Self)] =
         &[("equal", Self::Equal), ("additive", Self::Additive)];
@@ -162,8 +155,7 @@ keys! { SECTION_KEYS;
     RESOURCES_FORMAT: ResourcesFormat =
         Key::new("resources.format", r#""json""#, values::choice);
     RESOURCES_POLICY: ReconfigurationPolicy =
-        Key::new("resources.policy", r#""equal""#, values::choice)
-            .not_yet("advertised numbers are kept as \"equal\" demands");
+        Key::new("resources.policy", r#""equal""#, values::choice);
 
     SWEEP_EVERY: Span = Key::new("sweep.every", r#""5m""#, values::interval);
     SWEEP_SETTLE: Span = Key::new("sweep.settle", r#""1s""#, values::span);

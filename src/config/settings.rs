@@ -9,7 +9,8 @@ use super::inputs::{Inputs, read};
 use super::keys::{self as k, Key, ResourcesFormat};
 use super::{Problem, keys};
 use crate::decide::facts::{
-    DiscoveryRules, DiskRule, DiskRules, OrphanPolicy, PidNamespace, Policy, RootRule, SizeRule,
+    DiscoveryRules, DiskRule, DiskRules, OrphanPolicy, PidNamespace, Policy, ReconfigurationPolicy,
+    RootRule, SizeRule,
 };
 use crate::units::{Bytes, Raw, Span};
 
@@ -65,6 +66,8 @@ pub struct ResourcesSettings {
     pub write_to: Option<PathBuf>,
     /// The form of that file.
     pub format: ResourcesFormat,
+    /// The agent's `--reconfiguration_policy`, where its flags do not tell.
+    pub policy: ReconfigurationPolicy,
 }
 
 /// `[sweep]`.
@@ -272,6 +275,7 @@ fn build(inputs: &Inputs, rules: &[DiskFragment]) -> Result<Settings, Problem> {
             extra: read(&k::RESOURCES_EXTRA, v)?,
             write_to: read(&k::RESOURCES_WRITE_TO, v)?,
             format: read(&k::RESOURCES_FORMAT, v)?,
+            policy: read(&k::RESOURCES_POLICY, v)?,
         },
         sweep: SweepSettings {
             every: read(&k::SWEEP_EVERY, v)?,

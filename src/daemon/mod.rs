@@ -7,5 +7,6 @@ pub mod disks;
 pub mod host;
 pub mod observer;
 pub mod pass;
+pub mod preflight;
 pub mod run;
 mod watch;

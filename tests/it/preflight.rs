@@ -6,6 +6,7 @@
     reason = "test arithmetic"
 )]
 
+mod cli;
 mod host;
 mod missing;
 mod properties;

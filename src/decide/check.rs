@@ -18,12 +18,13 @@ use globset::{GlobBuilder, GlobMatcher};
 use self::named::Named;
 use self::places::Places;
 use super::facts::{
-    AgentAnswer, Facts, FileIdentity, FileKind, Fingerprint, Known, MountContent, TrashFacts,
+    AgentAnswer, Facts, FileIdentity, FileKind, Fingerprint, Known, MountContent, Operation,
+    TrashFacts,
 };
 use super::manifest::{Manifest, TrashState};
 use super::memory::{Memory, Sighting, VolumeRecord};
 use super::plan::Plan;
-use super::steps::{Step, TrashPlace, VolumePlace, WipeAuthorization};
+use super::steps::{Step, TrashId, TrashPlace, VolumePlace, WipeAuthorization};
 use crate::mesos::disk::{DiskRef, DiskType};
 use crate::mesos::ids::VolumeKey;
 use crate::units::Raw;
@@ -101,6 +102,11 @@ struct Reader<'a> {
     held_identities: BTreeSet<&'a FileIdentity>,
     records: BTreeMap<&'a VolumeKey, &'a VolumeRecord>,
     sightings: BTreeMap<(&'a DiskRef, &'a VolumeKey), &'a Sighting>,
+    prior_records: BTreeMap<&'a VolumeKey, &'a VolumeRecord>,
+    prior_sightings: BTreeMap<(&'a DiskRef, &'a VolumeKey), &'a Sighting>,
+    prior_spent: BTreeSet<(&'a str, &'a VolumeKey)>,
+    operations: BTreeMap<&'a str, Vec<&'a Operation>>,
+    trash: BTreeMap<(&'a DiskRef, &'a TrashId), &'a TrashFacts>,
     protect: Vec<Result<GlobMatcher, String>>,
     authorities: Verdict,
 }
@@ -108,7 +114,7 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn new(plan: &'a Plan, facts: &'a Facts) -> Self {
         let memory = &plan.memory;
-        let named = Named::read(facts);
+        let named = Named::read(facts, memory);
         let adopted = plan
             .steps
             .iter()
@@ -130,16 +136,14 @@ impl<'a> Reader<'a> {
             for dir in root.dirs.known().into_iter().flatten() {
                 dirs.insert((&root.disk, &dir.role_dir, &dir.id_dir), dir);
                 if let Known::Known(identity) = &dir.identity
-                    && named.holds(&super::roots::dir_key(dir), memory, facts)
+                    && named.holds(&super::roots::dir_key(dir))
                 {
                     held_identities.insert(identity);
                 }
             }
             if let Known::Known(present) = &root.filesystem.present
                 && root.disk.kind == DiskType::Mount
-                && named
-                    .volumes_on(&root.disk)
-                    .any(|key| named.holds(key, memory, facts))
+                && named.volumes_on(&root.disk).any(|key| named.holds(key))
             {
                 held_identities.insert(&present.directory);
             }
@@ -160,19 +164,32 @@ impl<'a> Reader<'a> {
             facts,
             memory,
             adopted,
-            places: Places::read(facts, &named, memory),
+            places: Places::read(facts, &named),
             named,
             dirs,
             held_identities,
-            records: memory
-                .volumes
-                .iter()
-                .map(|record| (&record.key, record))
+            records: records(memory),
+            sightings: sightings(memory),
+            prior_records: facts.memory.known().map(records).unwrap_or_default(),
+            prior_sightings: facts.memory.known().map(sightings).unwrap_or_default(),
+            prior_spent: facts
+                .memory
+                .known()
+                .into_iter()
+                .flat_map(|memory| &memory.spent_destroys)
+                .map(|spent| (spent.uuid.as_str(), &spent.key))
                 .collect(),
-            sightings: memory
-                .sightings
+            operations: evidence::operations(facts),
+            trash: facts
+                .roots
                 .iter()
-                .map(|sighting| ((&sighting.disk, &sighting.key), sighting))
+                .flat_map(|root| {
+                    root.trash
+                        .known()
+                        .into_iter()
+                        .flatten()
+                        .map(|entry| ((&root.disk, &entry.id), entry))
+                })
                 .collect(),
             protect,
             authorities: Ok(()),
@@ -438,6 +455,22 @@ impl<'a> Reader<'a> {
         )?;
         self.mount_evidence(authorization, print)
     }
+}
+
+fn records(memory: &Memory) -> BTreeMap<&VolumeKey, &VolumeRecord> {
+    memory
+        .volumes
+        .iter()
+        .map(|record| (&record.key, record))
+        .collect()
+}
+
+fn sightings(memory: &Memory) -> BTreeMap<(&DiskRef, &VolumeKey), &Sighting> {
+    memory
+        .sightings
+        .iter()
+        .map(|sighting| ((&sighting.disk, &sighting.key), sighting))
+        .collect()
 }
 
 /// Neither empty nor a way up nor a path.

@@ -3,9 +3,10 @@
 //! else that is in use is nobody's garbage.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use super::authority::Claims;
-use super::facts::{FsLocation, Known};
+use super::facts::{DeviceNumber, FsLocation, Known};
 use super::guards::{Reason, Refusal};
 use super::roots::RootView;
 use crate::mesos::disk::{DiskRef, DiskType};
@@ -13,11 +14,14 @@ use crate::mesos::ids::VolumeKey;
 use crate::mesos::paths;
 use crate::units::Raw;
 
+/// Something at paths of file systems.
+type Spots<T> = BTreeMap<DeviceNumber, BTreeMap<Vec<u8>, T>>;
+
 /// Where held volumes and roots lie in their file systems.
 #[derive(Debug)]
 pub(in crate::decide) struct Overlap<'a> {
-    held: BTreeMap<FsLocation, &'a VolumeKey>,
-    roots: BTreeMap<FsLocation, Vec<&'a DiskRef>>,
+    held: Spots<&'a VolumeKey>,
+    roots: Spots<Vec<&'a DiskRef>>,
     /// Roots of which nobody knows now where they lie, by their text.
     unplaced: BTreeMap<&'a Raw, Vec<&'a DiskRef>>,
 }
@@ -28,8 +32,8 @@ impl<'a> Overlap<'a> {
         views: &'a [RootView<'a>],
         named: &BTreeSet<&'a VolumeKey>,
     ) -> Self {
-        let mut held = BTreeMap::new();
-        let mut roots: BTreeMap<FsLocation, Vec<&DiskRef>> = BTreeMap::new();
+        let mut held: Spots<&VolumeKey> = BTreeMap::new();
+        let mut roots: Spots<Vec<&DiskRef>> = BTreeMap::new();
         let mut unplaced: BTreeMap<&Raw, Vec<&DiskRef>> = BTreeMap::new();
         for view in views {
             let disk = &view.root.disk;
@@ -37,7 +41,8 @@ impl<'a> Overlap<'a> {
                 if let Some(key) = named.get(key)
                     && let Known::Known(location) = &dir.location
                 {
-                    held.insert(location.clone(), *key);
+                    let path = location.path.as_bytes().to_vec();
+                    held.entry(location.device).or_default().insert(path, *key);
                 }
             }
             let Some(mount) = view.root.mount.known() else {
@@ -45,17 +50,22 @@ impl<'a> Overlap<'a> {
                 continue;
             };
             let location = &mount.location;
+            let here = held.entry(location.device).or_default();
             for key in claims.on(disk).filter_map(|(key, _)| named.get(key)) {
                 let place = match disk.kind {
-                    DiskType::Mount => location.clone(),
-                    DiskType::Root | DiskType::Path => FsLocation {
-                        device: location.device,
-                        path: location.path.join(paths::volume_directory(key)),
-                    },
+                    DiskType::Mount => location.path.clone(),
+                    DiskType::Root | DiskType::Path => {
+                        location.path.join(paths::volume_directory(key))
+                    }
                 };
-                held.insert(place, *key);
+                here.insert(place.as_bytes().to_vec(), *key);
             }
-            roots.entry(location.clone()).or_default().push(disk);
+            roots
+                .entry(location.device)
+                .or_default()
+                .entry(location.path.as_bytes().to_vec())
+                .or_default()
+                .push(disk);
         }
         Self {
             held,
@@ -73,15 +83,13 @@ impl<'a> Overlap<'a> {
         path: &Raw,
         reasons: &mut Vec<Reason>,
     ) {
-        for prefix in prefixes(&location.path) {
-            let place = FsLocation {
-                device: location.device,
-                path: prefix,
-            };
-            if let Some(holder) = self.held.get(&place)
+        let own_path = location.path.as_bytes();
+        let held = self.held.get(&location.device);
+        for prefix in prefixes(own_path) {
+            if let Some(holder) = held.and_then(|held| held.get(prefix))
                 && *holder != key
             {
-                let how = if place == *location {
+                let how = if prefix == own_path {
                     "it is the directory of"
                 } else {
                     "it lies inside"
@@ -92,15 +100,15 @@ impl<'a> Overlap<'a> {
                 ));
             }
         }
-        for (place, holder) in below(&self.held, location) {
-            if *holder != key && place != location {
+        for (place, holder) in below(held, own_path) {
+            if *holder != key && place != own_path {
                 reasons.push(Reason::new(
                     Refusal::Held,
                     format!("held volume {holder} lies inside it"),
                 ));
             }
         }
-        let placed = below(&self.roots, location).flat_map(|(_, disks)| disks);
+        let placed = below(self.roots.get(&location.device), own_path).flat_map(|(_, disks)| disks);
         let unplaced = self
             .unplaced
             .range::<Raw, _>(path..)
@@ -121,26 +129,27 @@ impl<'a> Overlap<'a> {
 /// What lies in a place, the place itself included. Everything below a path shares its bytes as a
 /// prefix, so it stands in one run; a sibling such as `a-old` may stand between `a` and `a/…`.
 fn below<'m, T>(
-    map: &'m BTreeMap<FsLocation, T>,
-    location: &'m FsLocation,
-) -> impl Iterator<Item = (&'m FsLocation, &'m T)> {
-    map.range(location..)
-        .take_while(move |(place, _)| {
-            place.device == location.device
-                && place.path.as_bytes().starts_with(location.path.as_bytes())
-        })
-        .filter(move |(place, _)| place.within(location))
+    spots: Option<&'m BTreeMap<Vec<u8>, T>>,
+    path: &'m [u8],
+) -> impl Iterator<Item = (&'m [u8], &'m T)> {
+    let all = path == b"/";
+    spots
+        .into_iter()
+        .flat_map(move |spots| spots.range::<[u8], _>((Bound::Included(path), Bound::Unbounded)))
+        .map(|(place, what)| (place.as_slice(), what))
+        .take_while(move |(place, _)| place.starts_with(path))
+        .filter(move |(place, _)| all || matches!(place.get(path.len()), None | Some(b'/')))
 }
 
 /// The path and every directory above it.
-fn prefixes(path: &Raw) -> impl Iterator<Item = Raw> + '_ {
-    let bytes = path.as_bytes();
-    let ends = bytes
+fn prefixes(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let ends = path
         .iter()
         .enumerate()
         .filter(|(index, byte)| **byte == b'/' && *index > 0)
         .map(|(index, _)| index)
-        .chain((bytes.len() > 1).then_some(bytes.len()));
-    std::iter::once(Raw::from("/"))
-        .chain(ends.filter_map(move |end| bytes.get(..end).map(Raw::from)))
+        .chain((path.len() > 1).then_some(path.len()));
+    path.get(..1)
+        .into_iter()
+        .chain(ends.filter_map(move |end| path.get(..end)))
 }

@@ -81,9 +81,7 @@ impl Reader<'_> {
     /// Authorities are whole, name the volume nowhere, hide nothing, and no glob protects it.
     pub(super) fn nobody_wants(&self, key: &VolumeKey) -> Verdict {
         self.authorities.clone()?;
-        must(!self.named.holds(key, self.memory, self.facts), || {
-            format!("{key} is held")
-        })?;
+        must(!self.named.holds(key), || format!("{key} is held"))?;
         if let AgentAnswer::State(state) = &self.facts.answer {
             must(
                 self.named.shown(&state.roles) || state.roles.contains(&key.role),

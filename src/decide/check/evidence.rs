@@ -1,8 +1,11 @@
 //! By what right data goes, held against the memory that the facts brought along.
 
+use std::collections::BTreeMap;
+
 use super::{Reader, Verdict, must};
 use crate::decide::facts::{
-    AgentAnswer, FileIdentity, Fingerprint, Operation, OperationKind, OperationState, OrphanPolicy,
+    AgentAnswer, Facts, FileIdentity, Fingerprint, Operation, OperationKind, OperationState,
+    OrphanPolicy,
 };
 use crate::decide::manifest::Manifest;
 use crate::decide::memory::{Memory, VolumeRecord};
@@ -21,8 +24,9 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn prior_record(&self, key: &VolumeKey) -> Result<&'a VolumeRecord, String> {
-        self.prior()
-            .and_then(|memory| memory.volumes.iter().find(|record| record.key == *key))
+        self.prior_records
+            .get(key)
+            .copied()
             .ok_or_else(|| format!("{key} was never held before"))
     }
 
@@ -105,14 +109,13 @@ impl<'a> Reader<'a> {
             enough && times >= 2 && sighted_for >= self.facts.policy.grace,
             || format!("{key} was not sighted long enough"),
         )?;
-        let before = self.prior().is_some_and(|memory| {
-            memory.sightings.iter().any(|sighting| {
-                sighting.disk == place.disk
-                    && sighting.key == *key
-                    && sighting.identity == *identity
+        let before = self
+            .prior_sightings
+            .get(&(&place.disk, key))
+            .is_some_and(|sighting| {
+                sighting.identity == *identity
                     && self.memory.clock.lived.minus(sighting.first) >= sighted_for
-            })
-        });
+            });
         must(before, || format!("{key} was not sighted before"))
     }
 
@@ -178,12 +181,7 @@ impl<'a> Reader<'a> {
                         .all(|operation| operation.state != OperationState::Failed),
                     || format!("operation {uuid} did not destroy {key}"),
                 )?;
-                let spent = self.prior().is_some_and(|memory| {
-                    memory
-                        .spent_destroys
-                        .iter()
-                        .any(|spent| spent.uuid == *uuid && spent.key == *key)
-                });
+                let spent = self.prior_spent.contains(&(uuid.as_str(), key));
                 must(!spent, || {
                     format!("operation {uuid} destroyed an earlier life of {key}")
                 })?;
@@ -217,20 +215,17 @@ impl<'a> Reader<'a> {
 
     /// Every operation of this uuid that names the volume.
     fn destroys(&self, key: &VolumeKey, uuid: &str) -> Vec<&'a Operation> {
-        let checkpoint = &self.facts.checkpoint;
-        let providers = self.facts.providers.known().into_iter().flatten();
-        [checkpoint.state.whole(), checkpoint.state_target.whole()]
+        self.operations
+            .get(uuid)
             .into_iter()
             .flatten()
-            .chain(providers.map(|provider| &provider.content))
-            .flat_map(|state| &state.operations)
+            .copied()
             .filter(|operation| {
-                operation.uuid == uuid
-                    && operation
-                        .volumes
-                        .iter()
-                        .filter_map(Resource::volume_key)
-                        .any(|named| named == *key)
+                operation
+                    .volumes
+                    .iter()
+                    .filter_map(Resource::volume_key)
+                    .any(|named| named == *key)
             })
             .collect()
     }
@@ -307,4 +302,23 @@ impl<'a> Reader<'a> {
             || format!("{total} unwitnessed steps in 24 hours of {before} volumes"),
         )
     }
+}
+
+/// Every operation that a file shows, by its uuid.
+pub(super) fn operations(facts: &Facts) -> BTreeMap<&str, Vec<&Operation>> {
+    let checkpoint = &facts.checkpoint;
+    let providers = facts.providers.known().into_iter().flatten();
+    let mut operations: BTreeMap<&str, Vec<&Operation>> = BTreeMap::new();
+    for operation in [checkpoint.state.whole(), checkpoint.state_target.whole()]
+        .into_iter()
+        .flatten()
+        .chain(providers.map(|provider| &provider.content))
+        .flat_map(|state| &state.operations)
+    {
+        operations
+            .entry(&operation.uuid)
+            .or_default()
+            .push(operation);
+    }
+    operations
 }

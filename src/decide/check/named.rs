@@ -11,7 +11,7 @@ use crate::mesos::resource::Resource;
 #[derive(Debug)]
 pub(super) struct Named {
     all: BTreeSet<VolumeKey>,
-    except_older_file: BTreeSet<VolumeKey>,
+    held: BTreeSet<VolumeKey>,
     tasks: BTreeSet<VolumeKey>,
     pending: BTreeSet<VolumeKey>,
     /// On which disks, by whomever.
@@ -22,7 +22,7 @@ pub(super) struct Named {
 }
 
 impl Named {
-    pub(super) fn read(facts: &Facts) -> Self {
+    pub(super) fn read(facts: &Facts, memory: &Memory) -> Self {
         let checkpoint = &facts.checkpoint;
         let mut strong: Vec<&Resource> = Vec::new();
         let mut older: Vec<&Resource> = Vec::new();
@@ -81,20 +81,20 @@ impl Named {
         };
         let work_dir = &facts.agent.work_dir;
         let place = |resource: &Resource| Some((resource.disk(work_dir)?, resource.volume_key()?));
-        let tasks: BTreeSet<VolumeKey> = facts
-            .tasks
-            .known()
-            .into_iter()
-            .flatten()
-            .flat_map(|task| task.volumes.iter().cloned())
-            .collect();
-        let mut except_older_file = keys(&strong);
-        except_older_file.extend(tasks.iter().cloned());
-        let mut all = except_older_file.clone();
-        all.extend(keys(&older));
+        let tasks = tasks(facts);
+        let released = released(facts, memory);
+        let mut held = keys(&strong);
+        held.extend(tasks.iter().cloned());
+        let mut all = held.clone();
+        for key in keys(&older) {
+            if !released.contains(&key) {
+                held.insert(key.clone());
+            }
+            all.insert(key);
+        }
         Self {
             all,
-            except_older_file,
+            held,
             tasks,
             pending: keys(&wanted),
             places: strong
@@ -124,16 +124,8 @@ impl Named {
     }
 
     /// Whether somebody names it; the older file alone no more once its claim is released.
-    pub(super) fn holds(&self, key: &VolumeKey, memory: &Memory, facts: &Facts) -> bool {
-        if self.except_older_file.contains(key) {
-            return true;
-        }
-        self.all.contains(key) && {
-            let released = memory.stale.iter().any(|entry| {
-                entry.key == *key && memory.clock.lived.minus(entry.since) >= facts.policy.grace
-            });
-            !(released && matches!(facts.answer, AgentAnswer::State(_)))
-        }
+    pub(super) fn holds(&self, key: &VolumeKey) -> bool {
+        self.held.contains(key)
     }
 
     /// Whether anything names it, in whatever file.
@@ -187,4 +179,25 @@ impl Named {
     pub(super) fn shown(&self, roles: &BTreeSet<Role>) -> bool {
         self.effective_roles.is_subset(roles)
     }
+}
+
+/// Volumes whose claim by the older file alone the running agent has not borne out for the grace.
+fn released<'a>(facts: &Facts, memory: &'a Memory) -> BTreeSet<&'a VolumeKey> {
+    let answered = matches!(facts.answer, AgentAnswer::State(_));
+    memory
+        .stale
+        .iter()
+        .filter(|entry| answered && memory.clock.lived.minus(entry.since) >= facts.policy.grace)
+        .map(|entry| &entry.key)
+        .collect()
+}
+
+fn tasks(facts: &Facts) -> BTreeSet<VolumeKey> {
+    facts
+        .tasks
+        .known()
+        .into_iter()
+        .flatten()
+        .flat_map(|task| task.volumes.iter().cloned())
+        .collect()
 }

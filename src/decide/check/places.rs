@@ -7,7 +7,6 @@ use super::{Reader, Verdict, must};
 use crate::decide::facts::{
     DeviceNumber, Facts, FsLocation, Known, PidNamespace, RootFacts, RootMount,
 };
-use crate::decide::memory::Memory;
 use crate::mesos::disk::DiskType;
 use crate::mesos::ids::VolumeKey;
 use crate::mesos::paths;
@@ -28,7 +27,7 @@ pub(super) struct Places {
 }
 
 impl Places {
-    pub(super) fn read(facts: &Facts, named: &Named, memory: &Memory) -> Self {
+    pub(super) fn read(facts: &Facts, named: &Named) -> Self {
         let mut places = Self {
             used: BTreeSet::new(),
             inhabited: BTreeSet::new(),
@@ -46,14 +45,14 @@ impl Places {
             places.inhabited.extend(upward(&mount.location));
             for dir in root.dirs.known().into_iter().flatten() {
                 if let Known::Known(location) = &dir.location
-                    && named.holds(&crate::decide::roots::dir_key(dir), memory, facts)
+                    && named.holds(&crate::decide::roots::dir_key(dir))
                 {
                     places.hold(location);
                 }
             }
         }
         for (disk, key) in named.places() {
-            if !named.holds(key, memory, facts) {
+            if !named.holds(key) {
                 continue;
             }
             for root in facts.roots.iter().filter(|root| root.disk == *disk) {

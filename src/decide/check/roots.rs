@@ -100,19 +100,11 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn trash_entry(&self, entry: &TrashPlace) -> Result<&'a TrashFacts, String> {
-        let root = self
-            .facts
-            .roots
-            .iter()
-            .find(|root| root.disk == entry.disk)
-            .ok_or_else(|| format!("{} was not observed", entry.disk))?;
         let manifest = &entry.manifest;
-        let found = root
+        let found = self
             .trash
-            .known()
-            .into_iter()
-            .flatten()
-            .find(|found| found.id == manifest.id)
+            .get(&(&entry.disk, &manifest.id))
+            .copied()
             .ok_or_else(|| format!("trash entry {} was not seen", manifest.id))?;
         must(found.manifest.known() == Some(manifest), || {
             format!("the manifest of {} is another", manifest.id)

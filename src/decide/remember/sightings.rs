@@ -1,9 +1,9 @@
 //! Sightings of directories that no authority names.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use super::{Pass, stale_released};
-use crate::decide::facts::{FileKind, Known};
+use crate::decide::facts::{DirFacts, FileKind, Known};
 use crate::decide::guards::Refusal;
 use crate::decide::memory::{Memory, Sighting};
 use crate::decide::roots::RootView;
@@ -12,54 +12,54 @@ use crate::mesos::ids::VolumeKey;
 
 /// Notes what is seen in this pass.
 pub(super) fn note(memory: &mut Memory, pass: &Pass<'_>) {
-    let before = std::mem::take(&mut memory.sightings);
-    let mut after: Vec<Sighting> = Vec::new();
-    let mut earlier: BTreeMap<(&DiskRef, &VolumeKey), &Sighting> = BTreeMap::new();
-    for sighting in &before {
-        match pass.views.get(&sighting.disk) {
-            Some(view) if looked_into(view) => {
-                earlier.insert((&sighting.disk, &sighting.key), sighting);
+    let mut sightings = std::mem::take(&mut memory.sightings);
+    let mut known: BTreeSet<(&DiskRef, &VolumeKey)> = BTreeSet::new();
+    sightings.retain_mut(|sighting| match pass.views.get(&sighting.disk) {
+        Some(view) if looked_into(view) => {
+            let Some((key, dir)) = view.dirs.get_key_value(&sighting.key) else {
+                return false;
+            };
+            // Another directory of the same name starts anew.
+            let again = dir.identity.known() == Some(&sighting.identity)
+                && orphaned(memory, pass, key, dir);
+            if again {
+                known.insert((&view.root.disk, key));
+                // When the same pass looks again, that is no second sighting.
+                if !pass.facts.words.later_round {
+                    sighting.last = pass.lived;
+                    sighting.times = sighting.times.saturating_add(1);
+                }
             }
-            // Neither confirmed nor refuted.
-            Some(view) if still_there(view) && nameless(memory, pass, &sighting.key) => {
-                after.push(sighting.clone());
-            }
-            // The disk was away, and may have been in use elsewhere.
-            Some(_) | None => {}
+            again
         }
-    }
+        // Neither confirmed nor refuted.
+        Some(view) => still_there(view) && nameless(memory, pass, &sighting.key),
+        // The disk was away, and may have been in use elsewhere.
+        None => false,
+    });
     for view in pass.views.values().filter(|view| looked_into(view)) {
         let disk = &view.root.disk;
         for (key, dir) in &view.dirs {
-            let Known::Known(identity) = &dir.identity else {
-                continue;
-            };
-            if dir.kind != FileKind::Directory || !nameless(memory, pass, key) {
-                continue;
-            }
-            let known = earlier
-                .get(&(disk, key))
-                .filter(|sighting| sighting.identity == *identity);
-            after.push(match known {
-                // The same pass looks again: that is no second sighting.
-                Some(sighting) if pass.facts.words.later_round => (*sighting).clone(),
-                Some(sighting) => Sighting {
-                    last: pass.lived,
-                    times: sighting.times.saturating_add(1),
-                    ..(*sighting).clone()
-                },
-                None => Sighting {
+            if let Known::Known(identity) = &dir.identity
+                && !known.contains(&(disk, key))
+                && orphaned(memory, pass, key, dir)
+            {
+                sightings.push(Sighting {
                     disk: disk.clone(),
                     key: key.clone(),
                     identity: identity.clone(),
                     first: pass.lived,
                     last: pass.lived,
                     times: 1,
-                },
-            });
+                });
+            }
         }
     }
-    memory.sightings = after;
+    memory.sightings = sightings;
+}
+
+fn orphaned(memory: &Memory, pass: &Pass<'_>, key: &VolumeKey, dir: &DirFacts) -> bool {
+    dir.kind == FileKind::Directory && nameless(memory, pass, key)
 }
 
 fn nameless(memory: &Memory, pass: &Pass<'_>, key: &VolumeKey) -> bool {

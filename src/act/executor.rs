@@ -15,7 +15,7 @@ use crate::decide::ledger::Ledger;
 use crate::decide::plan::Plan;
 use crate::decide::steps::{Step, TrashPlace, WipeAuthorization};
 use crate::mesos::disk::{DiskRef, DiskType};
-use crate::units::Raw;
+use crate::units::{Raw, chain};
 
 /// Work that may take hours: it runs on a thread of its own in the daemon.
 #[derive(Debug)]
@@ -413,17 +413,4 @@ pub(in crate::act) fn log(plan: &str, step: &str, subject: &str, outcome: &Outco
             tracing::error!(plan.id = plan, step, subject, error = %chain(error), "failed");
         }
     }
-}
-
-/// An error with its causes in one line.
-#[must_use]
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -1,6 +1,6 @@
 //! Jobs: the wipes themselves, with what has to stand around them.
 
-use super::executor::{AuditLine, Job, chain, log, outcome_line};
+use super::executor::{AuditLine, Job, log, outcome_line};
 use super::gate::Gate;
 use super::outcome::{Outcome, Receipt, StepError};
 use super::roots::{OpenRoot, RootLocks};
@@ -13,7 +13,7 @@ use crate::decide::facts::{Fingerprint, Known};
 use crate::decide::guards::{Reason, Refusal};
 use crate::decide::manifest::TrashState;
 use crate::decide::steps::{TrashPlace, WipeAuthorization};
-use crate::units::Raw;
+use crate::units::{Raw, chain};
 
 /// Process ids of agents that run now, whatever their work_dir.
 pub type AgentsNow = dyn Fn() -> Known<Vec<i32>> + Send + Sync;

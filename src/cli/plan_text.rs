@@ -3,12 +3,12 @@
 use serde_json::{Value, json};
 
 use super::Text;
-use crate::act::executor::{StepOutcome, chain};
+use crate::act::executor::StepOutcome;
 use crate::act::outcome::Outcome;
 use crate::decide::guards::Reason;
 use crate::decide::plan::Plan;
 use crate::decide::steps::{Kept, Step};
-use crate::units::{Bytes, Span};
+use crate::units::{Bytes, Span, chain};
 
 /// The plan: one line a step with its evidence, one line a volume that is kept although its time
 /// has come, and a summary.

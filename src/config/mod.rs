@@ -34,7 +34,7 @@ pub use settings::{
 };
 pub use value_error::ValueError;
 
-use crate::units::Raw;
+use crate::units::{Chain, Raw};
 
 /// The main file where none is named.
 pub const DEFAULT_FILE: &str = "/etc/mesos-volumed/config.toml";
@@ -79,12 +79,7 @@ impl std::fmt::Display for ConfigError {
             if number > 0 {
                 f.write_str("\n")?;
             }
-            write!(f, "{problem}")?;
-            let mut cause = std::error::Error::source(problem);
-            while let Some(error) = cause {
-                write!(f, ": {error}")?;
-                cause = error.source();
-            }
+            write!(f, "{}", Chain(problem))?;
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use crate::decide::ledger::Ledger;
 use crate::observe::checkpoints::observe_authorities;
 use crate::observe::mountinfo::MountinfoError;
 use crate::observe::{disks, filesystem, mountinfo, state_dir};
-use crate::units::Raw;
+use crate::units::{Raw, chain};
 
 /// How often a host is looked at anew whose mounts change meanwhile.
 const LOOKS: u32 = 3;
@@ -57,20 +57,8 @@ fn look_once(rules: &DiskRules) -> Result<HostDisks, MountinfoError> {
 fn known<T, E: std::error::Error>(read: Result<T, E>) -> Known<T> {
     match read {
         Ok(value) => Known::Known(value),
-        Err(error) => Known::unknown(sentence(&error)),
+        Err(error) => Known::unknown(chain(&error)),
     }
-}
-
-/// An error with its causes.
-fn sentence(error: &dyn std::error::Error) -> String {
-    let mut sentence = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        sentence.push_str(": ");
-        sentence.push_str(&error.to_string());
-        cause = error.source();
-    }
-    sentence
 }
 
 /// The disks of this host with everything that their verdicts and numbers come from.
@@ -185,6 +173,6 @@ fn held(work_dir: &Raw, answer: Option<&PathAnswer>) -> Held {
     }
     match observe_authorities(work_dir.as_path()) {
         Ok(found) => Held::new(&found.checkpoint, &found.providers, work_dir),
-        Err(error) => unknown(sentence(&error)),
+        Err(error) => unknown(chain(&error)),
     }
 }

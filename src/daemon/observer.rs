@@ -10,7 +10,7 @@ use crate::observe::agent_http::{self, BasicAuth, Limits, Question};
 use crate::observe::facts::{ObserveError, Request, observe_facts};
 use crate::observe::places::Places;
 use crate::observe::{agent_process, gate, state_dir};
-use crate::units::Raw;
+use crate::units::{Raw, chain};
 
 /// The observers, set up for this host.
 #[derive(Clone, Debug)]
@@ -62,7 +62,7 @@ impl Observer {
             None => None,
             Some(Ok(credentials)) => Some(credentials),
             Some(Err(error)) => {
-                return AgentAnswer::Unknown(Why(crate::act::executor::chain(&error)));
+                return AgentAnswer::Unknown(Why(chain(&error)));
             }
         };
         agent_http::ask(&Question {

@@ -25,10 +25,10 @@ use super::host::{Shared, Workers, WorkersHandle};
 use super::observer::Observer;
 use super::pass::{Pass, pass};
 use super::watch::{Hints, Stamps};
-use crate::act::executor::chain;
 use crate::act::outcome::Outcome;
 use crate::config::{self, ConfigError, Settings, Source};
 use crate::decide::facts::Words;
+use crate::units::chain;
 
 /// How often stamps are compared. With `settle` this bounds the reaction to a destroy.
 const TICK: Duration = Duration::from_secs(1);

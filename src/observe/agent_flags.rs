@@ -22,7 +22,7 @@ use crate::decide::facts::{
     AgentFlags, AgentProcess, FlagSource, FlagText, Known, ReconfigurationPolicy,
 };
 use crate::mesos::ids::Role;
-use crate::units::Raw;
+use crate::units::{Raw, chain};
 
 pub use environment::{Assigned, assignments};
 
@@ -174,13 +174,13 @@ fn of_process(places: &Places, pid: i32) -> AgentFlags {
     let directory = match task.link("cwd") {
         Ok(Look::Seen(path)) => Known::Known(path),
         Ok(Look::Gone) => Known::unknown(format!("process {pid} has ended")),
-        Err(error) => Known::unknown(read::sentence(&error)),
+        Err(error) => Known::unknown(chain(&error)),
     };
     Said {
         source: FlagSource::Process(pid),
         value: Box::new(move |name| flags.value_or_nothing(name)),
         file: Box::new(move |path| {
-            let view = Viewpoint::of(places, pid).map_err(|error| read::sentence(&error))?;
+            let view = Viewpoint::of(places, pid).map_err(|error| chain(&error))?;
             read_file(&view, path)
         }),
         directory,
@@ -206,7 +206,7 @@ fn own_file(path: &Raw) -> Result<Option<Vec<u8>>, String> {
     match read::whole(path, FILE) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if read::is_absent(&error) => Ok(None),
-        Err(error) => Err(read::sentence(&error)),
+        Err(error) => Err(chain(&error)),
     }
 }
 
@@ -318,7 +318,7 @@ fn names(folder: &Raw) -> Result<Vec<Raw>, String> {
         Err(error) if read::is_absent(&error) || read::errno(&error) == Some(Errno::NOTDIR) => {
             Ok(Vec::new())
         }
-        Err(error) => Err(read::sentence(&error)),
+        Err(error) => Err(chain(&error)),
     }
 }
 
@@ -341,7 +341,7 @@ fn content(path: &Raw) -> Result<Content, String> {
         Err(crate::sys::ReadError::NotAFile { .. }) => Ok(Content::Folder),
         Err(error) if read::errno(&error) == Some(Errno::ISDIR) => Ok(Content::Folder),
         Err(error) if read::is_absent(&error) => Ok(Content::Nothing),
-        Err(error) => Err(read::sentence(&error)),
+        Err(error) => Err(chain(&error)),
     }
 }
 

@@ -16,10 +16,9 @@ use ureq::http::StatusCode;
 
 use super::clock;
 use super::deadline::{self, Answered};
-use super::read::sentence;
 use crate::decide::facts::{AgentAnswer, AgentState, Known, Why};
 use crate::mesos::agent_state::{StateAnswer, parse_state};
-use crate::units::{Raw, Span};
+use crate::units::{Raw, Span, chain};
 
 /// Principal and secret for HTTP basic authentication; the secret is never printed.
 #[derive(Clone, Copy)]
@@ -100,7 +99,7 @@ pub fn ask(question: &Question<'_>) -> AgentAnswer {
     }
     let answer = match parse_state(&body) {
         Ok(answer) => answer,
-        Err(error) => return unknown(format!("can't be used: {}", sentence(&error))),
+        Err(error) => return unknown(format!("can't be used: {}", chain(&error))),
     };
     match not_ours(&answer, question) {
         Some(why) => unknown(why),

@@ -15,7 +15,7 @@ use crate::mesos::agent_state;
 use crate::mesos::checkpoint::{Content, decode_slave_info};
 use crate::mesos::paths;
 use crate::sys::{self, ReadError};
-use crate::units::Raw;
+use crate::units::{Raw, chain};
 
 const NAMES: [&[u8]; 4] = [
     b"mesos-agent",
@@ -38,7 +38,7 @@ pub fn observe(places: &Places, work_dir: &Raw) -> Known<Vec<AgentProcess>> {
     let (places, work_dir) = (places.clone(), work_dir.clone());
     proc::look_at_all(move |present| match scan(&places, &work_dir, present) {
         Ok(processes) => Known::Known(processes),
-        Err(error) => Known::unknown(read::sentence(&error)),
+        Err(error) => Known::unknown(chain(&error)),
     })
 }
 
@@ -210,7 +210,7 @@ fn used_by(
 ) -> (Known<Vec<Raw>>, Known<BTreeSet<DeviceNumber>>) {
     let found = match work_dir {
         Known::Known(work_dir) => Viewpoint::of(places, pid)
-            .map_err(|error| read::sentence(&error))
+            .map_err(|error| chain(&error))
             .and_then(|view| {
                 let roots = named_roots(&view, flags, work_dir)?;
                 let filesystems = filesystems(&view, &roots)?;
@@ -252,7 +252,7 @@ fn named_roots(view: &Viewpoint, flags: &Flags, work_dir: &Raw) -> Result<Vec<Ra
                     .map(|disk| disk.root),
             ),
             Ok(Content::Empty) => return Err(format!("{info} is empty")),
-            Err(error) => return Err(format!("{info}: {}", read::sentence(&error))),
+            Err(error) => return Err(format!("{info}: {}", chain(&error))),
         }
     }
     roots.sort();
@@ -265,13 +265,13 @@ pub(super) fn read_file(view: &Viewpoint, path: &Raw) -> Result<Option<Vec<u8>>,
     let found = match view.follow(path) {
         Ok(found) => found,
         Err(WalkError::Missing { .. }) => return Ok(None),
-        Err(error) => return Err(read::sentence(&error)),
+        Err(error) => return Err(chain(&error)),
     };
     // The path without links, in our own namespace, may be another file: through the descriptor.
     let opened = Raw::from("/proc/self/fd").join(descriptor(&found).to_string());
     read::whole(&opened, FILE)
         .map(Some)
-        .map_err(|error| format!("{path}: {}", read::sentence(&error)))
+        .map_err(|error| format!("{path}: {}", chain(&error)))
 }
 
 fn descriptor(found: &Found) -> i32 {
@@ -290,14 +290,14 @@ fn filesystems(view: &Viewpoint, roots: &[Raw]) -> Result<BTreeSet<DeviceNumber>
                 Some(mount) => Ok(mount.device),
                 None => Err(format!("no mount table shows where {path} would lie")),
             },
-            Err(error) => Err(read::sentence(&error)),
+            Err(error) => Err(chain(&error)),
         })
         .collect()
 }
 
 /// The roots of PATH and MOUNT entries in a `--resources` text.
 fn resource_roots(text: &[u8]) -> Result<Vec<Raw>, String> {
-    let why = |error: &dyn std::error::Error| format!("its --resources: {}", read::sentence(error));
+    let why = |error: &dyn std::error::Error| format!("its --resources: {}", chain(error));
     let text = std::str::from_utf8(text).map_err(|error| why(&error))?;
     agent_state::roots(text).map_err(|error| why(&error))
 }
@@ -318,7 +318,7 @@ impl Flags {
                     .collect::<Vec<Raw>>(),
             ),
             Ok(Look::Gone) => Known::unknown(format!("process {} has ended", task.pid)),
-            Err(error) => Known::unknown(read::sentence(&error)),
+            Err(error) => Known::unknown(chain(&error)),
         };
         Self {
             argv: strings("cmdline"),

@@ -12,7 +12,6 @@ use std::thread;
 use std::time::Duration;
 
 use super::files::{self, Entry, EntryKind, FileError, Stamp};
-use super::read::sentence;
 use crate::decide::facts::{
     AgentRun, CheckpointFacts, CheckpointFile, Known, ProviderState, SlaveInfo, TaskUse, Why,
 };
@@ -21,7 +20,7 @@ use crate::mesos::ids::VolumeKey;
 use crate::mesos::paths;
 use crate::mesos::resource::Resource;
 use crate::mesos::state::Launched;
-use crate::units::Raw;
+use crate::units::{Raw, chain};
 
 /// Everything that the agent's files say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -257,12 +256,12 @@ impl Meta {
         let read = match files::read(&self.at(relative), checkpoint::MAX_FILE_BYTES) {
             Ok(Some(read)) => read,
             Ok(None) => return CheckpointFile::Missing,
-            Err(error) => return CheckpointFile::Damaged(Why(sentence(&error))),
+            Err(error) => return CheckpointFile::Damaged(Why(chain(&error))),
         };
         match decode(&read.bytes) {
             Ok(Content::Whole(content)) => CheckpointFile::Whole(content),
             Ok(Content::Empty) => CheckpointFile::Empty,
-            Err(error) => CheckpointFile::Damaged(Why(format!("{relative}: {}", sentence(&error)))),
+            Err(error) => CheckpointFile::Damaged(Why(format!("{relative}: {}", chain(&error)))),
         }
     }
 
@@ -274,7 +273,7 @@ impl Meta {
                 mtime_nanos: read.modified_nanos,
             }),
             Ok(None) => Known::Absent,
-            Err(error) => Known::unknown(sentence(&error)),
+            Err(error) => Known::unknown(chain(&error)),
         }
     }
 
@@ -316,7 +315,7 @@ impl Meta {
             Ok(Some(info)) => Known::Known(info),
             // The agent died before its first registration.
             Ok(None) => Known::Absent,
-            Err(error) => Known::unknown(sentence(&error)),
+            Err(error) => Known::unknown(chain(&error)),
         }
     }
 
@@ -353,7 +352,7 @@ impl Meta {
                     attempt = attempt.saturating_add(1);
                     thread::sleep(PAUSE);
                 }
-                Err(error) => return Known::unknown(sentence(&error)),
+                Err(error) => return Known::unknown(chain(&error)),
             }
         }
     }

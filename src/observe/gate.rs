@@ -2,10 +2,10 @@
 
 use super::places::Places;
 use super::state_dir;
-use super::{read, units};
+use super::units;
 use crate::decide::facts::{GateFacts, GateFile, Known};
 use crate::sys::ReadError;
-use crate::units::Raw;
+use crate::units::{Raw, chain};
 
 pub use super::units::AGENT_UNITS;
 
@@ -41,7 +41,7 @@ pub fn unit(places: &Places) -> Known<Raw> {
     match unit_or_error(places) {
         Ok(Some(file)) => Known::Known(file),
         Ok(None) => Known::Absent,
-        Err(error) => Known::unknown(read::sentence(&error)),
+        Err(error) => Known::unknown(chain(&error)),
     }
 }
 

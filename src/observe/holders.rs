@@ -25,7 +25,7 @@ use super::proc::{self, ListError, Look, Present, Task};
 use super::read;
 use crate::decide::facts::{FsLocation, Holder, HolderKind, Known};
 use crate::sys::ReadError;
-use crate::units::Raw;
+use crate::units::{Raw, chain};
 
 /// Why it could not be told who uses what.
 #[derive(Debug, thiserror::Error)]
@@ -77,7 +77,7 @@ pub fn observe(places: &Places, targets: &[Target]) -> Known<Vec<Holder>> {
         };
         match scan.run() {
             Ok(holders) => Known::Known(holders),
-            Err(error) => Known::unknown(read::sentence(&error)),
+            Err(error) => Known::unknown(chain(&error)),
         }
     })
 }

@@ -6,7 +6,7 @@ use super::clock::{self, ClockError};
 use super::places::Places;
 use super::read;
 use crate::decide::facts::{HostFacts, Known};
-use crate::units::Raw;
+use crate::units::{Raw, chain};
 
 /// The inode of the initial pid namespace (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
 const INITIAL_PID_NAMESPACE: &[u8] = b"pid:[4026531836]";
@@ -39,7 +39,7 @@ pub fn machine_id(places: &Places) -> Known<Raw> {
     let bytes = match read::whole(&places.machine_id, 4096) {
         Ok(bytes) => bytes,
         Err(error) if read::is_absent(&error) => return Known::Absent,
-        Err(error) => return Known::unknown(read::sentence(&error)),
+        Err(error) => return Known::unknown(chain(&error)),
     };
     let id = bytes.trim_ascii();
     if id.len() == 32 && id.iter().all(u8::is_ascii_hexdigit) {
@@ -57,7 +57,7 @@ pub fn machine_id(places: &Places) -> Known<Raw> {
 pub fn initial_pid_namespace(places: &Places) -> Known<bool> {
     match read::link(&places.proc.join("self/ns/pid")) {
         Ok(name) => Known::Known(name.as_bytes() == INITIAL_PID_NAMESPACE),
-        Err(error) => Known::unknown(read::sentence(&error)),
+        Err(error) => Known::unknown(chain(&error)),
     }
 }
 

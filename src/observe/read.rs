@@ -66,22 +66,11 @@ pub(super) fn is_absent(error: &ReadError) -> bool {
     matches!(error, ReadError::Missing { .. })
 }
 
-/// An error with all its causes in one line, for a reason that is kept as data.
-pub(super) fn sentence(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}
-
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "tests make their own files")]
 mod tests {
     use super::*;
+    use crate::units::chain;
 
     #[test]
     fn folders_and_links_are_read_or_say_what_is_wrong() {
@@ -96,7 +85,7 @@ mod tests {
         let error = link(&folder.join("a")).unwrap_err();
         assert_eq!(errno(&error), Some(Errno::INVAL));
         assert_eq!(
-            sentence(&error),
+            chain(&error),
             format!(
                 "{} could not be read: Invalid argument (os error 22)",
                 folder.join("a")

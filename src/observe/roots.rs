@@ -21,7 +21,7 @@ use crate::decide::ledger::Ledger;
 use crate::mesos::disk::{DiskRef, DiskType};
 use crate::mesos::paths;
 use crate::sys::{self, IdentityError};
-use crate::units::Raw;
+use crate::units::{Raw, chain};
 
 /// How long the whole look at one root may take: it lists every volume, so it takes longer than a
 /// question; a drive that hangs must not hold the other roots up for ever.
@@ -430,10 +430,7 @@ fn look(question: &Question) -> Contents {
     let root = match sys::open_root(path.as_path()) {
         Ok(root) => root,
         Err(error) => {
-            return unknown(format!(
-                "{path} can't be opened: {}",
-                read::sentence(&error)
-            ));
+            return unknown(format!("{path} can't be opened: {}", chain(&error)));
         }
     };
     match sys::mount_id(&root) {
@@ -443,7 +440,7 @@ fn look(question: &Question) -> Contents {
     }
     let filesystem = match sys::filesystem_uuid(&root) {
         Ok(uuid) => Known::Known(uuid),
-        Err(error) => Known::unknown(read::sentence(&IdentityError::NoUuid(error))),
+        Err(error) => Known::unknown(chain(&IdentityError::NoUuid(error))),
     };
     let folder = Folder {
         fd: root.as_fd(),
@@ -476,7 +473,7 @@ fn volumes_of(root: &Folder<'_>) -> Contents {
     let opened = match root.open(paths::VOLUMES.as_bytes()) {
         Ok(Some(opened)) => opened,
         Ok(None) => return Contents::absent(),
-        Err(error) => return Contents::unknown(DiskType::Path, &read::sentence(&error)),
+        Err(error) => return Contents::unknown(DiskType::Path, &chain(&error)),
     };
     let path = root.path.join(paths::VOLUMES);
     let location = root.place(paths::VOLUMES.as_bytes());

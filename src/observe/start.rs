@@ -13,7 +13,7 @@ use super::checkpoints::{Committed, WorkDirError, observe_committed};
 use super::files::{self, EntryKind, Stamp};
 use super::mountinfo::{self, MountinfoError};
 use super::places::Places;
-use super::read::{self, sentence};
+use super::read;
 use super::walk::{Viewpoint, WalkError};
 use super::{clock, disks};
 use crate::decide::facts::{
@@ -25,7 +25,7 @@ use crate::mesos::checkpoint::{
     self, Content, DecodeError, decode_agent_info, decode_info, decode_state,
 };
 use crate::mesos::paths;
-use crate::units::{Bytes, Raw};
+use crate::units::{Bytes, Raw, chain};
 
 /// Why a start can't be judged at all.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +43,7 @@ pub enum StartError {
 
 impl From<WalkError> for StartError {
     fn from(error: WalkError) -> Self {
-        Self::Root(sentence(&error))
+        Self::Root(chain(&error))
     }
 }
 
@@ -57,7 +57,7 @@ pub fn files(places: &Places, work_dir: &Raw) -> Result<StartFacts, StartError> 
     };
     facts.host_boot = match clock::now(places) {
         Ok(now) => Known::Known(Raw::from(now.boot_id)),
-        Err(error) => Known::unknown(sentence(&error)),
+        Err(error) => Known::unknown(chain(&error)),
     };
     facts.detected.cpus = cpus(places);
     facts.detected.memory = memory(places);
@@ -168,7 +168,7 @@ fn latest(work_dir: &Raw, link: &Known<Raw>) -> LatestAgent {
                     .flatten()
                     .any(|entry| entry.kind == EntryKind::Directory),
             },
-            Err(error) => LatestAgent::Unknown(Why(sentence(&error))),
+            Err(error) => LatestAgent::Unknown(Why(chain(&error))),
         },
         Known::Known(id) => match std::fs::metadata(work_dir.join(paths::LATEST).as_path()) {
             Ok(_) => LatestAgent::Id(id.clone()),
@@ -193,7 +193,7 @@ fn agent_info(
     let read = match files::read(path.as_path(), checkpoint::MAX_FILE_BYTES) {
         Ok(Some(read)) => read,
         Ok(None) => return CheckpointFile::Missing,
-        Err(error) => return CheckpointFile::Damaged(Why(sentence(&error))),
+        Err(error) => return CheckpointFile::Damaged(Why(chain(&error))),
     };
     match decode_agent_info(&read.bytes) {
         Ok(Content::Whole(info)) => CheckpointFile::Whole(info),
@@ -202,7 +202,7 @@ fn agent_info(
             if let Some(words) = error.agent_words() {
                 unreadable.insert("slave.info".to_owned(), words);
             }
-            CheckpointFile::Damaged(Why(sentence(&error)))
+            CheckpointFile::Damaged(Why(chain(&error)))
         }
     }
 }
@@ -223,7 +223,7 @@ fn cpus(places: &Places) -> Known<u32> {
             || Known::unknown(format!("{path} has another form")),
             Known::Known,
         ),
-        Err(error) => Known::unknown(sentence(&error)),
+        Err(error) => Known::unknown(chain(&error)),
     }
 }
 
@@ -243,7 +243,7 @@ fn memory(places: &Places) -> Known<Bytes> {
             || Known::unknown(format!("{path} has another form")),
             Known::Known,
         ),
-        Err(error) => Known::unknown(sentence(&error)),
+        Err(error) => Known::unknown(chain(&error)),
     }
 }
 
@@ -263,7 +263,7 @@ impl Looker {
             view: Arc::new(Viewpoint::own(table)?),
             swaps: match disks::swaps(places.proc.join("swaps").as_path()) {
                 Ok(swaps) => Known::Known(swaps),
-                Err(error) => Known::unknown(sentence(&error)),
+                Err(error) => Known::unknown(chain(&error)),
             },
         })
     }

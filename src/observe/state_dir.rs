@@ -7,7 +7,7 @@ use super::read;
 use crate::decide::facts::Known;
 use crate::decide::ledger::Ledger;
 use crate::decide::memory::Memory;
-use crate::units::Raw;
+use crate::units::{Raw, chain};
 
 /// The memory's name in `state_dir`.
 pub const MEMORY: &str = "memory.json";
@@ -52,7 +52,7 @@ pub(super) fn versioned<T: DeserializeOwned>(file: &Raw, version: u32, remedy: &
     let bytes = match read::whole(file, LIMIT) {
         Ok(bytes) => bytes,
         Err(error) if read::is_absent(&error) => return Known::Absent,
-        Err(error) => return Known::unknown(read::sentence(&error)),
+        Err(error) => return Known::unknown(chain(&error)),
     };
     let damaged = |error: serde_json::Error| {
         if bytes.is_empty() {

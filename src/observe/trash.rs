@@ -4,13 +4,12 @@ use std::os::fd::AsFd as _;
 
 use serde::Deserialize;
 
-use super::read;
 use super::volumes::{Folder, LookError, identity};
 use crate::decide::facts::{Known, TrashFacts};
 use crate::decide::manifest::Manifest;
 use crate::decide::steps::TrashId;
 use crate::sys::{self, OpenError, ReadError};
-use crate::units::Raw;
+use crate::units::{Raw, chain};
 
 /// A manifest holds a handful of names of at most 4096 bytes.
 const MANIFEST: usize = 256 << 10;
@@ -50,7 +49,7 @@ pub(super) fn observe(volumes: &Folder<'_>) -> Ours {
             }
         }
         Err(error) => {
-            let why = read::sentence(&error);
+            let why = chain(&error);
             Ours {
                 marker: Known::unknown(&why),
                 trash: Known::unknown(why),
@@ -71,7 +70,7 @@ fn marker(folder: &Folder<'_>) -> Known<String> {
         Ok(bytes) => bytes,
         Err(ReadError::Missing { .. }) => return Known::Absent,
         Err(error) => {
-            return Known::unknown(format!("{}: {}", folder.path, read::sentence(&error)));
+            return Known::unknown(format!("{}: {}", folder.path, chain(&error)));
         }
     };
     match serde_json::from_slice::<Marker>(&bytes) {
@@ -116,7 +115,7 @@ fn entry(trash: &Folder<'_>, name: &Raw) -> Option<TrashFacts> {
         Ok(Some(opened)) => opened,
         Ok(None) => return None,
         Err(error) => {
-            let why = read::sentence(&error);
+            let why = chain(&error);
             return Some(TrashFacts {
                 id,
                 manifest: Known::unknown(&why),
@@ -137,7 +136,7 @@ fn entry(trash: &Folder<'_>, name: &Raw) -> Option<TrashFacts> {
         Err(error) => Known::unknown(format!(
             "{} can't be opened: {}",
             folder.path.join("data"),
-            read::sentence(&error)
+            chain(&error)
         )),
     };
     Some(TrashFacts {
@@ -159,7 +158,7 @@ fn manifest(entry: &Folder<'_>, id: &TrashId) -> Known<Manifest> {
         Ok(bytes) => bytes,
         Err(ReadError::Missing { .. }) => return Known::Absent,
         Err(error) => {
-            return Known::unknown(format!("{}: {}", entry.path, read::sentence(&error)));
+            return Known::unknown(format!("{}: {}", entry.path, chain(&error)));
         }
     };
     let damaged =

@@ -8,7 +8,7 @@ use crate::decide::facts::{AgentProcess, AgentView, Known, MountTable, RootFacts
 use crate::mesos::disk::DiskType;
 use crate::mesos::paths;
 use crate::sys;
-use crate::units::Raw;
+use crate::units::{Raw, chain};
 
 /// The agents of this host and where they look from.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl<'a> Agents<'a> {
             Ok(theirs) => self.compare(*pid, theirs, root),
             Err(error) => AgentView::Unknown(format!(
                 "what the agent with pid {pid} sees can't be told: {}",
-                read::sentence(error)
+                chain(error)
             )),
         });
         let base = if processes.iter().any(|agent| agent.ours) {
@@ -78,7 +78,7 @@ impl<'a> Agents<'a> {
         }
         let own = match &self.own {
             Ok(own) => own,
-            Err(error) => return AgentView::Unknown(read::sentence(error)),
+            Err(error) => return AgentView::Unknown(chain(error)),
         };
         let top = normal(&root.disk.root);
         let mut paths_to_compare = vec![top.clone()];
@@ -145,7 +145,7 @@ fn node(view: &Viewpoint, path: &Raw) -> Result<Option<sys::Node>, String> {
             })
             .map_err(|errno| errno.to_string()),
         Err(WalkError::Missing { .. }) => Ok(None),
-        Err(error) => Err(read::sentence(&error)),
+        Err(error) => Err(chain(&error)),
     }
 }
 

@@ -5,14 +5,13 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 
-use super::read;
 use crate::decide::facts::{
     DirFacts, FileIdentity, FileKind, FsLocation, Known, MountContent, StrangeEntry, Why,
 };
 use crate::mesos::ids::{PersistenceId, Role};
 use crate::mesos::paths;
 use crate::sys::{self, OpenError};
-use crate::units::Raw;
+use crate::units::{Raw, chain};
 
 /// No agent has more roles, or volumes in one, than this; a listing that does not end is not
 /// waited for.
@@ -43,7 +42,7 @@ pub(super) enum LookError {
 
 impl From<LookError> for Why {
     fn from(error: LookError) -> Self {
-        Self(read::sentence(&error))
+        Self(chain(&error))
     }
 }
 
@@ -118,7 +117,7 @@ pub(super) fn identity(fd: BorrowedFd<'_>, filesystem: &Known<String>) -> Known<
     match filesystem {
         Known::Known(uuid) => match sys::identity_of(fd, uuid) {
             Ok(identity) => Known::Known(identity),
-            Err(error) => Known::unknown(read::sentence(&error)),
+            Err(error) => Known::unknown(chain(&error)),
         },
         Known::Absent => Known::unknown("its file system has no UUID"),
         Known::Unknown(why) => Known::Unknown(why.clone()),

@@ -7,9 +7,8 @@ use super::environment::{Assigned, assignments};
 use super::own_file;
 use crate::decide::facts::Known;
 use crate::observe::places::Places;
-use crate::observe::read;
 use crate::observe::units::{Unit, installed};
-use crate::units::Raw;
+use crate::units::{Raw, chain};
 
 /// The agent's own program, by its names.
 const AGENTS: [&str; 2] = ["mesos-agent", "mesos-slave"];
@@ -53,7 +52,7 @@ pub(super) fn starter(
     places: &Places,
     environment: Option<&[(Raw, Raw)]>,
 ) -> Result<Starter, String> {
-    let units = installed(places).map_err(|error| read::sentence(&error))?;
+    let units = installed(places).map_err(|error| chain(&error))?;
     let [unit] = units.as_slice() else {
         return Ok(Starter::Unknown);
     };

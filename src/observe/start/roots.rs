@@ -11,10 +11,9 @@ use crate::decide::facts::{
     FileKind, Known, MakeOutcome, MountEntry, RootFilesystem, RootLook, Why,
 };
 use crate::observe::deadline::{Answered, PATIENCE, ask_each};
-use crate::observe::read::sentence;
 use crate::observe::walk::{Found, Viewpoint, WalkError, normal};
 use crate::sys::{self, stat};
-use crate::units::{Bytes, Raw};
+use crate::units::{Bytes, Raw, chain};
 
 const NO_ANSWER: &str = "its disk gave no answer in time";
 
@@ -115,7 +114,7 @@ fn of_path(view: &Viewpoint, path: &Raw) -> RootLook {
         }
         Err(error) => RootLook {
             make,
-            ..unknown(&sentence(&error))
+            ..unknown(&chain(&error))
         },
     }
 }
@@ -181,7 +180,7 @@ pub(super) fn make(view: &Viewpoint, path: &Raw) -> (MakeOutcome, Option<Found>)
             Err(WalkError::Links { .. }) => {
                 return (fails("Too many levels of symbolic links"), None);
             }
-            Err(error) => return (MakeOutcome::Unknown(Why(sentence(&error))), None),
+            Err(error) => return (MakeOutcome::Unknown(Why(chain(&error))), None),
         };
         let next = prefix.join(name);
         let is_directory = sys::node(&parent.fd).map(|node| node.kind == FileKind::Directory);

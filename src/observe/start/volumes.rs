@@ -15,10 +15,9 @@ use crate::decide::facts::{
     FileKind, Known, MakeOutcome, Obstacle, ObstacleKind, TouchedVolume, VolumeLook, Why,
 };
 use crate::observe::deadline::{Answered, ask_each};
-use crate::observe::read::sentence;
 use crate::observe::walk::{Found, Viewpoint, WalkError, normal};
 use crate::sys::{self, OpenError, list, open_beneath, reopen, stat};
-use crate::units::Raw;
+use crate::units::{Raw, chain};
 
 /// How far a tree is looked at.
 #[derive(Clone, Copy, Debug)]
@@ -99,7 +98,7 @@ fn of_volume(
     let parent = match view.follow(&parent) {
         Ok(parent) => parent,
         Err(WalkError::Missing { .. }) => return look,
-        Err(error) => return unknown(&sentence(&error)),
+        Err(error) => return unknown(&chain(&error)),
     };
     let entry = match stat::open_path(parent.fd.as_fd(), name.as_bytes()) {
         Ok(entry) => entry,
@@ -216,7 +215,7 @@ impl Search {
             Ok(found) if found.real != own => {}
             Ok(found) => self.tree(view, &found),
             Err(WalkError::Missing { .. }) => {}
-            Err(error) => self.incomplete(sentence(&error)),
+            Err(error) => self.incomplete(chain(&error)),
         }
     }
 
@@ -256,7 +255,7 @@ impl Search {
                     | OpenError::Missing,
                 ) => {}
                 Err(error @ (OpenError::NoMountId | OpenError::Io(_))) => {
-                    self.incomplete(format!("{}: {}", next.path, sentence(&error)));
+                    self.incomplete(format!("{}: {}", next.path, chain(&error)));
                 }
             }
         }

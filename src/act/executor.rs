@@ -1,5 +1,7 @@
 //! Carries out a checked plan, step by step, and chooses nothing.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use super::gate::Gate;
@@ -11,7 +13,6 @@ use super::sys::Sys;
 use super::trash;
 use crate::decide::check::CheckedPlan;
 use crate::decide::facts::{FileIdentity, Fingerprint};
-use crate::decide::ledger::Ledger;
 use crate::decide::plan::Plan;
 use crate::decide::steps::{Step, TrashPlace, WipeAuthorization};
 use crate::mesos::disk::{DiskRef, DiskType};
@@ -48,24 +49,41 @@ impl Job {
     }
 }
 
-/// What executing needs of the host: the kernel or a model of it, `state_dir`, and somebody who
-/// runs jobs.
+/// What every step works with.
+#[derive(Debug)]
+pub struct Desk<S: Sys> {
+    /// The calls that change the world: the kernel's, or a model of them.
+    pub sys: Arc<S>,
+    /// The locks of roots that this process holds.
+    pub locks: RootLocks<S>,
+    /// `state_dir`.
+    pub store: Store,
+    /// The gate.
+    pub gate: Arc<Gate>,
+    /// Seconds since 1970, for display.
+    pub wall_seconds: fn() -> i64,
+}
+
+// Not derived: that would ask the kernel to be cloneable, of which only the handle is.
+impl<S: Sys> Clone for Desk<S> {
+    fn clone(&self) -> Self {
+        Self {
+            sys: Arc::clone(&self.sys),
+            locks: self.locks.clone(),
+            store: self.store.clone(),
+            gate: Arc::clone(&self.gate),
+            wall_seconds: self.wall_seconds,
+        }
+    }
+}
+
+/// What executing needs of the host: a desk to work at, and somebody who runs jobs.
 pub trait Host {
     /// The calls that change the world.
     type Sys: Sys;
 
-    /// The calls.
-    fn sys(&self) -> &Self::Sys;
-    /// The locks of roots that this process holds.
-    fn locks(&self) -> &RootLocks<Self::Sys>;
-    /// `state_dir`.
-    fn store(&self) -> &Store;
-    /// The gate.
-    fn gate(&self) -> &Gate;
-    /// The ledger as last read.
-    fn ledger(&mut self) -> &mut Ledger;
-    /// Seconds since 1970, for display.
-    fn wall_seconds(&self) -> i64;
+    /// What every step works with.
+    fn desk(&self) -> &Desk<Self::Sys>;
     /// Whether a worker of this process has a job on this directory, begun by an earlier plan.
     fn busy(&self, directory: &FileIdentity) -> bool;
     /// Runs the job, or hands it to a worker and answers [`Outcome::Started`].
@@ -83,23 +101,27 @@ pub struct StepOutcome {
     pub outcome: Outcome,
 }
 
+/// A plan with what became of its steps.
+#[derive(Debug)]
+pub struct Executed {
+    /// The plan, for display.
+    pub plan: Plan,
+    /// What became of each step, in their order.
+    pub outcomes: Vec<StepOutcome>,
+}
+
 /// Executes a plan, once. The memory is durable before the first step; one that could not be read
 /// is left as it is.
-pub fn execute<H: Host>(plan: CheckedPlan, host: &mut H) -> Result<Vec<StepOutcome>, StepError> {
-    let Plan {
-        id,
-        steps,
-        memory,
-        memory_unknown,
-        ..
-    } = plan.into_plan();
-    if !memory_unknown {
-        host.store().write_memory(&memory)?;
+pub fn execute<H: Host>(plan: CheckedPlan, host: &mut H) -> Result<Executed, StepError> {
+    let mut plan = plan.into_plan();
+    let store = host.desk().store.clone();
+    if !plan.memory_unknown {
+        store.write_memory(&plan.memory)?;
     }
-    let mut memory = memory;
+    let id = plan.id.as_str();
     let mut undone: u32 = 0;
-    let mut outcomes = Vec::with_capacity(steps.len());
-    for step in steps {
+    let mut outcomes = Vec::with_capacity(plan.steps.len());
+    for step in plan.steps.iter().cloned() {
         let (name, subject) = (step_name(&step), subject(&step));
         let unwitnessed = matches!(
             &step,
@@ -108,18 +130,18 @@ pub fn execute<H: Host>(plan: CheckedPlan, host: &mut H) -> Result<Vec<StepOutco
         let outcome = if working_on(&step).is_some_and(|directory| host.busy(directory)) {
             Outcome::Started
         } else if audited(&step) {
-            match intent(host, &id, name, &subject) {
+            match intent(host.desk(), id, name, &subject) {
                 Ok(()) => {
-                    let outcome = execute_step(step, &id, &subject, host);
-                    log(&id, name, &subject, &outcome);
-                    record(host, &id, name, &subject, &outcome);
+                    let outcome = execute_step(step, id, &subject, host);
+                    log(id, name, &subject, &outcome);
+                    record(host.desk(), id, name, &subject, &outcome);
                     outcome
                 }
                 // Without its line in the audit log nothing is destroyed.
                 Err(error) => Outcome::Failed(error),
             }
         } else {
-            execute_step(step, &id, &subject, host)
+            execute_step(step, id, &subject, host)
         };
         if unwitnessed && !matches!(outcome, Outcome::Done(_)) {
             undone = undone.saturating_add(1);
@@ -132,12 +154,12 @@ pub fn execute<H: Host>(plan: CheckedPlan, host: &mut H) -> Result<Vec<StepOutco
     }
     // What did not happen does not count for the brake; the count was too high, never too low.
     if undone > 0
-        && let Some(batch) = memory.unwitnessed.last_mut()
+        && let Some(batch) = plan.memory.unwitnessed.last_mut()
     {
         batch.count = batch.count.saturating_sub(undone);
-        host.store().write_memory(&memory)?;
+        store.write_memory(&plan.memory)?;
     }
-    Ok(outcomes)
+    Ok(Executed { plan, outcomes })
 }
 
 /// The directory that a long step works on.
@@ -157,16 +179,18 @@ fn working_on(step: &Step) -> Option<&FileIdentity> {
 }
 
 fn execute_step<H: Host>(step: Step, plan: &str, subject: &str, host: &mut H) -> Outcome {
+    let desk = host.desk();
+    let (sys, locks) = (desk.sys.as_ref(), &desk.locks);
     match step {
-        Step::AdoptRoot { disk, root } => adopt(host, &disk, &root),
+        Step::AdoptRoot { disk, root } => adopt(desk, &disk, &root),
         Step::Quarantine {
             place,
             identity,
             manifest,
-        } => trash::quarantine(host.sys(), host.locks(), &place, &identity, &manifest),
-        Step::Clear { entry } => trash::clear(host.sys(), host.locks(), &entry),
-        Step::PutBack { entry } => trash::put_back(host.sys(), host.locks(), &entry),
-        Step::Void { entry } => trash::void(host.sys(), host.locks(), &entry),
+        } => trash::quarantine(sys, locks, &place, &identity, &manifest),
+        Step::Clear { entry } => trash::clear(sys, locks, &entry),
+        Step::PutBack { entry } => trash::put_back(sys, locks, &entry),
+        Step::Void { entry } => trash::void(sys, locks, &entry),
         Step::Wipe {
             authorization,
             entry,
@@ -189,11 +213,11 @@ fn execute_step<H: Host>(step: Step, plan: &str, subject: &str, host: &mut H) ->
             plan,
             subject,
         ),
-        Step::OpenGate => match host.gate().open() {
+        Step::OpenGate => match desk.gate.open() {
             Ok(()) => Outcome::Done(Box::new(gate_receipt(plan))),
             Err(error) => Outcome::Failed(error.into()),
         },
-        Step::Create { place } => provision::create(host.sys(), host.locks(), &place, plan),
+        Step::Create { place } => provision::create(sys, locks, &place, plan),
     }
 }
 
@@ -219,18 +243,17 @@ fn gate_receipt(plan: &str) -> Receipt {
 
 /// Remembers a root: the ledger decides, the marker (ROOT and PATH with a `volumes` folder)
 /// confirms. The ledger is written first: a marker without it says nothing.
-fn adopt<H: Host>(host: &mut H, disk: &DiskRef, print: &Fingerprint) -> Outcome {
-    let root = match OpenRoot::open(host.sys(), host.locks(), disk, print) {
+fn adopt<S: Sys>(at: &Desk<S>, disk: &DiskRef, print: &Fingerprint) -> Outcome {
+    let root = match OpenRoot::open(at.sys.as_ref(), &at.locks, disk, print) {
         Ok(root) => root,
         Err(stop) => return stop.into(),
     };
-    let now = host.wall_seconds();
-    let changed = host
-        .store()
+    let now = (at.wall_seconds)();
+    let changed = at
+        .store
         .update_ledger(|ledger| with_verified_root(ledger, disk, print, now));
-    match changed {
-        Ok(ledger) => *host.ledger() = ledger,
-        Err(error) => return Outcome::Failed(error.into()),
+    if let Err(error) = changed {
+        return Outcome::Failed(error.into());
     }
     let Some(ours) = &root.ours else {
         return adopted(disk);
@@ -240,8 +263,8 @@ fn adopt<H: Host>(host: &mut H, disk: &DiskRef, print: &Fingerprint) -> Outcome 
         "{{\"version\":1,\"filesystem\":\"{}\"}}\n",
         print.filesystem
     );
-    match host
-        .sys()
+    match at
+        .sys
         .write_file(ours, b"marker.json", text.as_bytes(), 0o600)
     {
         Ok(()) => adopted(disk),
@@ -331,10 +354,10 @@ pub(in crate::act) struct AuditLine<'a> {
     pub(in crate::act) why: Option<String>,
 }
 
-fn intent<H: Host>(host: &H, plan: &str, step: &str, subject: &str) -> Result<(), StepError> {
+fn intent<S: Sys>(desk: &Desk<S>, plan: &str, step: &str, subject: &str) -> Result<(), StepError> {
     tracing::info!(plan.id = plan, step, subject, "begins");
-    host.store().audit(&AuditLine {
-        at: host.wall_seconds(),
+    desk.store.audit(&AuditLine {
+        at: (desk.wall_seconds)(),
         plan,
         step,
         subject,
@@ -346,10 +369,10 @@ fn intent<H: Host>(host: &H, plan: &str, step: &str, subject: &str) -> Result<()
 }
 
 /// The outcome's line. It can't be written: the world has changed all the same, so that is logged.
-fn record<H: Host>(host: &H, plan: &str, step: &str, subject: &str, outcome: &Outcome) {
-    let line = outcome_line(host.wall_seconds(), plan, step, subject, outcome);
+fn record<S: Sys>(desk: &Desk<S>, plan: &str, step: &str, subject: &str, outcome: &Outcome) {
+    let line = outcome_line((desk.wall_seconds)(), plan, step, subject, outcome);
     if let Some(line) = line
-        && let Err(error) = host.store().audit(&line)
+        && let Err(error) = desk.store.audit(&line)
     {
         tracing::error!(plan.id = plan, step, error = %chain(&error), "the outcome is not in the audit log");
     }

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 
 use super::progress::Progress as Line;
 use super::{Context, Exit, WithExit};
+use crate::act::executor::Desk;
 use crate::act::gate::Gate;
 use crate::act::lock::{InstanceLock, LockError};
 use crate::act::outcome::Outcome;
@@ -46,12 +47,14 @@ impl Owner {
         Ok(Self {
             _lock: lock,
             shared: Shared {
-                kernel: Arc::new(Kernel::new()),
-                locks: RootLocks::default(),
-                store,
-                gate: Arc::new(gate),
+                desk: Desk {
+                    sys: Arc::new(Kernel::new()),
+                    locks: RootLocks::default(),
+                    store,
+                    gate: Arc::new(gate),
+                    wall_seconds: clock::wall_seconds,
+                },
                 agents: observer.agents(),
-                wall_seconds: clock::wall_seconds,
                 rate: settings.wipe.rate.map_or(0, std::num::NonZero::get),
             },
             observer,
@@ -61,8 +64,9 @@ impl Owner {
     /// Makes a pass on this thread, with a line of progress on a terminal.
     pub(super) fn pass(&self, words: &Words) -> anyhow::Result<Pass> {
         let control = Control::new(self.shared.rate);
-        let ledger = self.observer.ledger()?;
-        let mut host = Inline::new(self.shared.clone(), ledger, &control, &show);
+        // A damaged ledger is refused here, before anything is done.
+        self.observer.ledger()?;
+        let mut host = Inline::new(self.shared.clone(), &control, &show);
         pass(&mut || self.observer.facts(words), &mut host).map_err(of_pass)
     }
 }

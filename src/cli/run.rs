@@ -16,16 +16,12 @@ pub(super) struct Args {}
 
 pub(super) fn run(_args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let owner = Owner::new(context)?;
-    let ledger = owner.observer.ledger()?;
+    // A damaged ledger is refused at the start, where the operator looks.
+    owner.observer.ledger()?;
     for note in &context.loaded.notes {
         tracing::warn!("{note}");
     }
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
-    daemon::run::run(
-        context.settings(),
-        &context.source,
-        owner.shared.clone(),
-        ledger,
-    )?;
+    daemon::run::run(context.settings(), &context.source, owner.shared.clone())?;
     Ok(Exit::Done)
 }

@@ -3,32 +3,20 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::act::executor::{Host, Job};
-use crate::act::gate::Gate;
+use crate::act::executor::{Desk, Host, Job};
 use crate::act::jobs::{self, AgentsNow, JobContext};
 use crate::act::outcome::Outcome;
-use crate::act::roots::RootLocks;
-use crate::act::store::Store;
 use crate::act::sys::Kernel;
 use crate::act::wipe::{Control, Progress};
 use crate::decide::facts::FileIdentity;
-use crate::decide::ledger::Ledger;
 
 /// What jobs of this process share.
 #[derive(Clone)]
 pub struct Shared {
-    /// The kernel's calls.
-    pub kernel: Arc<Kernel>,
-    /// The locks of roots.
-    pub locks: RootLocks<Kernel>,
-    /// `state_dir`.
-    pub store: Store,
-    /// The gate.
-    pub gate: Arc<Gate>,
+    /// What every step works with.
+    pub desk: Desk<Kernel>,
     /// Looks for agent processes.
     pub agents: Arc<AgentsNow>,
-    /// Seconds since 1970, for display.
-    pub wall_seconds: fn() -> i64,
     /// Removals per second and disk; 0: as fast as it goes.
     pub rate: u32,
 }
@@ -36,7 +24,7 @@ pub struct Shared {
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Shared")
-            .field("store", &self.store)
+            .field("store", &self.desk.store)
             .finish_non_exhaustive()
     }
 }
@@ -44,9 +32,9 @@ impl std::fmt::Debug for Shared {
 impl Shared {
     fn run(&self, job: Job, plan: &str, control: &Control, progress: &Progress) -> Outcome {
         let context = JobContext {
-            sys: self.kernel.as_ref(),
-            locks: &self.locks,
-            gate: &self.gate,
+            sys: self.desk.sys.as_ref(),
+            locks: &self.desk.locks,
+            gate: &self.desk.gate,
             agents: self.agents.as_ref(),
             control,
             progress,
@@ -61,7 +49,6 @@ pub type Around<'a> = dyn Fn(&Progress, &str, &mut dyn FnMut() -> Outcome) -> Ou
 /// A host that runs jobs at once, on this thread: for commands.
 pub struct Inline<'a> {
     shared: Shared,
-    ledger: Ledger,
     control: &'a Control,
     around: &'a Around<'a>,
 }
@@ -77,15 +64,9 @@ impl std::fmt::Debug for Inline<'_> {
 impl<'a> Inline<'a> {
     /// A host for one command. `around` is called with the progress and the subject of each job,
     /// and has to run it.
-    pub fn new(
-        shared: Shared,
-        ledger: Ledger,
-        control: &'a Control,
-        around: &'a Around<'a>,
-    ) -> Self {
+    pub fn new(shared: Shared, control: &'a Control, around: &'a Around<'a>) -> Self {
         Self {
             shared,
-            ledger,
             control,
             around,
         }
@@ -95,28 +76,8 @@ impl<'a> Inline<'a> {
 impl Host for Inline<'_> {
     type Sys = Kernel;
 
-    fn sys(&self) -> &Kernel {
-        &self.shared.kernel
-    }
-
-    fn locks(&self) -> &RootLocks<Kernel> {
-        &self.shared.locks
-    }
-
-    fn store(&self) -> &Store {
-        &self.shared.store
-    }
-
-    fn gate(&self) -> &Gate {
-        &self.shared.gate
-    }
-
-    fn ledger(&mut self) -> &mut Ledger {
-        &mut self.ledger
-    }
-
-    fn wall_seconds(&self) -> i64 {
-        (self.shared.wall_seconds)()
+    fn desk(&self) -> &Desk<Kernel> {
+        &self.shared.desk
     }
 
     fn busy(&self, _directory: &FileIdentity) -> bool {
@@ -136,7 +97,6 @@ impl Host for Inline<'_> {
 /// A host that hands jobs to one worker thread a file system: for the daemon.
 pub struct Workers {
     shared: Shared,
-    ledger: Ledger,
     state: Arc<Mutex<WorkState>>,
     /// Called on the worker's thread when a job has ended.
     ended: Arc<dyn Fn() + Send + Sync>,
@@ -188,10 +148,9 @@ fn lock(state: &Mutex<WorkState>) -> MutexGuard<'_, WorkState> {
 impl Workers {
     /// A host without jobs.
     #[must_use]
-    pub fn new(shared: Shared, ledger: Ledger, ended: Arc<dyn Fn() + Send + Sync>) -> Self {
+    pub fn new(shared: Shared, ended: Arc<dyn Fn() + Send + Sync>) -> Self {
         Self {
             shared,
-            ledger,
             state: Arc::default(),
             ended,
         }
@@ -211,11 +170,6 @@ impl Workers {
         for running in lock(&self.state).running.values() {
             running.control.set_rate(rate);
         }
-    }
-
-    /// The ledger as read anew.
-    pub fn set_ledger(&mut self, ledger: Ledger) {
-        self.ledger = ledger;
     }
 }
 
@@ -252,28 +206,8 @@ impl WorkersHandle {
 impl Host for Workers {
     type Sys = Kernel;
 
-    fn sys(&self) -> &Kernel {
-        &self.shared.kernel
-    }
-
-    fn locks(&self) -> &RootLocks<Kernel> {
-        &self.shared.locks
-    }
-
-    fn store(&self) -> &Store {
-        &self.shared.store
-    }
-
-    fn gate(&self) -> &Gate {
-        &self.shared.gate
-    }
-
-    fn ledger(&mut self) -> &mut Ledger {
-        &mut self.ledger
-    }
-
-    fn wall_seconds(&self) -> i64 {
-        (self.shared.wall_seconds)()
+    fn desk(&self) -> &Desk<Kernel> {
+        &self.shared.desk
     }
 
     fn busy(&self, directory: &FileIdentity) -> bool {
@@ -349,8 +283,8 @@ impl Worker {
                 .shared
                 .run(job, &plan, &running.control, &running.progress);
             jobs::record_end(
-                &self.shared.store,
-                (self.shared.wall_seconds)(),
+                &self.shared.desk.store,
+                (self.shared.desk.wall_seconds)(),
                 &plan,
                 step,
                 &subject,

@@ -3,7 +3,7 @@
 //! The second look of a quarantine (law 7) is simply the next round: it observes anew and plans
 //! anew. A pass therefore has several rounds; each is written down in the memory before it acts.
 
-use crate::act::executor::{Host, StepOutcome, execute};
+use crate::act::executor::{Executed, Host, StepOutcome, execute};
 use crate::act::outcome::{Outcome, StepError};
 use crate::decide::check::{CheckedPlan, PlanRejected, check};
 use crate::decide::facts::Facts;
@@ -85,8 +85,10 @@ pub fn pass<H: Host, E: std::error::Error + 'static>(
         facts.words.later_round = round > 0;
         round = round.saturating_add(1);
         let (facts, checked) = decide(facts)?;
-        let last = checked.plan().clone();
-        let done = execute(checked, host).map_err(PassError::Memory)?;
+        let Executed {
+            plan: last,
+            outcomes: done,
+        } = execute(checked, host).map_err(PassError::Memory)?;
         let moved = done.iter().any(|step| match step.outcome {
             Outcome::Done(_) | Outcome::Stale(_) => true,
             Outcome::Identity | Outcome::Started | Outcome::Refused(_) | Outcome::Failed(_) => {

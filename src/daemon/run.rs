@@ -68,21 +68,12 @@ enum Event {
 }
 
 /// Runs until SIGTERM or SIGINT.
-pub fn run(
-    settings: &Settings,
-    source: &Source,
-    shared: Shared,
-    ledger: crate::decide::ledger::Ledger,
-) -> Result<(), RunError> {
+pub fn run(settings: &Settings, source: &Source, shared: Shared) -> Result<(), RunError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(RunError::Setup)?;
-    runtime.block_on(async {
-        Daemon::start(settings, source, shared, ledger)?
-            .serve()
-            .await
-    })
+    runtime.block_on(async { Daemon::start(settings, source, shared)?.serve().await })
 }
 
 struct Daemon {
@@ -126,12 +117,7 @@ impl Signals {
 }
 
 impl Daemon {
-    fn start(
-        settings: &Settings,
-        source: &Source,
-        shared: Shared,
-        ledger: crate::decide::ledger::Ledger,
-    ) -> Result<Self, RunError> {
+    fn start(settings: &Settings, source: &Source, shared: Shared) -> Result<Self, RunError> {
         // A few events may wait; a hint that finds the channel full is not needed.
         let (hint, events) = mpsc::channel(16);
         let (orders, received) = std_mpsc::channel();
@@ -139,7 +125,7 @@ impl Daemon {
             let hint = hint.clone();
             Arc::new(move || drop(hint.try_send(Event::Ended)))
         };
-        let workers = Workers::new(shared, ledger, ended);
+        let workers = Workers::new(shared, ended);
         let jobs = workers.handle();
         let passer = Passer {
             observer: Observer::new(settings),
@@ -389,12 +375,10 @@ impl Passer {
     }
 
     fn pass(&mut self) -> String {
-        match self.observer.ledger() {
-            Ok(ledger) => self.workers.set_ledger(ledger),
-            Err(error) => {
-                tracing::error!(error = %error, "no pass was made");
-                return error.to_string();
-            }
+        // Facts hold a damaged ledger as unknown, which keeps every volume; this says so first.
+        if let Err(error) = self.observer.ledger() {
+            tracing::error!(error = %error, "no pass was made");
+            return error.to_string();
         }
         let words = Words::default();
         let observer = &self.observer;

@@ -1,5 +1,7 @@
 use super::*;
+use crate::mesos::ids::Role;
 use crate::mesos::resources_json::read_resources;
+use crate::units::Raw;
 
 fn list(text: &str) -> Resources {
     read_resources(text, &Role::new("*")).unwrap().resources

@@ -7,7 +7,8 @@ use crate::decide::facts::{
     AgentFlags, FlagText, Known, LatestAgent, ReconfigurationPolicy, StartFacts,
 };
 use crate::decide::preflight::{PreflightInput, roots, volumes};
-use crate::observe::agent_flags::{self, Assigned, Sources, assignments};
+use crate::mesos::env_file::{Assigned, assignments};
+use crate::observe::agent_flags::{self, Sources};
 use crate::observe::agent_http::{BasicAuth, Limits, Question};
 use crate::observe::agent_process;
 use crate::observe::places::Places;

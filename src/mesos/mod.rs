@@ -4,6 +4,7 @@ pub mod agent_info;
 pub mod agent_state;
 pub mod checkpoint;
 pub mod disk;
+pub mod env_file;
 pub mod ids;
 pub mod paths;
 pub mod resource;

@@ -4,7 +4,6 @@
 //! Nothing here is guessed: what can't be read, or is said in two ways, is unknown, and counts as
 //! unchanged.
 
-mod environment;
 mod unit;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,10 +20,9 @@ use super::walk::{Viewpoint, normal};
 use crate::decide::facts::{
     AgentFlags, AgentProcess, FlagSource, FlagText, Known, ReconfigurationPolicy,
 };
+use crate::mesos::env_file::{Assigned, assignments};
 use crate::mesos::ids::Role;
 use crate::units::{Raw, chain};
-
-pub use environment::{Assigned, assignments};
 
 /// A flag's file; a `--resources` has a few hundred entries at most.
 const FILE: usize = 16 << 20;

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use super::environment::{Assigned, assignments};
 use super::own_file;
 use crate::decide::facts::Known;
+use crate::mesos::env_file::{Assigned, assignments};
 use crate::observe::places::Places;
 use crate::observe::units::{Unit, installed};
 use crate::units::{Raw, chain};

@@ -16,12 +16,14 @@ mod codes;
 mod devices;
 mod directory;
 mod judge;
+mod passes;
 mod rules;
 mod warnings;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use codes::{Code, Rejection};
+pub use passes::{Passed, Passes};
 
 use self::candidate::{Candidate, Judged};
 use self::judge::Judge;
@@ -106,6 +108,8 @@ pub struct DiskVerdict {
     pub filesystem: Option<FilesystemSeen>,
     /// The mount that the root lies on, where the root was asked.
     pub mount: Option<RootMount>,
+    /// The rules that did not speak against it, in the order in which they were tried.
+    pub passes: Passes,
     /// Offered or not.
     pub verdict: Verdict,
 }
@@ -227,13 +231,23 @@ fn settle_conflicts(rows: &mut [Judged]) {
         let Some(candidate) = &row.candidate else {
             continue;
         };
-        match accepted
+        let conflict = accepted
             .iter()
-            .find_map(|other| candidate.conflict_with(other))
-        {
-            Some(rejection) => row.reject(rejection),
-            None => accepted.push(candidate.clone()),
+            .find_map(|other| candidate.conflict_with(other));
+        if let Some(rejection) = conflict {
+            row.reject(rejection);
+            continue;
         }
+        accepted.push(candidate.clone());
+        let passes = &mut row.verdict.passes;
+        passes.note(
+            Code::DuplicateDevice,
+            "no stronger root takes its file system for itself",
+        );
+        passes.note(
+            Code::NestedRoot,
+            "it is, holds, lies in and binds no other root",
+        );
     }
 }
 

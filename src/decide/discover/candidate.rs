@@ -105,6 +105,14 @@ impl Judged {
 
     pub(super) fn offer(&mut self, share: Share) {
         if let Some(candidate) = self.candidate.take() {
+            let passes = &mut self.verdict.passes;
+            passes.note(
+                Code::SizeBeyondFilesystem,
+                format!(
+                    "{} MB fit into the {} of its file system",
+                    share.number, candidate.claim.total
+                ),
+            );
             self.verdict.verdict = Verdict::Offered(Offer {
                 number: share.number,
                 because: share.because,

@@ -1,12 +1,14 @@
 //! Rows for the block devices that no mount shows.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::codes::{Code, Rejection};
 use super::judge::Judge;
+use super::passes::Passes;
 use super::{DiskVerdict, FilesystemSeen, Subject, Verdict};
 use crate::decide::facts::{BlockDevice, Content, HostDisks, Known};
-use crate::units::Raw;
+use crate::units::{Bytes, Raw};
 
 /// One row for each device that is in none of the rows so far.
 pub(super) fn rows(host: &HostDisks, judge: &Judge<'_>, shown: &[DiskVerdict]) -> Vec<DiskVerdict> {
@@ -19,15 +21,20 @@ pub(super) fn rows(host: &HostDisks, judge: &Judge<'_>, shown: &[DiskVerdict]) -
     host.devices()
         .iter()
         .filter(|device| !shown.contains(&device.name))
-        .map(|device| DiskVerdict {
-            subject: Subject::Device(device.name.clone()),
-            disk: None,
-            path: None,
-            role: None,
-            filesystem: filesystem(device),
-            mount: None,
-            verdict: Verdict::Rejected(rejection(host, judge, &os, device)),
-            device: Some(device.clone()),
+        .map(|device| {
+            let mut passes = Passes::default();
+            let rejection = rejection(host, judge, &os, device, &mut passes);
+            DiskVerdict {
+                subject: Subject::Device(device.name.clone()),
+                disk: None,
+                path: None,
+                role: None,
+                filesystem: filesystem(device),
+                mount: None,
+                passes,
+                verdict: Verdict::Rejected(rejection),
+                device: Some(device.clone()),
+            }
         })
         .collect()
 }
@@ -53,16 +60,29 @@ fn rejection(
     judge: &Judge<'_>,
     os: &BTreeSet<Raw>,
     device: &BlockDevice,
+    passes: &mut Passes,
 ) -> Rejection {
     if device.size_bytes == Known::Known(0) {
         return Rejection::plain(Code::NoMedium, "it has no medium or backing file");
     }
+    passes.note(
+        Code::NoMedium,
+        match &device.size_bytes {
+            Known::Known(size) => format!("it has {}", Bytes(*size)).into(),
+            Known::Absent | Known::Unknown(_) => Cow::Borrowed("its size could not be read"),
+        },
+    );
     if os.contains(&device.name) {
         return Rejection::plain(Code::OsDisk, "the operating system lies on it");
     }
+    passes.note(
+        Code::OsDisk,
+        "no mount point of the operating system lies on it",
+    );
     if let Some(excluded) = judge.excluded(None, Some(device)) {
         return excluded;
     }
+    passes.note(Code::Excluded, "discovery.exclude does not name it");
     if !device.partitions.is_empty() {
         return Rejection::plain(
             Code::Partitioned,
@@ -72,6 +92,7 @@ fn rejection(
             ),
         );
     }
+    passes.note(Code::Partitioned, "the kernel shows no partitions on it");
     if host
         .swaps
         .known()
@@ -79,12 +100,23 @@ fn rejection(
     {
         return Rejection::plain(Code::Swap, "the kernel swaps to it");
     }
+    passes.note(
+        Code::Swap,
+        match host.swaps.why() {
+            None => Cow::Borrowed("/proc/swaps does not list it"),
+            Some(why) => format!("/proc/swaps could not be read: {why}").into(),
+        },
+    );
     if let Some(mount_point) = member_of_mounted(host, device) {
         return Rejection::plain(
             Code::Member,
             format!("it is a part of the file system that is mounted at {mount_point}"),
         );
     }
+    passes.note(
+        Code::Member,
+        "it is no further device of a file system that is mounted",
+    );
     if !device.holders.is_empty() {
         return Rejection::new(
             Code::HasHolders,
@@ -92,6 +124,7 @@ fn rejection(
             "use that device instead",
         );
     }
+    passes.note(Code::HasHolders, "no other device is made of it");
     by_content(device)
 }
 

@@ -1,7 +1,10 @@
 //! Whether a directory can be a disk: a mount point, or a directory on one.
 
+use std::borrow::Cow;
+
 use super::codes::{Code, Rejection};
 use super::judge::{Judge, Wanted};
+use super::passes::Passes;
 use super::rules::{Rule, is_plain_absolute};
 use crate::decide::facts::{
     BlockDevice, DirectoryAnswer, FsClass, FsLocation, MountEntry, PathAnswer, RootMount, Settled,
@@ -13,7 +16,12 @@ use crate::units::{Bytes, Raw, Span};
 
 impl<'a> Judge<'a> {
     /// What speaks against this directory as a disk.
-    pub(super) fn directory(&self, path: &Raw, wanted: Wanted<'_>) -> Result<Found<'a>, Rejection> {
+    pub(super) fn directory(
+        &self,
+        path: &Raw,
+        wanted: Wanted<'_>,
+        passes: &mut Passes,
+    ) -> Result<Found<'a>, Rejection> {
         if !is_plain_absolute(path) {
             return Err(Rejection::new(
                 Code::NotAbsolute,
@@ -21,6 +29,10 @@ impl<'a> Judge<'a> {
                 "write the whole path, beginning with /",
             ));
         }
+        passes.note(
+            Code::NotAbsolute,
+            "it is an absolute path without `.` and `..`",
+        );
         let kind = match wanted {
             Wanted::WorkDir => DiskType::Root,
             Wanted::Rule(rule) => rule.kind,
@@ -29,6 +41,8 @@ impl<'a> Judge<'a> {
         let Some(mount) = self.host().mounts.by_id(answer.mount) else {
             return Err(unreadable(path, "its mount is not in the mount table"));
         };
+        passes.note(Code::Unanswering, "its file system answered in time");
+        passes.note(Code::NotADirectory, "it is a directory");
         if kind != DiskType::Root && answer.resolved != *path {
             return Err(Rejection::new(
                 Code::SymlinkedRoot,
@@ -39,15 +53,34 @@ impl<'a> Judge<'a> {
                 format!("name the directory itself: {}", answer.resolved),
             ));
         }
+        passes.note(
+            Code::SymlinkedRoot,
+            if answer.resolved == *path {
+                "no symbolic link leads to it".into()
+            } else {
+                Cow::from(format!("it is {}; ROOT may be a link", answer.resolved))
+            },
+        );
         self.mount_of_directory(path, &answer.resolved, mount, kind)?;
+        passes.note(
+            Code::Missing,
+            format!(
+                "{} from {} is mounted at {}",
+                mount.fs_type, mount.source, mount.mount_point
+            ),
+        );
         let disk = DiskRef {
             kind,
             root: path.clone(),
         };
         let known = self.input.ledger.root(&disk);
         if let Wanted::Rule(rule) = wanted {
-            self.by_rule(path, rule, mount, answer)?;
+            self.by_rule(path, rule, mount, answer, passes)?;
             self.beneath(mount, known)?;
+            passes.note(
+                Code::Overmounted,
+                "no other disk is mounted below it at its mount point",
+            );
         }
         if mount.read_only() || answer.read_only {
             return Err(Rejection::new(
@@ -56,7 +89,11 @@ impl<'a> Judge<'a> {
                 "find out why (dmesg), then remount it read-write",
             ));
         }
-        self.against_ledger(known, mount, answer)?;
+        passes.note(
+            Code::ReadOnly,
+            "neither the mount nor the file system is read-only",
+        );
+        self.against_ledger(known, mount, answer, passes)?;
         match mount.location(&answer.resolved) {
             Some(location) => Ok(Found {
                 mount,
@@ -188,6 +225,7 @@ impl<'a> Judge<'a> {
         rule: &Rule,
         mount: &MountEntry,
         answer: &DirectoryAnswer,
+        passes: &mut Passes,
     ) -> Result<(), Rejection> {
         let device = self.host().device_of(mount);
         if let Some(excluded) = self.excluded(Some(path), device) {
@@ -200,6 +238,7 @@ impl<'a> Judge<'a> {
                 "mount it at a path of plain characters",
             ));
         }
+        passes.note(Code::NotUtf8Root, "its path is UTF-8");
         if !rule.wants_device(device) {
             let lies_on = device.map_or_else(|| mount.source.clone(), |device| device.name.clone());
             return Err(Rejection::new(
@@ -212,7 +251,22 @@ impl<'a> Judge<'a> {
                 "mount the right disk there, or change the rule",
             ));
         }
+        passes.note(
+            Code::WrongDevice,
+            format!(
+                "labels, models and devices of rule {} fit it, or the rule has none",
+                rule.number
+            ),
+        );
         self.not_the_system(path, rule, mount, device)?;
+        passes.note(
+            Code::OsDisk,
+            if self.os.contains(&mount.device) {
+                "the rule names the system's own device and gives an explicit size"
+            } else {
+                "the operating system does not lie on its file system"
+            },
+        );
         let allowed = &self.input.rules.discovery.filesystems;
         if !allowed.is_empty()
             && !allowed
@@ -225,6 +279,14 @@ impl<'a> Judge<'a> {
                 "use one of the listed types, or add this one to the list",
             ));
         }
+        passes.note(
+            Code::FilesystemNotAllowed,
+            if allowed.is_empty() {
+                "discovery.filesystems lists none, so every local one may be".into()
+            } else {
+                Cow::from(format!("discovery.filesystems lists {}", mount.fs_type))
+            },
+        );
         let can_be_taken_out = device.is_some_and(|device| device.removable.known() == Some(&true));
         let is_named = device.is_some_and(|device| rule.devices.find_device(device).is_some());
         if can_be_taken_out && !is_named {
@@ -234,6 +296,14 @@ impl<'a> Judge<'a> {
                 "name the drive in `devices` of the rule if this is meant",
             ));
         }
+        passes.note(
+            Code::Removable,
+            if can_be_taken_out {
+                "the drive can be taken out, and the rule names it in `devices`"
+            } else {
+                "nothing says that the drive can be taken out"
+            },
+        );
         let smallest = self.input.rules.discovery.min_size;
         if Bytes(answer.total_bytes) < smallest {
             return Err(Rejection::new(
@@ -245,6 +315,13 @@ impl<'a> Judge<'a> {
                 "use a larger disk, or lower discovery.min_size",
             ));
         }
+        passes.note(
+            Code::TooSmall,
+            format!(
+                "its {} are not less than discovery.min_size = {smallest}",
+                Bytes(answer.total_bytes)
+            ),
+        );
         Ok(())
     }
 
@@ -289,10 +366,21 @@ impl<'a> Judge<'a> {
         known: Option<&LedgerRoot>,
         mount: &MountEntry,
         answer: &DirectoryAnswer,
+        passes: &mut Passes,
     ) -> Result<(), Rejection> {
         let Some(known) = known else {
-            return self.settled(mount);
+            self.settled(mount)?;
+            let wanted = self.input.rules.discovery.settle;
+            passes.note(
+                Code::NotSettled,
+                match self.host().settled {
+                    Settled::Taken => Cow::Borrowed("it is taken as settled: this is one look"),
+                    Settled::Since(_) => format!("it has been as it is for {wanted}").into(),
+                },
+            );
+            return Ok(());
         };
+        passes.note(Code::NotSettled, "the ledger knows it already");
         let present = answer
             .uuid
             .known()
@@ -312,7 +400,21 @@ impl<'a> Judge<'a> {
                     ),
                 ))
             }
-            (Some(_) | None, _) => Ok(()),
+            (fingerprint, present) => {
+                passes.note(
+                    Code::FingerprintMismatch,
+                    match (fingerprint, present) {
+                        (Some(_), Some(present)) => {
+                            format!("file system {present}, as it was verified").into()
+                        }
+                        (Some(_), None) => {
+                            Cow::Borrowed("its file system could not be identified now")
+                        }
+                        (None, _) => Cow::Borrowed("it was not verified before"),
+                    },
+                );
+                Ok(())
+            }
         }
     }
 

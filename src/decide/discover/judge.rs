@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::candidate::{Candidate, Judged};
 use super::codes::{Code, Rejection};
 use super::directory::{Found, no_rule, of_class, root_mount};
+use super::passes::Passes;
 use super::rules::{Rule, Rules};
 use super::{DiskVerdict, FilesystemSeen, Input, Subject, Verdict};
 use crate::decide::advertise::Claim;
@@ -128,7 +129,9 @@ impl<'a> Judge<'a> {
         });
         row.verdict.subject = Subject::WorkDir(own_mount);
         let verdict = if rule.advertise {
-            self.directory(path, Wanted::WorkDir)
+            let passes = &mut row.verdict.passes;
+            passes.note(Code::NotAdvertised, "root.advertise is true");
+            self.directory(path, Wanted::WorkDir, passes)
         } else {
             Err(Rejection::new(
                 Code::NotAdvertised,
@@ -151,7 +154,7 @@ impl<'a> Judge<'a> {
             Some(PathAnswer::Directory(answer)) if answer.mount == mount.id => Some(answer),
             _ => None,
         };
-        let row = Judged {
+        let mut row = Judged {
             verdict: DiskVerdict {
                 subject: Subject::Mount(mount.id),
                 disk: rule.map(|rule| DiskRef {
@@ -163,11 +166,13 @@ impl<'a> Judge<'a> {
                 device: device.cloned(),
                 filesystem: Some(self.filesystem(mount, asked)),
                 mount: asked.map(|answer| root_mount(mount, &mount.mount_point, answer)),
+                passes: Passes::default(),
                 verdict: Verdict::Rejected(no_rule(&mount.mount_point)),
             },
             candidate: None,
         };
-        let by_itself = self.mount_by_itself(mount, device, rule.is_some());
+        let passes = &mut row.verdict.passes;
+        let by_itself = self.mount_by_itself(mount, device, rule.is_some(), passes);
         let Some(rule) = rule else {
             let rejection = by_itself.err().unwrap_or_else(|| {
                 if self.os.contains(&mount.device) {
@@ -184,8 +189,9 @@ impl<'a> Judge<'a> {
                 candidate: None,
             };
         };
+        passes.note(Code::NoRule, named_by(rule));
         let verdict =
-            by_itself.and_then(|()| self.directory(&mount.mount_point, Wanted::Rule(rule)));
+            by_itself.and_then(|()| self.directory(&mount.mount_point, Wanted::Rule(rule), passes));
         self.conclude(row, verdict, Wanted::Rule(rule))
     }
 
@@ -217,13 +223,19 @@ impl<'a> Judge<'a> {
         mount: &MountEntry,
         device: Option<&BlockDevice>,
         is_named: bool,
+        passes: &mut Passes,
     ) -> Result<(), Rejection> {
         if let Some(excluded) = self.excluded(Some(&mount.mount_point), device) {
             return Err(excluded);
         }
+        passes.note(Code::Excluded, "discovery.exclude does not name it");
         if mount.class() != FsClass::Local {
             return Err(of_class(mount, is_named));
         }
+        passes.note(
+            Code::NetworkFilesystem,
+            format!("{} is a local file system on a block device", mount.fs_type),
+        );
         if let Some(hiding) = self.host().mounts.hidden_by(mount) {
             return Err(Rejection::new(
                 Code::Overmounted,
@@ -234,6 +246,7 @@ impl<'a> Judge<'a> {
                 format!("unmount what hides it: umount {}", hiding.mount_point),
             ));
         }
+        passes.note(Code::Overmounted, "no other mount hides it");
         if mount.root_deleted {
             return Err(Rejection::new(
                 Code::DeletedRoot,
@@ -265,8 +278,10 @@ impl<'a> Judge<'a> {
                 kind: rule.kind,
                 root: path.clone(),
             };
-            let row = self.path_row(disk, rule.role.clone());
-            let verdict = self.directory(path, Wanted::Rule(rule));
+            let mut row = self.path_row(disk, rule.role.clone());
+            let passes = &mut row.verdict.passes;
+            passes.note(Code::NoRule, named_by(rule));
+            let verdict = self.directory(path, Wanted::Rule(rule), passes);
             rows.push(self.conclude(row, verdict, Wanted::Rule(rule)));
         }
         rows
@@ -322,6 +337,7 @@ impl<'a> Judge<'a> {
                 device: device.cloned(),
                 filesystem: found.map(|(mount, answer)| self.filesystem(mount, Some(answer))),
                 mount: found.map(|(mount, answer)| root_mount(mount, &answer.resolved, answer)),
+                passes: Passes::default(),
                 verdict: Verdict::Rejected(no_rule(&disk.root)),
                 disk: Some(disk),
             },
@@ -387,4 +403,8 @@ impl<'a> Judge<'a> {
             space: answer.map(|answer| (answer.total_bytes, answer.free_bytes)),
         }
     }
+}
+
+fn named_by(rule: &Rule) -> String {
+    format!("[[disks]] rule {} names it as {}", rule.number, rule.kind)
 }

@@ -1,0 +1,37 @@
+//! The engine alone, in a process of its own: no configuration, no plan, no trash; one directory.
+
+use std::path::Path;
+
+use mesos_volumed::act::sys::{Kernel, Sys as _};
+use mesos_volumed::act::volume_dir::VolumeDir;
+use mesos_volumed::act::wipe::{Control, Extent, Options, Progress, wipe};
+
+#[expect(clippy::panic, reason = "made for tests")]
+#[path = "../../it/support/authorize.rs"]
+mod authorize;
+
+/// `engine DIRECTORY THREADS`
+pub(crate) fn run(args: &[String]) {
+    let path = Path::new(&args[0]);
+    let kernel = Kernel::new();
+    let name = path.file_name().unwrap().as_encoded_bytes();
+    let parent = kernel.open_root(path.parent().unwrap()).unwrap();
+    let identity = kernel
+        .identity(&kernel.open_child(&parent, name).unwrap())
+        .unwrap();
+    let volume = VolumeDir::open(&kernel, &parent, &[name], &identity).unwrap();
+    let options = Options {
+        extent: Extent::Tree,
+    };
+    let report = wipe(
+        &kernel,
+        volume,
+        &authorize::authorize(&identity),
+        options,
+        &Control::new(0),
+        &Progress::default(),
+    );
+    if !report.complete {
+        super::panic_with(&format!("{report:?}"));
+    }
+}

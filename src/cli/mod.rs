@@ -12,6 +12,7 @@ mod diff;
 mod discover;
 mod disk;
 pub mod exit;
+mod explain;
 mod host;
 mod logging;
 pub mod output;
@@ -85,6 +86,7 @@ pub struct Global {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Discover(discover::Args),
+    Explain(explain::Args),
     Resources(resources::Args),
     #[command(subcommand)]
     Volumes(volumes::Command),
@@ -176,6 +178,7 @@ impl Command {
         match self {
             Self::Run(_) => 1,
             Self::Discover(_)
+            | Self::Explain(_)
             | Self::Resources(_)
             | Self::Volumes(_)
             | Self::Sweep(_)
@@ -196,6 +199,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
     let context = |global| Context::new(global, output.clone());
     match command {
         Command::Discover(args) => discover::run(&args, &context(global)?),
+        Command::Explain(args) => explain::run(&args, &context(global)?),
         Command::Resources(args) => resources::run(&args, &context(global)?),
         Command::Volumes(args) => volumes::run(&args, &context(global)?),
         Command::Sweep(args) => sweep::run(&args, &context(global)?),

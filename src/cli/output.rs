@@ -120,6 +120,11 @@ impl Text {
         self.0.push('\n');
     }
 
+    /// Adds text that ends its lines itself, such as a rendered table.
+    pub fn block(&mut self, lines: &str) {
+        self.0.push_str(lines);
+    }
+
     /// Whether there are no lines.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -5,6 +5,7 @@ pub mod advertise;
 pub mod authority;
 pub mod check;
 pub mod discover;
+pub mod explain;
 pub mod facts;
 pub mod guards;
 pub mod held;

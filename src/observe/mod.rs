@@ -14,6 +14,7 @@ pub mod gate;
 pub mod holders;
 pub mod host;
 pub mod mountinfo;
+pub mod node;
 pub mod places;
 mod proc;
 mod read;

@@ -322,6 +322,62 @@ fn root_every_device_and_every_mount_is_shown() {
 }
 
 #[test]
+fn root_explain_says_what_discover_says_by_path_device_and_link() {
+    if !entered("discover::root_explain_says_what_discover_says_by_path_device_and_link") {
+        return;
+    }
+    let kinds = Kinds::new();
+    let explained = |subject: &str| {
+        let told = kinds
+            .host
+            .run_with(ROOT_RULE, &["--output", "json", "explain", subject]);
+        assert_eq!(
+            told.status.code(),
+            Some(0),
+            "{}",
+            String::from_utf8_lossy(&told.stderr)
+        );
+        json(&told)["explanations"].as_array().unwrap().clone()
+    };
+    for (path, kind, device, megabytes, _) in &kinds.expected {
+        let path = kinds.host.text(path);
+        let told = explained(&path);
+        let offer = &told[0]["questions"][0];
+        assert_eq!(offer["question"], "is it offered to Mesos?");
+        if *kind == "ROOT" {
+            continue;
+        }
+        let answer = offer["answer"].as_str().unwrap();
+        assert!(
+            answer.starts_with(&format!("yes, with {megabytes} MB")),
+            "{answer}"
+        );
+        let rules = offer["rules"].as_array().unwrap();
+        assert!(
+            rules.iter().all(|rule| rule["answer"] == "pass"),
+            "{rules:#?}"
+        );
+        assert!(rules.len() > 10, "{rules:#?}");
+        for name in [name(device), name(device).trim_start_matches("/dev/")] {
+            let by_device = explained(name);
+            assert_eq!(by_device[0]["questions"], told[0]["questions"], "{name}");
+        }
+        // A path inside belongs to its mount.
+        let inside = explained(&format!("{path}/."));
+        assert_eq!(inside[0]["questions"], told[0]["questions"]);
+    }
+    let told = kinds
+        .host
+        .run_with(ROOT_RULE, &["explain", "no-such-thing"]);
+    assert_eq!(told.status.code(), Some(1));
+    let error = String::from_utf8(told.stderr).unwrap();
+    assert!(
+        error.contains("nothing here is called no-such-thing"),
+        "{error}"
+    );
+}
+
+#[test]
 fn root_resources_have_the_three_documented_shapes() {
     if !entered("discover::root_resources_have_the_three_documented_shapes") {
         return;

@@ -8,6 +8,7 @@
 )]
 
 mod builder;
+mod explain;
 mod golden;
 mod guards;
 mod ideal;

@@ -21,7 +21,7 @@ use super::builder::{World, a_task, a_volume, an_operation};
 use super::ideal::apply;
 use super::random::{Tape, disks, facts, keys};
 
-fn config() -> ProptestConfig {
+pub(crate) fn config() -> ProptestConfig {
     let cases = std::env::var("PROPERTY_CASES")
         .ok()
         .map_or(512, |cases| cases.parse().unwrap());

@@ -1,0 +1,172 @@
+//! Why something is as it is: every rule that was tried, what it found, and what happened before.
+//!
+//! Nothing is judged here a second time. A disk's rules are those that discovery noted on its way to
+//! the verdict; a volume's are the guards that the planner asked, split into those that refused and
+//! those that had nothing to say.
+
+mod guards;
+
+use serde::Serialize;
+
+pub use self::guards::{SWEEPABLE, sweepable, volume};
+use super::discover::{DiskVerdict, Verdict};
+use super::guards::Reason;
+use super::ledger::{Ledger, LedgerRoot};
+use crate::mesos::disk::DiskRef;
+
+/// What a rule said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// It speaks against it.
+    No,
+    /// It was tried, and has nothing against it.
+    Pass,
+    /// It was not tried, for the reason given.
+    Untried,
+}
+
+impl Answer {
+    /// The word of the table.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::No => "NO",
+            Self::Pass => "pass",
+            Self::Untried => "-",
+        }
+    }
+}
+
+/// One rule and its answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Rule {
+    /// Its stable code.
+    pub code: &'static str,
+    /// What it said.
+    pub answer: Answer,
+    /// What it saw.
+    pub evidence: String,
+    /// What an operator can do; only where it says no.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+}
+
+impl Rule {
+    fn no(reason: &Reason) -> Self {
+        let evidence = if reason.detail.is_empty() {
+            reason.code.reason().to_owned()
+        } else {
+            reason.detail.clone()
+        };
+        Self {
+            code: reason.code.code(),
+            answer: Answer::No,
+            evidence,
+            remedy: Some(reason.code.remedy().to_owned()),
+        }
+    }
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Event {
+    /// Seconds since 1970, where it is known.
+    pub at: Option<i64>,
+    /// What happened.
+    pub what: String,
+}
+
+/// The rules for one question about a thing: may it be offered, may it be swept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Question {
+    /// What was asked.
+    pub question: &'static str,
+    /// The answer, in a sentence.
+    pub answer: String,
+    /// Every rule, in the order in which they were tried.
+    pub rules: Vec<Rule>,
+}
+
+/// What is so with a thing, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Explanation {
+    /// What it is about.
+    pub subject: String,
+    /// What was asked about it.
+    pub questions: Vec<Question>,
+    /// What happened to it, oldest first.
+    pub history: Vec<Event>,
+}
+
+/// Why a disk, mount or device is offered or not.
+#[must_use]
+pub fn offer(verdict: &DiskVerdict) -> Question {
+    let mut rules: Vec<Rule> = verdict
+        .passes
+        .iter()
+        .map(|passed| Rule {
+            code: passed.code.as_str(),
+            answer: Answer::Pass,
+            evidence: passed.evidence.to_string(),
+            remedy: None,
+        })
+        .collect();
+    let answer = match &verdict.verdict {
+        Verdict::Offered(offer) => format!("yes, with {} MB: {}", offer.number, offer.because),
+        Verdict::Rejected(rejection) => {
+            rules.push(Rule {
+                code: rejection.code.as_str(),
+                answer: Answer::No,
+                evidence: rejection.sentence.clone(),
+                remedy: rejection.remedy.clone(),
+            });
+            format!(
+                "no, {}; rules after this one were not tried",
+                rejection.code
+            )
+        }
+    };
+    Question {
+        question: "is it offered to Mesos?",
+        answer,
+        rules,
+    }
+}
+
+/// What the ledger says of a disk, oldest first.
+#[must_use]
+pub fn history(ledger: &Ledger, disk: &DiskRef) -> Vec<Event> {
+    let Some(entry) = ledger.root(disk) else {
+        return Vec::new();
+    };
+    let LedgerRoot {
+        fingerprint,
+        advertised,
+        first_seen,
+        last_seen,
+        changes,
+        ..
+    } = entry;
+    let mut events = vec![Event {
+        at: Some(*first_seen),
+        what: "first seen".to_owned(),
+    }];
+    events.extend(changes.iter().map(|change| Event {
+        at: Some(change.at),
+        what: change.what.clone(),
+    }));
+    let verified = fingerprint.as_ref().map_or_else(
+        || "never verified for sweeping".to_owned(),
+        |print| format!("verified as {} {}", print.fs_type, print.filesystem),
+    );
+    let number = advertised.map_or_else(
+        || "never advertised by us".to_owned(),
+        |number| format!("advertised with {number} MB"),
+    );
+    events.push(Event {
+        at: Some(*last_seen),
+        what: format!("last seen; {verified}; {number}"),
+    });
+    events
+}

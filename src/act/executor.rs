@@ -8,11 +8,13 @@ use super::gate::Gate;
 use super::outcome::{Outcome, Receipt, StepError};
 use super::provision;
 use super::roots::{OpenRoot, RootLocks};
-use super::store::{Store, with_verified_root};
+use super::store::{Store, StoreError, with_verified_root};
 use super::sys::Sys;
 use super::trash;
 use crate::decide::check::CheckedPlan;
-use crate::decide::facts::{FileIdentity, Fingerprint};
+use crate::decide::facts::{FileIdentity, Fingerprint, MarkerOf};
+use crate::decide::ledger::Verified;
+use crate::decide::manifest::Marker;
 use crate::decide::plan::Plan;
 use crate::decide::steps::{Step, TrashPlace, WipeAuthorization};
 use crate::mesos::disk::{DiskRef, DiskType};
@@ -182,7 +184,12 @@ fn execute_step<H: Host>(step: Step, plan: &str, subject: &str, host: &mut H) ->
     let desk = host.desk();
     let (sys, locks) = (desk.sys.as_ref(), &desk.locks);
     match step {
-        Step::AdoptRoot { disk, root } => adopt(desk, &disk, &root),
+        Step::AdoptRoot {
+            disk,
+            root,
+            verified,
+            marker,
+        } => adopt(desk, &disk, &root, verified, marker),
         Step::Quarantine {
             place,
             identity,
@@ -243,7 +250,13 @@ fn gate_receipt(plan: &str) -> Receipt {
 
 /// Remembers a root: the ledger decides, the marker (ROOT and PATH with a `volumes` folder)
 /// confirms. The ledger is written first: a marker without it says nothing.
-fn adopt<S: Sys>(at: &Desk<S>, disk: &DiskRef, print: &Fingerprint) -> Outcome {
+fn adopt<S: Sys>(
+    at: &Desk<S>,
+    disk: &DiskRef,
+    print: &Fingerprint,
+    verified: Verified,
+    marker: Option<MarkerOf>,
+) -> Outcome {
     let root = match OpenRoot::open(at.sys.as_ref(), &at.locks, disk, print) {
         Ok(root) => root,
         Err(stop) => return stop.into(),
@@ -251,7 +264,7 @@ fn adopt<S: Sys>(at: &Desk<S>, disk: &DiskRef, print: &Fingerprint) -> Outcome {
     let now = (at.wall_seconds)();
     let changed = at
         .store
-        .update_ledger(|ledger| with_verified_root(ledger, disk, print, now));
+        .update_ledger(|ledger| with_verified_root(ledger, disk, print, verified, now));
     if let Err(error) = changed {
         return Outcome::Failed(error.into());
     }
@@ -259,14 +272,25 @@ fn adopt<S: Sys>(at: &Desk<S>, disk: &DiskRef, print: &Fingerprint) -> Outcome {
         return adopted(disk);
     };
     let path = disk.root.join(crate::decide::manifest::MARKER);
-    let text = format!(
-        "{{\"version\":1,\"filesystem\":\"{}\"}}\n",
-        print.filesystem
-    );
-    match at
-        .sys
-        .write_file(ours, b"marker.json", text.as_bytes(), 0o600)
-    {
+    let marker = Marker {
+        version: Marker::VERSION,
+        filesystem: print.filesystem.clone(),
+        of: marker,
+    };
+    let mut text = match serde_json::to_vec(&marker) {
+        Ok(text) => text,
+        Err(source) => {
+            return Outcome::Failed(
+                StoreError::Encode {
+                    what: "marker.json",
+                    source,
+                }
+                .into(),
+            );
+        }
+    };
+    text.push(b'\n');
+    match at.sys.write_file(ours, b"marker.json", &text, 0o600) {
         Ok(()) => adopted(disk),
         Err(source) => Outcome::Failed(StepError::Call {
             what: "write",

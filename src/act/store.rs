@@ -13,10 +13,10 @@ use serde::Serialize;
 
 use super::durable::{self, ReadError, ReplaceError};
 use crate::decide::facts::{Fingerprint, GateFile};
-use crate::decide::ledger::{Ledger, LedgerChange, LedgerRoot};
+use crate::decide::ledger::{Ledger, LedgerChange, LedgerRoot, Verified};
 use crate::decide::memory::Memory;
 use crate::mesos::disk::DiskRef;
-use crate::units::Raw;
+use crate::units::{Bytes, Raw};
 
 /// Why something was not kept.
 #[derive(Debug, thiserror::Error)]
@@ -239,6 +239,7 @@ pub fn with_verified_root(
     mut ledger: Ledger,
     disk: &DiskRef,
     print: &Fingerprint,
+    verified: Verified,
     now: i64,
 ) -> Ledger {
     let change = |what: String| LedgerChange { at: now, what };
@@ -255,6 +256,16 @@ pub fn with_verified_root(
                 )));
                 entry.fingerprint = Some(print.clone());
             }
+            if let Some(before) = &entry.verified
+                && before.total_bytes != verified.total_bytes
+            {
+                entry.changes.push(change(format!(
+                    "its file system of {} was {} before",
+                    Bytes(verified.total_bytes),
+                    Bytes(before.total_bytes)
+                )));
+            }
+            entry.verified = Some(verified);
             entry.last_seen = now;
         }
         None => ledger.roots.push(LedgerRoot {
@@ -264,6 +275,7 @@ pub fn with_verified_root(
             advertised: None,
             first_seen: now,
             last_seen: now,
+            verified: Some(verified),
             changes: vec![change(format!(
                 "first verified as {} {}",
                 print.fs_type, print.filesystem
@@ -281,6 +293,13 @@ mod tests {
     use super::*;
     use crate::decide::facts::FileIdentity;
     use crate::mesos::disk::DiskType;
+
+    fn noted() -> Verified {
+        Verified {
+            total_bytes: 1 << 30,
+            ..Verified::default()
+        }
+    }
 
     #[test]
     fn the_gate_closes_and_opens_and_opening_twice_is_no_error() {
@@ -308,14 +327,14 @@ mod tests {
                 handle: "1:aa".to_owned(),
             },
         };
-        let ledger = with_verified_root(Ledger::default(), &disk, &print("u1"), 10);
-        let ledger = with_verified_root(ledger, &disk, &print("u1"), 20);
+        let ledger = with_verified_root(Ledger::default(), &disk, &print("u1"), noted(), 10);
+        let ledger = with_verified_root(ledger, &disk, &print("u1"), noted(), 20);
         assert_eq!(ledger.roots[0].changes.len(), 1);
         assert_eq!(
             (ledger.roots[0].first_seen, ledger.roots[0].last_seen),
             (10, 20)
         );
-        let ledger = with_verified_root(ledger, &disk, &print("u2"), 30);
+        let ledger = with_verified_root(ledger, &disk, &print("u2"), noted(), 30);
         assert_eq!(
             ledger.roots[0].changes[1].what,
             "verified as xfs u2 (before: xfs u1)"
@@ -344,7 +363,7 @@ mod tests {
                         };
                         store
                             .update_ledger(|ledger| {
-                                with_verified_root(ledger, &disk, &print("u1"), 10)
+                                with_verified_root(ledger, &disk, &print("u1"), noted(), 10)
                             })
                             .unwrap();
                     }

@@ -26,7 +26,7 @@ pub fn plan_text(plan: &Plan) -> String {
 /// What one step would do.
 fn step_text(step: &Step) -> String {
     match step {
-        Step::AdoptRoot { disk, root } => {
+        Step::AdoptRoot { disk, root, .. } => {
             format!("remember    {disk} as {} {}", root.fs_type, root.filesystem)
         }
         Step::Quarantine {

@@ -11,6 +11,7 @@ use crate::decide::held::Held;
 use crate::decide::ledger::Ledger;
 use crate::observe::checkpoints::observe_authorities;
 use crate::observe::mountinfo::MountinfoError;
+use crate::observe::places::Places;
 use crate::observe::{disks, filesystem, mountinfo, state_dir};
 use crate::units::{Raw, chain};
 
@@ -45,7 +46,7 @@ fn look_once(rules: &DiskRules) -> Result<HostDisks, MountinfoError> {
     });
     let paths = questions(rules, &mounts, devices.known().map_or(&[], Vec::as_slice));
     Ok(HostDisks {
-        answers: filesystem::ask(paths, &mounts),
+        answers: filesystem::ask(&Places::default(), paths, &mounts),
         swaps: known(disks::swaps(Path::new("/proc/swaps"))),
         fstab: known(disks::fstab(Path::new("/etc/fstab"))),
         settled: Settled::Taken,
@@ -168,7 +169,12 @@ fn held(work_dir: &Raw, answer: Option<&PathAnswer>) -> Held {
     match answer {
         Some(PathAnswer::Directory(_)) => {}
         Some(PathAnswer::Missing | PathAnswer::NotADirectory) => return Held::default(),
-        Some(PathAnswer::OutOfBounds(_) | PathAnswer::Unanswering | PathAnswer::Failed(_))
+        Some(
+            PathAnswer::OutOfBounds(_)
+            | PathAnswer::Unanswering
+            | PathAnswer::Erring(..)
+            | PathAnswer::Failed(_),
+        )
         | None => return unknown(format!("agent.work_dir {work_dir} was not looked at")),
     }
     match observe_authorities(work_dir.as_path()) {

@@ -318,6 +318,7 @@ pub fn recorded(ledger: &Ledger, advertisement: &Advertisement, now: i64) -> Led
                     first_seen: now,
                     last_seen: now,
                     changes: Vec::new(),
+                    verified: None,
                 });
                 ledger.roots.len().saturating_sub(1)
             });

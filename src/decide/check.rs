@@ -248,8 +248,13 @@ impl<'a> Reader<'a> {
                 self.create(place)?;
                 Ok(None)
             }
-            Step::AdoptRoot { disk, root } => {
-                self.adopt(disk, root)?;
+            Step::AdoptRoot {
+                disk,
+                root,
+                verified,
+                marker,
+            } => {
+                self.adopt(disk, root, verified, marker.as_ref())?;
                 Ok(None)
             }
             Step::OpenGate => {

@@ -47,6 +47,12 @@ pub enum Refusal {
     WrongFilesystem,
     /// The file system is not the one that was known under this root.
     FingerprintMismatch,
+    /// The file system is smaller than what is advertised of it.
+    FilesystemShrunk,
+    /// The file system refuses writes since an error, or was shut down.
+    FilesystemFailed,
+    /// The block device below the mounted file system is gone.
+    DeviceGone,
     /// The root was first met with directories of held volumes missing.
     RootUnverified,
     /// The root's file system gives no UUID or no file handle.
@@ -95,7 +101,7 @@ pub enum Weight {
 
 impl Refusal {
     /// Every refusal, in the order of their codes' documentation.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 38] = [
         Self::Held,
         Self::PendingOperation,
         Self::AuthorityUnknown,
@@ -114,6 +120,9 @@ impl Refusal {
         Self::NotAVolumePath,
         Self::WrongFilesystem,
         Self::FingerprintMismatch,
+        Self::FilesystemShrunk,
+        Self::FilesystemFailed,
+        Self::DeviceGone,
         Self::RootUnverified,
         Self::NoIdentity,
         Self::NotMounted,
@@ -155,6 +164,9 @@ impl Refusal {
             Self::NotAVolumePath => "not_a_volume_path",
             Self::WrongFilesystem => "wrong_filesystem",
             Self::FingerprintMismatch => "fingerprint_mismatch",
+            Self::FilesystemShrunk => "filesystem_shrunk",
+            Self::FilesystemFailed => "filesystem_failed",
+            Self::DeviceGone => "device_gone",
             Self::RootUnverified => "root_unverified",
             Self::NoIdentity => "no_identity",
             Self::NotMounted => "not_mounted",
@@ -199,6 +211,11 @@ impl Refusal {
             Self::NotAVolumePath => "it does not lie where Mesos keeps volumes",
             Self::WrongFilesystem => "it lies on another file system than its root",
             Self::FingerprintMismatch => "another file system than before is mounted there",
+            Self::FilesystemShrunk => "the file system is smaller than what is advertised of it",
+            Self::FilesystemFailed => {
+                "the file system refuses writes since an error, or was shut down"
+            }
+            Self::DeviceGone => "the device below the mounted file system is gone",
             Self::RootUnverified => {
                 "the root was first met with directories of held volumes missing"
             }
@@ -263,6 +280,15 @@ impl Refusal {
             Self::FingerprintMismatch => {
                 "mount the right disk, or take the new one on with `mesos-volumed disk accept <root>`"
             }
+            Self::FilesystemShrunk => {
+                "mount the right disk; or, if it is meant to be that small, `mesos-volumed disk accept <root>`"
+            }
+            Self::FilesystemFailed => {
+                "look at the kernel's log (dmesg), stop what uses the disk, unmount it, check it with fsck, and mount it again"
+            }
+            Self::DeviceGone => {
+                "plug the drive in again or replace it; unmount what is left of it and mount it anew"
+            }
             Self::RootUnverified => {
                 "check that the right disk is mounted, then `mesos-volumed disk accept <root>`"
             }
@@ -321,6 +347,9 @@ impl Refusal {
             | Self::NotAVolumePath
             | Self::WrongFilesystem
             | Self::FingerprintMismatch
+            | Self::FilesystemShrunk
+            | Self::FilesystemFailed
+            | Self::DeviceGone
             | Self::RootUnverified
             | Self::NoIdentity
             | Self::NotMounted

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::facts::Fingerprint;
+use super::facts::{Drive, Fingerprint};
 use crate::mesos::disk::DiskRef;
 use crate::mesos::ids::Role;
 use crate::units::Megabytes;
@@ -53,6 +53,22 @@ pub struct LedgerRoot {
     pub last_seen: i64,
     /// Each change with its reason, oldest first.
     pub changes: Vec<LedgerChange>,
+    /// What was noted of the disk when it was last verified or accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified: Option<Verified>,
+}
+
+/// A disk as it was when it was verified, or accepted by the operator.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verified {
+    /// Size of the file system in bytes.
+    pub total_bytes: u64,
+    /// It was smaller than what was advertised of it already: that is no news then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub overdrawn: bool,
+    /// The drive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drive: Option<Drive>,
 }
 
 /// A change of a ledger entry.

@@ -237,7 +237,10 @@ impl List<'_> {
                             && !view.reasons.iter().any(|reason| {
                                 matches!(
                                     reason.code,
-                                    Refusal::NotMounted | Refusal::FingerprintMismatch
+                                    Refusal::NotMounted
+                                        | Refusal::FingerprintMismatch
+                                        | Refusal::FilesystemFailed
+                                        | Refusal::DeviceGone
                                 )
                             });
                         if there && disk.kind != DiskType::Mount && !pending && !view.occupied(key)

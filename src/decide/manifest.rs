@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::facts::FileIdentity;
+use super::facts::{FileIdentity, MarkerOf};
 use super::steps::{Evidence, TrashId};
 use crate::mesos::disk::DiskRef;
 use crate::mesos::ids::VolumeKey;
@@ -69,4 +69,22 @@ pub struct Manifest {
 impl Manifest {
     /// The version that this program writes and reads.
     pub const VERSION: u32 = 1;
+}
+
+/// Our marker on a ROOT or PATH file system: whose it is. It only confirms what the ledger knows; a
+/// marker that does not fit tells a moved disk, or a copy of one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Marker {
+    /// Version of this structure; see [`Marker::VERSION`].
+    pub version: u64,
+    /// The file system's UUID.
+    pub filesystem: String,
+    /// Host and root, where they could be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<MarkerOf>,
+}
+
+impl Marker {
+    /// The version that this program writes and reads.
+    pub const VERSION: u64 = 1;
 }

@@ -120,9 +120,9 @@ pub struct VolumePlaceRecord {
     pub filesystem: Option<String>,
     /// Identity of the volume's directory when it was last seen there; `None`: never seen.
     pub directory: Option<FileIdentity>,
-    /// Whether the volume was first named here while we watched, or an operator accepted the root
-    /// since: without a directory it never had one. What was there before the first look, nobody
-    /// else knows.
+    /// Whether the volume was first named here while we watched: without a directory it never had
+    /// one. What was there before the first look, nobody knows; an operator who accepts a root
+    /// says that the disk is right, not that nothing was ever on it.
     pub watched: bool,
 }
 

@@ -19,4 +19,5 @@ pub mod preflight;
 pub mod remember;
 pub mod roots;
 pub mod steps;
+pub mod trip;
 pub mod volumes;

@@ -23,6 +23,7 @@ use super::memory::{Memory, VolumePlaceRecord, VolumeRecord};
 use super::remember::remember;
 use super::roots::{RootView, Standing, place_exists, present_filesystem};
 use super::steps::{Evidence, Kept, Step, TrashId, VolumePlace};
+use super::trip::{marker_now, verified_now};
 use super::volumes::{Finding, Judge};
 use crate::decide::facts::OrphanPolicy;
 use crate::mesos::disk::{DiskRef, DiskType};
@@ -227,11 +228,15 @@ impl<'a> Planner<'a> {
     fn adopt_root(&mut self, view: &RootView<'_>) {
         let root = view.root;
         if let Some((how, present)) = view.standing()
-            && (how == Standing::New || view.marker_due())
+            && (how == Standing::New
+                || view.marker_due(self.facts())
+                || view.note_due(self.facts()))
         {
             self.steps.push(Step::AdoptRoot {
                 disk: root.disk.clone(),
                 root: present.clone(),
+                verified: verified_now(self.facts(), root),
+                marker: marker_now(self.facts(), root),
             });
         }
     }

@@ -245,8 +245,6 @@ fn note_places(record: &mut VolumeRecord, pass: &Pass<'_>, claim: &Claim) {
             .filter(|dir| dir.kind == FileKind::Directory)
             .and_then(|dir| dir.identity.known())
             .cloned();
-        // An operator who accepts a root says that what is missing there was never there.
-        let accepted = pass.facts.words.accept_root.as_ref() == Some(&disk.root);
         let usable = there.is_some_and(|view| view.reasons.is_empty());
         match record.places.iter_mut().find(|place| place.disk == *disk) {
             Some(place) => {
@@ -256,14 +254,13 @@ fn note_places(record: &mut VolumeRecord, pass: &Pass<'_>, claim: &Claim) {
                 if seen.is_some() {
                     place.directory = seen;
                 }
-                place.watched |= accepted && usable;
             }
             None if settled => {}
             None => record.places.push(VolumePlaceRecord {
                 disk: disk.clone(),
                 filesystem,
                 directory: seen,
-                watched: (pass.watching || accepted) && usable,
+                watched: pass.watching && usable,
             }),
         }
     }

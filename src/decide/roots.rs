@@ -8,6 +8,7 @@ use super::facts::{
     RootWitness,
 };
 use super::guards::{Reason, Refusal};
+use super::trip;
 use crate::mesos::disk::DiskType;
 use crate::mesos::ids::{PersistenceId, Role, VolumeKey};
 
@@ -98,14 +99,26 @@ impl<'a> RootView<'a> {
 
     /// Whether our marker is to be written (again). It only confirms, and lies where volumes lie.
     #[must_use]
-    pub fn marker_due(&self) -> bool {
+    pub fn marker_due(&self, facts: &Facts) -> bool {
         let root = self.root;
         root.kind() != DiskType::Mount
             && match &root.filesystem.marker {
-                Known::Known(marker) => Some(marker) != present_filesystem(root).as_ref(),
+                Known::Known(marker) => {
+                    Some(marker) != present_filesystem(root).as_ref()
+                        || trip::marker_of_another(facts, root).is_some()
+                }
                 Known::Absent => matches!(root.dirs, Known::Known(_)),
                 Known::Unknown(_) => true,
             }
+    }
+
+    /// Whether what was noted of the disk is to be noted anew: the operator accepts what trips it,
+    /// or another drive.
+    #[must_use]
+    pub fn note_due(&self, facts: &Facts) -> bool {
+        accepted(facts, self.root)
+            && (trip::root_shrunk(facts, self.root).is_some()
+                || !trip::root_drive_differences(self.root).is_empty())
     }
 
     /// Whether anything at all lies where the volume's directory would be. Not readable is not
@@ -148,6 +161,7 @@ fn root_reasons(
                     format!("{} is {}", root.disk.root, mount.fs_type),
                 ));
             }
+            reasons.extend(trip::failure(mount));
             if mount.read_only {
                 reasons.push(Refusal::ReadOnly.into());
             }
@@ -263,6 +277,9 @@ fn fingerprint(
     if accepted(facts, root) {
         return;
     }
+    if let Some(said) = trip::root_shrunk(facts, root) {
+        reasons.push(Reason::new(Refusal::FilesystemShrunk, said));
+    }
     match &root.filesystem.ledger {
         Known::Known(known) => {
             if known.filesystem != present.filesystem {
@@ -329,6 +346,14 @@ fn fingerprint(
         Known::Unknown(why) => {
             reasons.push(Reason::new(Refusal::FingerprintMismatch, why.to_string()));
         }
-        Known::Known(_) | Known::Absent => {}
+        Known::Known(_) => {
+            if let Some(said) = trip::marker_of_another(facts, root) {
+                reasons.push(Reason::new(
+                    Refusal::FingerprintMismatch,
+                    format!("{said}: a disk that was moved, or a copy of it"),
+                ));
+            }
+        }
+        Known::Absent => {}
     }
 }

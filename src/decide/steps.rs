@@ -4,8 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::facts::{FileIdentity, Fingerprint};
+use super::facts::{FileIdentity, Fingerprint, MarkerOf};
 use super::guards::Reason;
+use super::ledger::Verified;
 use super::manifest::{Manifest, TrashState};
 use crate::mesos::disk::DiskRef;
 use crate::mesos::ids::VolumeKey;
@@ -170,6 +171,10 @@ pub enum Step {
         disk: DiskRef,
         /// What it is.
         root: Fingerprint,
+        /// What to note of it besides.
+        verified: Verified,
+        /// What the marker says besides the UUID; `None`: this host has no readable machine id.
+        marker: Option<MarkerOf>,
     },
     /// Move a volume's directory into the trash by one rename.
     Quarantine {

@@ -13,6 +13,8 @@ use rustix::fs::{FileType, Mode, OFlags, StatVfsMountFlags};
 use rustix::io::Errno;
 
 use super::deadline::{Answered, PATIENCE, ask_each};
+use super::health;
+use super::places::Places;
 use crate::decide::facts::{DirectoryAnswer, Known, MountTable, PathAnswer, Why};
 use crate::sys::{self, FsUuidError};
 use crate::units::Raw;
@@ -20,16 +22,31 @@ use crate::units::Raw;
 /// How many symbolic links may lie on one path; the kernel's own limit.
 const LINKS: u32 = 40;
 
+/// What a file system says that was shut down, whose device is gone, or that is damaged.
+const BROKEN: [Errno; 6] = [
+    Errno::IO,
+    Errno::NXIO,
+    Errno::NODEV,
+    Errno::SHUTDOWN,
+    Errno::UCLEAN,
+    Errno::STALE,
+];
+
 /// What is at these absolute paths.
 #[must_use]
-pub fn ask(paths: Vec<Raw>, mounts: &MountTable) -> BTreeMap<Raw, PathAnswer> {
-    let mounts = Arc::new(mounts.clone());
-    let answers = ask_each(paths.clone(), PATIENCE, move |path| look(path, &mounts));
+pub fn ask(places: &Places, paths: Vec<Raw>, mounts: &MountTable) -> BTreeMap<Raw, PathAnswer> {
+    let table = Arc::new(mounts.clone());
+    let answers = ask_each(paths.clone(), PATIENCE, move |path| look(path, &table));
     paths
         .into_iter()
         .zip(answers)
         .map(|(path, answer)| {
             let answer = match answer {
+                Answered::Yes(PathAnswer::Directory(answer)) => {
+                    let failure = (mounts.by_id(answer.mount))
+                        .and_then(|entry| health::failure(places, entry));
+                    PathAnswer::Directory(DirectoryAnswer { failure, ..answer })
+                }
                 Answered::Yes(answer) => answer,
                 Answered::TooLate => PathAnswer::Unanswering,
                 Answered::NotAsked => PathAnswer::Failed(Why(
@@ -58,6 +75,13 @@ fn look(path: &Raw, mounts: &MountTable) -> PathAnswer {
         Ok(answer) | Err(Stop::Answer(answer)) => answer,
         Err(Stop::Errno { source, .. }) if source == Errno::NOENT => PathAnswer::Missing,
         Err(Stop::Errno { source, .. }) if source == Errno::NOTDIR => PathAnswer::NotADirectory,
+        Err(Stop::Errno { at, source }) if BROKEN.contains(&source) => {
+            let why = Why(format!("{at} answers with an error: {source}"));
+            match mounts.mount_of(&at) {
+                Some(entry) => PathAnswer::Erring(entry.id, why),
+                None => PathAnswer::Failed(why),
+            }
+        }
         Err(Stop::Errno { at, source }) => {
             PathAnswer::Failed(Why(format!("can't look at {at}: {source}")))
         }
@@ -170,6 +194,7 @@ fn question(fd: &OwnedFd, resolved: Raw, mounts: &MountTable) -> Result<PathAnsw
         uuid,
         resolved,
         mount,
+        failure: None,
     }))
 }
 
@@ -186,7 +211,9 @@ mod tests {
     }
 
     fn one(path: &Raw, mounts: &MountTable) -> PathAnswer {
-        ask(vec![path.clone()], mounts).remove(path).unwrap()
+        ask(&Places::default(), vec![path.clone()], mounts)
+            .remove(path)
+            .unwrap()
     }
 
     #[test]

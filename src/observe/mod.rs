@@ -11,6 +11,7 @@ pub mod facts;
 mod files;
 pub mod filesystem;
 pub mod gate;
+pub mod health;
 pub mod holders;
 pub mod host;
 pub mod mountinfo;

@@ -5,23 +5,23 @@ use std::os::fd::AsFd as _;
 use std::time::Duration;
 
 use super::deadline::{Answered, ask_each};
+use super::disks;
 use super::filesystem;
 use super::holders::Target;
 use super::places::Places;
-use super::read;
 use super::trash::{self, Ours};
 use super::volumes::{self, Folder};
 use super::walk::normal;
 use crate::decide::facts::{
-    AgentView, DirFacts, DirectoryAnswer, Fingerprint, FsFacts, FsLocation, Known, MountContent,
-    MountEntry, MountTable, PathAnswer, RootFacts, RootMount, RootWitness, StrangeEntry,
-    TrashFacts,
+    AgentView, BlockDevice, DirFacts, DirectoryAnswer, Drive, Fingerprint, FsFacts, FsFailure,
+    FsLocation, Known, MountContent, MountEntry, MountTable, PathAnswer, RootFacts, RootMount,
+    RootWitness, StrangeEntry, TrashFacts, Why, device_of,
 };
-use crate::decide::ledger::Ledger;
+use crate::decide::ledger::{Ledger, Verified};
 use crate::mesos::disk::{DiskRef, DiskType};
 use crate::mesos::paths;
 use crate::sys::{self, IdentityError};
-use crate::units::{Raw, chain};
+use crate::units::{Megabytes, Raw, chain};
 
 /// How long the whole look at one root may take: it lists every volume, so it takes longer than a
 /// question; a drive that hangs must not hold the other roots up for ever.
@@ -61,6 +61,7 @@ pub fn observe(
 ) -> Vec<Observed> {
     let normals: Vec<Raw> = wanted.iter().map(|root| normal(&root.disk.root)).collect();
     let answers = filesystem::ask(
+        places,
         normals
             .iter()
             .filter(|path| path.as_bytes().first() == Some(&b'/'))
@@ -68,12 +69,14 @@ pub fn observe(
             .collect(),
         table,
     );
+    // For warnings alone: without the list there are none.
+    let devices = disks::list(places.sys.as_path()).unwrap_or_default();
     let grounds: Vec<Ground> = wanted
         .iter()
         .zip(&normals)
         .map(|(root, path)| {
             let answer = answers.get(path);
-            ground(places, root, path, answer, ledger, table)
+            ground(&devices, root, path, answer, ledger, table)
         })
         .collect();
     let questions: Vec<Question> = wanted
@@ -95,7 +98,7 @@ pub fn observe(
         .into_iter()
         .zip(grounds)
         .map(|(root, ground)| {
-            let known = known_fingerprint(&root.disk, ledger);
+            let known = Before::of(&root.disk, ledger);
             match ground {
                 Ground::Nothing(mount) => without_look(root, mount, known),
                 Ground::Untouchable { mount, why } => {
@@ -141,7 +144,7 @@ enum Ground {
 }
 
 fn ground(
-    places: &Places,
+    devices: &[BlockDevice],
     root: &Wanted,
     path: &Raw,
     answer: Option<&PathAnswer>,
@@ -164,6 +167,12 @@ fn ground(
             return unknown(format!("the file system at {text} does not answer"));
         }
         Some(PathAnswer::Failed(why)) => return unknown(why.to_string()),
+        Some(PathAnswer::Erring(id, why)) => {
+            return match table.by_id(*id) {
+                Some(entry) => erring(path, entry, why),
+                None => unknown(why.to_string()),
+            };
+        }
         Some(PathAnswer::OutOfBounds(id)) => {
             return match table.by_id(*id) {
                 Some(entry) => untouchable(root, path, entry),
@@ -208,12 +217,13 @@ fn ground(
         mount_point: entry.mount_point.clone(),
         location,
         is_mount_point,
-        read_only: entry.read_only()
-            || answer.read_only
-            || filesystem_went_read_only(places, entry),
+        // One that failed is more than read-only, and has a code of its own.
+        read_only: answer.failure.is_none() && (entry.read_only() || answer.read_only),
         network: false,
         total_bytes: answer.total_bytes,
         free_bytes: answer.free_bytes,
+        failure: answer.failure.clone(),
+        drive: drive(entry, devices),
     };
     Ground::Standing {
         mount: Box::new(mount),
@@ -239,6 +249,40 @@ fn own_place(table: &MountTable, entry: &MountEntry) -> Option<FsLocation> {
     None
 }
 
+/// The drive below a mount, as it shows in sysfs.
+fn drive(entry: &MountEntry, devices: &[BlockDevice]) -> Option<Drive> {
+    let device = device_of(entry, devices)?;
+    Some(Drive {
+        name: device.name.clone(),
+        size_bytes: device.size_bytes.known().copied(),
+        serial: device.serial.clone(),
+        wwn: device.wwn.clone(),
+    })
+}
+
+/// A mount whose file system answers with errors alone.
+fn erring(path: &Raw, entry: &MountEntry, why: &Why) -> Ground {
+    match entry.location(path) {
+        Some(location) => Ground::Untouchable {
+            mount: Box::new(RootMount {
+                device: entry.device,
+                fs_type: entry.fs_type.to_string(),
+                mount_point: entry.mount_point.clone(),
+                location,
+                is_mount_point: entry.mount_point == *path,
+                read_only: false,
+                network: false,
+                total_bytes: 0,
+                free_bytes: 0,
+                failure: Some(FsFailure::Failed(why.to_string())),
+                drive: None,
+            }),
+            why: why.to_string(),
+        },
+        None => Ground::Nothing(Known::Unknown(why.clone())),
+    }
+}
+
 fn untouchable(root: &Wanted, path: &Raw, entry: &MountEntry) -> Ground {
     let why = format!(
         "{} lies on {}, which is never asked: it may not answer",
@@ -256,41 +300,14 @@ fn untouchable(root: &Wanted, path: &Raw, entry: &MountEntry) -> Ground {
                 network: true,
                 total_bytes: 0,
                 free_bytes: 0,
+                failure: None,
+                drive: None,
             }),
             why,
         },
         // A link leads there.
         None => Ground::Nothing(Known::unknown(why)),
     }
-}
-
-/// Whether ext4 has refused writes since an error without saying so in the mount table (kernels
-/// before 6.12 or so): it counted errors, and goes read-only on them. `false` where that can't be
-/// told: a hint, the write itself decides.
-fn filesystem_went_read_only(places: &Places, entry: &MountEntry) -> bool {
-    if !entry.fs_type.as_bytes().starts_with(b"ext") {
-        return false;
-    }
-    let device = places.sys.join(format!("dev/block/{}", entry.device));
-    let Ok(target) = read::link(&device) else {
-        return false;
-    };
-    let Some(name) = target.as_bytes().rsplit(|&byte| byte == b'/').next() else {
-        return false;
-    };
-    let errors = places.sys.join("fs/ext4").join(name).join("errors_count");
-    let options = places.proc.join("fs/ext4").join(name).join("options");
-    let counted = match read::whole(&errors, 64) {
-        Ok(count) => count.trim_ascii() != b"0",
-        Err(_) => false,
-    };
-    counted
-        && match read::whole(&options, 1 << 16) {
-            Ok(options) => options
-                .split(|&byte| byte == b'\n')
-                .any(|option| option == b"errors=remount-ro"),
-            Err(_) => false,
-        }
 }
 
 /// What the ledger knows of a root. `Absent`: it was never verified.
@@ -308,13 +325,31 @@ fn known_fingerprint(disk: &DiskRef, ledger: &Known<Ledger>) -> Known<Fingerprin
     }
 }
 
-fn without_look(root: Wanted, mount: Known<RootMount>, ledger: Known<Fingerprint>) -> Observed {
+/// What the ledger knows of a root.
+struct Before {
+    fingerprint: Known<Fingerprint>,
+    advertised: Option<Megabytes>,
+    verified: Option<Verified>,
+}
+
+impl Before {
+    fn of(disk: &DiskRef, ledger: &Known<Ledger>) -> Self {
+        let entry = ledger.known().and_then(|ledger| ledger.root(disk));
+        Self {
+            fingerprint: known_fingerprint(disk, ledger),
+            advertised: entry.and_then(|entry| entry.advertised),
+            verified: entry.and_then(|entry| entry.verified.clone()),
+        }
+    }
+}
+
+fn without_look(root: Wanted, mount: Known<RootMount>, before: Before) -> Observed {
     let contents = match &mount {
         Known::Unknown(why) => Contents::unknown(root.disk.kind, &why.0),
         Known::Known(_) | Known::Absent => Contents::absent(),
     };
     Observed {
-        facts: facts(root, mount, ledger, contents),
+        facts: facts(root, mount, before, contents),
         target: None,
     }
 }
@@ -323,7 +358,7 @@ fn standing(
     root: Wanted,
     mount: RootMount,
     lies_on: Option<FsLocation>,
-    ledger: Known<Fingerprint>,
+    before: Before,
     contents: Contents,
 ) -> Observed {
     let target = match root.disk.kind {
@@ -341,25 +376,27 @@ fn standing(
         },
     };
     Observed {
-        facts: facts(root, Known::Known(mount), ledger, contents),
+        facts: facts(root, Known::Known(mount), before, contents),
         target: Some(target),
     }
 }
 
-fn facts(
-    root: Wanted,
-    mount: Known<RootMount>,
-    ledger: Known<Fingerprint>,
-    contents: Contents,
-) -> RootFacts {
+fn facts(root: Wanted, mount: Known<RootMount>, before: Before, contents: Contents) -> RootFacts {
     RootFacts {
         disk: root.disk,
         named_by: root.named_by,
         mount,
         filesystem: FsFacts {
             present: contents.present,
-            ledger,
-            marker: contents.ours.marker,
+            ledger: before.fingerprint,
+            marker_of: contents
+                .ours
+                .marker
+                .known()
+                .and_then(|marker| marker.of.clone()),
+            marker: contents.ours.marker.map(|marker| marker.filesystem),
+            advertised: before.advertised,
+            verified: before.verified,
         },
         view: AgentView::NoAgent,
         dirs: contents.dirs,

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::volumes::{Folder, LookError, identity};
 use crate::decide::facts::{Known, TrashFacts};
-use crate::decide::manifest::Manifest;
+use crate::decide::manifest::{Manifest, Marker};
 use crate::decide::steps::TrashId;
 use crate::sys::{self, OpenError, ReadError};
 use crate::units::{Raw, chain};
@@ -18,7 +18,7 @@ const MARKER: usize = 4096;
 /// Marker and trash, of an open `volumes/.mesos-volumed`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Ours {
-    pub(super) marker: Known<String>,
+    pub(super) marker: Known<Marker>,
     pub(super) trash: Known<Vec<TrashFacts>>,
 }
 
@@ -58,13 +58,7 @@ pub(super) fn observe(volumes: &Folder<'_>) -> Ours {
     }
 }
 
-#[derive(Deserialize)]
-struct Marker {
-    version: u64,
-    filesystem: String,
-}
-
-fn marker(folder: &Folder<'_>) -> Known<String> {
+fn marker(folder: &Folder<'_>) -> Known<Marker> {
     let path = folder.path.join("marker.json");
     let bytes = match sys::read_bounded_at(folder.fd, b"marker.json", MARKER) {
         Ok(bytes) => bytes,
@@ -74,7 +68,7 @@ fn marker(folder: &Folder<'_>) -> Known<String> {
         }
     };
     match serde_json::from_slice::<Marker>(&bytes) {
-        Ok(marker) if marker.version == 1 => Known::Known(marker.filesystem),
+        Ok(marker) if marker.version == Marker::VERSION => Known::Known(marker),
         Ok(marker) => Known::unknown(format!(
             "{path} has version {}, this program reads version 1",
             marker.version

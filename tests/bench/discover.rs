@@ -160,6 +160,7 @@ fn answers(paths: Vec<Raw>, mounts: &MountTable) -> BTreeMap<Raw, PathAnswer> {
                 mount: mount.id,
                 total_bytes: SIZE,
                 free_bytes: SIZE,
+                failure: None,
                 read_only: false,
                 uuid: Known::Absent,
             };

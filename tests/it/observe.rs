@@ -424,7 +424,38 @@ fn root_a_file_system_that_refuses_writes_is_read_only() {
         .join("trigger_fs_error");
     std::fs::write(trigger, "a test\n").unwrap();
     std::fs::write(disk.root().join("x"), "").unwrap_err();
-    assert!(read_only());
+    assert!(!read_only(), "that has a code of its own");
+    let failure = disk.facts(DiskType::Path).mount.known().unwrap().failure.clone();
+    assert!(
+        matches!(&failure, Some(FsFailure::Failed(what)) if what.contains("refuses writes")),
+        "{failure:?}"
+    );
+}
+
+#[test]
+fn root_a_file_system_that_was_shut_down_has_failed() {
+    if !entered("observe::root_a_file_system_that_was_shut_down_has_failed") {
+        return;
+    }
+    for fs_type in ["ext4", "xfs"] {
+        let disk = LoopDisk::new(fs_type);
+        disk.folder("volumes/roles/eng/db#data");
+        assert_eq!(
+            disk.facts(DiskType::Path).mount.known().unwrap().failure,
+            None
+        );
+        run(Command::new("xfs_io")
+            .args(["-x", "-c", "shutdown"])
+            .arg(disk.root()));
+        for kind in [DiskType::Path, DiskType::Mount] {
+            let facts = disk.facts(kind);
+            let mount = facts.mount.known().unwrap();
+            assert!(
+                matches!(&mount.failure, Some(FsFailure::Failed(_))),
+                "{fs_type}: {mount:?}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -176,6 +176,7 @@ impl Case {
                             mount: mount.id,
                             total_bytes: *self.sizes.get(&mount.device).unwrap_or(&(10 * GIB)),
                             free_bytes: GIB,
+                            failure: None,
                             read_only: mount.read_only(),
                             uuid: match device_of(mount, self.host.devices()) {
                                 Some(device) => device
@@ -236,6 +237,7 @@ fn known(kind: DiskType, root: &str, megabytes: u64, uuid: Option<&str>) -> Ledg
         first_seen: 0,
         last_seen: 0,
         changes: Vec::new(),
+        verified: None,
     }
 }
 

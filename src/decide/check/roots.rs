@@ -2,9 +2,10 @@
 
 use super::{Reader, Verdict, must, plain_name};
 use crate::decide::facts::{
-    AgentView, CheckpointFile, FileKind, Fingerprint, Known, MountContent, RootFacts, RootWitness,
-    TrashFacts,
+    AgentView, CheckpointFile, FileKind, Fingerprint, Known, MarkerOf, MountContent, RootFacts,
+    RootWitness, TrashFacts,
 };
+use crate::decide::ledger::Verified;
 use crate::decide::manifest::Manifest;
 use crate::decide::plan::Plan;
 use crate::decide::steps::{Step, TrashPlace, VolumePlace};
@@ -44,6 +45,9 @@ impl<'a> Reader<'a> {
         })?;
         must(!mount.network && !mount.read_only, || {
             format!("{disk} is remote or read-only")
+        })?;
+        must(mount.failure.is_none(), || {
+            format!("the file system of {disk} has failed, or its device is gone")
         })?;
         let agents = facts.agent.processes.known();
         let running = agents.into_iter().flatten().any(|agent| agent.ours);
@@ -89,13 +93,14 @@ impl<'a> Reader<'a> {
             .known()
             .is_some_and(|known| same_disk(known, print));
         let marker = match &root.filesystem.marker {
-            Known::Known(marker) => *marker == print.filesystem,
+            Known::Known(marker) => *marker == print.filesystem && self.marker_is_ours(root),
             Known::Absent => true,
             Known::Unknown(_) => false,
         };
-        must((known && marker) || self.adopted.contains(disk), || {
-            format!("{disk} was never verified")
-        })?;
+        must(
+            (known && marker && self.has_its_size(root)) || self.adopted.contains(disk),
+            || format!("{disk} was never verified"),
+        )?;
         Ok(root)
     }
 
@@ -181,16 +186,69 @@ impl<'a> Reader<'a> {
         )
     }
 
-    pub(super) fn adopt(&self, disk: &DiskRef, print: &Fingerprint) -> Verdict {
+    /// The marker, as far as it tells, is of this host and of this root.
+    fn marker_is_ours(&self, root: &RootFacts) -> bool {
+        root.filesystem.marker_of.as_ref().is_none_or(|marker| {
+            let here = match &self.facts.host.machine_id {
+                Known::Known(machine_id) => marker.machine_id == *machine_id,
+                Known::Absent | Known::Unknown(_) => true,
+            };
+            here && marker.root == root.disk.root
+        })
+    }
+
+    /// What is advertised of the file system of a verified root fits into it, or did not when it
+    /// was verified either.
+    fn has_its_size(&self, root: &RootFacts) -> bool {
+        let (Some(mount), Known::Known(_)) = (root.mount.known(), &root.filesystem.ledger) else {
+            return true;
+        };
+        let beside = self.facts.roots.iter().filter(|other| {
+            other
+                .mount
+                .known()
+                .is_some_and(|other| other.device == mount.device)
+        });
+        // In thousandths of a mebibyte on both sides.
+        let asked: i128 = beside
+            .filter_map(|other| other.filesystem.advertised)
+            .map(|number| i128::from(number.thousandths()))
+            .sum();
+        let there = i128::from(mount.total_bytes).saturating_mul(1000) >> 20_u32;
+        asked <= there
+            || root
+                .filesystem
+                .verified
+                .as_ref()
+                .is_some_and(|then| then.overdrawn && mount.total_bytes >= then.total_bytes)
+    }
+
+    pub(super) fn adopt(
+        &self,
+        disk: &DiskRef,
+        print: &Fingerprint,
+        verified: &Verified,
+        marker_of: Option<&MarkerOf>,
+    ) -> Verdict {
         let root = self.observed(disk, print)?;
+        let total = root.mount.known().map(|mount| mount.total_bytes);
+        must(total == Some(verified.total_bytes), || {
+            format!("{disk} has another size than is to be noted")
+        })?;
+        let told = marker_of.is_none_or(|of| {
+            of.root == disk.root && self.facts.host.machine_id.known() == Some(&of.machine_id)
+        });
+        must(told, || {
+            format!("the marker for {disk} would be of another host or root")
+        })?;
         let accepted = self.facts.words.accept_root.as_ref() == Some(&disk.root);
         let marker = match &root.filesystem.marker {
-            Known::Known(marker) => *marker == print.filesystem,
+            Known::Known(marker) => *marker == print.filesystem && self.marker_is_ours(root),
             Known::Absent => true,
             Known::Unknown(_) => false,
         };
-        must(accepted || marker, || {
-            format!("the marker on {disk} is of another file system")
+        must(accepted || (marker && self.has_its_size(root)), || {
+            format!("the marker on {disk} is of another file system, or it has shrunk")
         })?;
         match &root.filesystem.ledger {
             Known::Unknown(why) => Err(why.to_string()),

@@ -72,13 +72,19 @@ pub enum Code {
     Missing,
     /// Another file system than the one that was verified is there.
     FingerprintMismatch,
+    /// The file system is smaller than what was advertised of it.
+    FilesystemShrunk,
+    /// The file system refuses writes since an error, or was shut down.
+    FilesystemFailed,
+    /// The block device below the mounted file system is gone.
+    DeviceGone,
     /// The explicit size does not fit into the file system, or into what others leave of it.
     SizeBeyondFilesystem,
 }
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 37] = [
         Self::OsDisk,
         Self::NotMounted,
         Self::Overmounted,
@@ -112,6 +118,9 @@ impl Code {
         Self::NoMedium,
         Self::Missing,
         Self::FingerprintMismatch,
+        Self::FilesystemShrunk,
+        Self::FilesystemFailed,
+        Self::DeviceGone,
         Self::SizeBeyondFilesystem,
     ];
 
@@ -152,6 +161,9 @@ impl Code {
             Self::NoMedium => "no_medium",
             Self::Missing => "missing",
             Self::FingerprintMismatch => "fingerprint_mismatch",
+            Self::FilesystemShrunk => "filesystem_shrunk",
+            Self::FilesystemFailed => "filesystem_failed",
+            Self::DeviceGone => "device_gone",
             Self::SizeBeyondFilesystem => "size_beyond_filesystem",
         }
     }
@@ -192,6 +204,9 @@ impl Code {
             | Self::NoMedium
             | Self::Missing
             | Self::FingerprintMismatch
+            | Self::FilesystemShrunk
+            | Self::FilesystemFailed
+            | Self::DeviceGone
             | Self::SizeBeyondFilesystem => false,
         }
     }

@@ -7,12 +7,14 @@ use super::judge::{Judge, Wanted};
 use super::passes::Passes;
 use super::rules::{Rule, is_plain_absolute};
 use crate::decide::facts::{
-    BlockDevice, DirectoryAnswer, FsClass, FsLocation, MountEntry, PathAnswer, RootMount, Settled,
-    SizeRule,
+    BlockDevice, DirectoryAnswer, FsClass, FsFailure, FsLocation, MountEntry, PathAnswer,
+    RootMount, Settled, SizeRule,
 };
+use crate::decide::guards::Refusal;
 use crate::decide::ledger::LedgerRoot;
+use crate::decide::trip;
 use crate::mesos::disk::{DiskRef, DiskType};
-use crate::units::{Bytes, Raw, Span};
+use crate::units::{Bytes, Megabytes, Raw, Span};
 
 impl<'a> Judge<'a> {
     /// What speaks against this directory as a disk.
@@ -82,6 +84,24 @@ impl<'a> Judge<'a> {
                 "no other disk is mounted below it at its mount point",
             );
         }
+        match &answer.failure {
+            None => {}
+            Some(FsFailure::Failed(what)) => {
+                return Err(failed(
+                    Code::FilesystemFailed,
+                    what,
+                    Refusal::FilesystemFailed,
+                ));
+            }
+            Some(FsFailure::DeviceGone(what)) => {
+                return Err(failed(Code::DeviceGone, what, Refusal::DeviceGone));
+            }
+        }
+        passes.note(Code::DeviceGone, "its device is there");
+        passes.note(
+            Code::FilesystemFailed,
+            "the file system takes writes, as far as can be seen",
+        );
         if mount.read_only() || answer.read_only {
             return Err(Rejection::new(
                 Code::ReadOnly,
@@ -147,6 +167,11 @@ impl<'a> Judge<'a> {
                 Code::Unanswering,
                 format!("the file system at {path} did not answer in time"),
                 "look at the drive (dmesg) and at processes that hang on it",
+            )),
+            Some(PathAnswer::Erring(_, why)) => Err(failed(
+                Code::FilesystemFailed,
+                &why.0,
+                Refusal::FilesystemFailed,
             )),
             Some(PathAnswer::Failed(why)) => Err(unreadable(path, &why.0)),
             None => Err(unreadable(path, "it was not looked at")),
@@ -413,9 +438,51 @@ impl<'a> Judge<'a> {
                         (None, _) => Cow::Borrowed("it was not verified before"),
                     },
                 );
+                if fingerprint.is_some() {
+                    self.not_shrunk(known, mount, answer)?;
+                    passes.note(
+                        Code::FilesystemShrunk,
+                        "what is advertised of its file system fits into it",
+                    );
+                }
                 Ok(())
             }
         }
+    }
+
+    /// A verified file system that became smaller than what is advertised of it.
+    fn not_shrunk(
+        &self,
+        known: &LedgerRoot,
+        mount: &MountEntry,
+        answer: &DirectoryAnswer,
+    ) -> Result<(), Rejection> {
+        let numbers: Vec<Megabytes> = self
+            .input
+            .ledger
+            .roots
+            .iter()
+            .filter(|entry| entry.disk == known.disk || self.lies_on(&entry.disk.root, mount))
+            .filter_map(|entry| entry.advertised)
+            .collect();
+        match trip::shrunk(answer.total_bytes, &numbers, known.verified.as_ref()) {
+            None => Ok(()),
+            Some(said) => Err(Rejection::new(
+                Code::FilesystemShrunk,
+                said,
+                Refusal::FilesystemShrunk.remedy(),
+            )),
+        }
+    }
+
+    fn lies_on(&self, root: &Raw, mount: &MountEntry) -> bool {
+        let Some(PathAnswer::Directory(answer)) = self.host().answers.get(root) else {
+            return false;
+        };
+        self.host()
+            .mounts
+            .by_id(answer.mount)
+            .is_some_and(|other| other.device == mount.device)
     }
 
     fn settled(&self, mount: &MountEntry) -> Result<(), Rejection> {
@@ -457,6 +524,8 @@ pub(super) fn root_mount(
         network: mount.class() == FsClass::Network,
         total_bytes: answer.total_bytes,
         free_bytes: answer.free_bytes,
+        failure: answer.failure.clone(),
+        drive: None,
     }
 }
 
@@ -474,6 +543,11 @@ fn unreadable(path: &Raw, why: &str) -> Rejection {
         format!("{path} could not be looked at: {why}"),
         "look again; if it stays so, look at the drive (dmesg)",
     )
+}
+
+/// A file system that is mounted and is no use any more.
+fn failed(code: Code, what: &str, refusal: Refusal) -> Rejection {
+    Rejection::new(code, what, refusal.remedy())
 }
 
 fn fstab_gap(point: &Raw) -> Rejection {

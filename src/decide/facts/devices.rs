@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DeviceNumber, Known, MountEntry, MountTable, Why};
+use super::{DeviceNumber, FsFailure, Known, MountEntry, MountTable, Why};
 use crate::units::{Raw, Span};
 
 /// What a block device carries, told from its first and last bytes.
@@ -115,6 +115,9 @@ pub struct DirectoryAnswer {
     pub read_only: bool,
     /// The UUID of the file system. `Absent`: it has none.
     pub uuid: Known<String>,
+    /// What is wrong with the file system although it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<FsFailure>,
 }
 
 /// What was found at a path.
@@ -131,6 +134,9 @@ pub enum PathAnswer {
     OutOfBounds(u64),
     /// No answer came within the time.
     Unanswering,
+    /// The file system on the mount with this id answers with errors alone (an xfs that was shut
+    /// down): what it said.
+    Erring(u64, Why),
     /// The look failed.
     Failed(Why),
 }

@@ -32,8 +32,8 @@ pub use host::{GateFacts, GateFile, HostFacts, Moment};
 pub use mounts::{FsClass, MountEntry, MountTable};
 pub use policy::{OrphanPolicy, PidNamespace, Policy, Words};
 pub use roots::{
-    AgentView, DeviceNumber, DirFacts, FileIdentity, FileKind, Fingerprint, FsFacts, MountContent,
-    RootFacts, RootMount, RootWitness, StrangeEntry, TrashFacts,
+    AgentView, DeviceNumber, DirFacts, Drive, FileIdentity, FileKind, Fingerprint, FsFacts,
+    FsFailure, MarkerOf, MountContent, RootFacts, RootMount, RootWitness, StrangeEntry, TrashFacts,
 };
 
 pub use start::{

@@ -108,12 +108,24 @@ impl MountEntry {
     }
 
     /// Whether this mount or its file system says that it is read-only. A file system that went
-    /// read-only after an error may not say so (ext4 before Linux 6.12 or so).
+    /// read-only after an error may not say so (ext4 before Linux 6.15).
     #[must_use]
     pub fn read_only(&self) -> bool {
         has_option(&self.options, b"ro")
             || has_option(&self.super_options, b"ro")
             || has_option(&self.super_options, b"emergency_ro")
+    }
+
+    /// Whether the file system has this option.
+    #[must_use]
+    pub fn has_super_option(&self, wanted: &[u8]) -> bool {
+        has_option(&self.super_options, wanted)
+    }
+
+    /// Whether the mount has this option.
+    #[must_use]
+    pub fn has_option(&self, wanted: &[u8]) -> bool {
+        has_option(&self.options, wanted)
     }
 
     /// Whether this mount shows the file system's own root.

@@ -6,10 +6,11 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{FsLocation, Known};
+use crate::decide::ledger::Verified;
 use crate::decide::manifest::Manifest;
 use crate::decide::steps::TrashId;
 use crate::mesos::disk::{DiskRef, DiskType};
-use crate::units::Raw;
+use crate::units::{Megabytes, Raw};
 
 /// A device number, `major:minor`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -84,6 +85,37 @@ pub struct RootMount {
     pub total_bytes: u64,
     /// Free for root, in bytes.
     pub free_bytes: u64,
+    /// What is wrong with it although it is mounted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<FsFailure>,
+    /// The drive below it, where there is one and it could be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drive: Option<Drive>,
+}
+
+/// What is wrong with a file system that is mounted, and that may still answer: `statfs` and the
+/// mount table do not show it. Each with a sentence that says by what it was seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FsFailure {
+    /// It was shut down, or refuses writes since an error.
+    Failed(String),
+    /// Its block device is gone.
+    DeviceGone(String),
+}
+
+/// A drive as it was seen. The file system's UUID decides what a disk is; where the drive differs,
+/// that is a warning.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drive {
+    /// Name of the block device below `/dev`, such as `sdb1`.
+    pub name: Raw,
+    /// Size of the block device in bytes.
+    pub size_bytes: Option<u64>,
+    /// Serial number.
+    pub serial: Option<Raw>,
+    /// World-wide name.
+    pub wwn: Option<Raw>,
 }
 
 /// The root's file system as it stands, and as we knew it.
@@ -95,6 +127,24 @@ pub struct FsFacts {
     pub ledger: Known<Fingerprint>,
     /// The file-system UUID that our marker on the root names; `Absent`: no marker.
     pub marker: Known<String>,
+    /// What else the marker says, where it says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub marker_of: Option<MarkerOf>,
+    /// The number that was advertised for the root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advertised: Option<Megabytes>,
+    /// What was noted when the root was verified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified: Option<Verified>,
+}
+
+/// Whose root our marker says it lies on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MarkerOf {
+    /// `/etc/machine-id` of the host that made it.
+    pub machine_id: Raw,
+    /// The root's text there.
+    pub root: Raw,
 }
 
 /// What a running agent sees under the root.

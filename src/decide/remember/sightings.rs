@@ -80,6 +80,8 @@ fn still_there(view: &RootView<'_>) -> bool {
                 reason.code,
                 Refusal::NotMounted
                     | Refusal::FingerprintMismatch
+                    | Refusal::FilesystemFailed
+                    | Refusal::DeviceGone
                     | Refusal::NoIdentity
                     | Refusal::RootUnverified
             )

@@ -299,6 +299,7 @@ fn every_authority_may_name_roots_and_each_is_told() {
             first_seen: 0,
             last_seen: 0,
             changes: Vec::new(),
+            verified: None,
         }],
         ..Ledger::default()
     };

@@ -408,6 +408,7 @@ fn ledger_with(disk: DiskRef, filesystem: &str) -> Known<Ledger> {
             first_seen: 0,
             last_seen: 0,
             changes: Vec::new(),
+            verified: None,
         }],
         ..Ledger::default()
     })
@@ -468,6 +469,7 @@ fn a_root_that_was_on_a_disk_of_its_own_and_lies_on_the_root_file_system_is_not_
             mount,
             total_bytes: 10,
             free_bytes: 5,
+            failure: None,
             read_only: false,
             uuid,
         })
@@ -476,7 +478,7 @@ fn a_root_that_was_on_a_disk_of_its_own_and_lies_on_the_root_file_system_is_not_
     let ledger = ledger_with(root.disk.clone(), "old");
     let stands = |root: &Wanted, table: Vec<MountEntry>, answer: &PathAnswer| {
         let ground = ground(
-            &Places::default(),
+            &[],
             root,
             &path,
             Some(answer),
@@ -523,40 +525,4 @@ fn a_mount_on_itself_has_the_place_of_the_one_below() {
     assert_eq!(place(2), Some((1, "/m".to_owned())));
     assert_eq!(place(3), Some((1, "/m".to_owned())));
     assert_eq!(place(4), Some((17, "/x".to_owned())));
-}
-
-#[test]
-fn errors_that_made_ext4_refuse_writes_are_a_hint_where_the_mount_table_is_silent() {
-    let tree = tempfile::tempdir().unwrap();
-    let places = Places {
-        proc: tree.path().join("proc").into(),
-        sys: tree.path().join("sys").into(),
-        ..Places::default()
-    };
-    let mut entry = mountinfo::parse(b"1 1 8:17 / /m rw - ext4 /dev/sdb1 rw\n")
-        .unwrap()
-        .remove(0);
-    let write = |name: &str, text: &str| {
-        let path = tree.path().join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
-    };
-    let read_only = |entry: &MountEntry| filesystem_went_read_only(&places, entry);
-    assert!(!read_only(&entry));
-    std::fs::create_dir_all(tree.path().join("sys/dev/block")).unwrap();
-    symlink(
-        "../../devices/x/sdb/sdb1",
-        tree.path().join("sys/dev/block/8:17"),
-    )
-    .unwrap();
-    write("sys/fs/ext4/sdb1/errors_count", "0\n");
-    write("proc/fs/ext4/sdb1/options", "rw\nerrors=remount-ro\n");
-    assert!(!read_only(&entry));
-    write("sys/fs/ext4/sdb1/errors_count", "2\n");
-    assert!(read_only(&entry));
-    write("proc/fs/ext4/sdb1/options", "rw\nerrors=continue\n");
-    assert!(!read_only(&entry));
-    write("proc/fs/ext4/sdb1/options", "rw\nerrors=remount-ro\n");
-    entry.fs_type = "xfs".into();
-    assert!(!read_only(&entry));
 }

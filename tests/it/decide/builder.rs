@@ -116,10 +116,15 @@ pub(crate) fn a_root(disk: &DiskRef) -> RootFacts {
             network: false,
             total_bytes: 100 << 30,
             free_bytes: 60 << 30,
+            failure: None,
+            drive: None,
         }),
         filesystem: FsFacts {
             present: Known::Known(print.clone()),
             ledger: Known::Known(print.clone()),
+            marker_of: None,
+            advertised: None,
+            verified: None,
             marker: if carved {
                 Known::Known(print.filesystem)
             } else {

@@ -6,19 +6,23 @@ use std::collections::BTreeSet;
 
 use mesos_volumed::decide::check::check;
 use mesos_volumed::decide::facts::{
-    AgentAnswer, AgentView, CheckpointFile, Facts, FileKind, HolderKind, Known, OperationKind,
-    OperationState, OrphanPolicy, PidNamespace, ResourceState, RootWitness, Why,
+    AgentAnswer, AgentView, CheckpointFile, Facts, FileKind, FsFailure, HolderKind, Known,
+    MarkerOf, OperationKind, OperationState, OrphanPolicy, PidNamespace, ResourceState, RootFacts,
+    RootWitness, Why,
 };
 use mesos_volumed::decide::guards::{Refusal, Weight};
+use mesos_volumed::decide::ledger::Verified;
 use mesos_volumed::decide::manifest::TrashState;
 use mesos_volumed::decide::plan::{Plan, plan};
 use mesos_volumed::decide::steps::{Kept, Step};
 use mesos_volumed::mesos::ids::VolumeKey;
-use mesos_volumed::units::Span;
+use mesos_volumed::units::{Megabytes, Span};
 
 use super::builder::{
-    DAY, World, a_task, a_volume, filesystem, fingerprint, healthy, key, mount, path, root, unknown,
+    DAY, MACHINE, World, a_task, a_volume, filesystem, fingerprint, healthy, key, mount, path,
+    root, unknown,
 };
+use super::story::settle;
 
 /// The volumes in destructive steps.
 fn doomed(plan: &Plan) -> BTreeSet<VolumeKey> {
@@ -43,6 +47,14 @@ fn checked(facts: &Facts) -> Plan {
     let made = plan(facts);
     check(made.clone(), facts).unwrap_or_else(|rejected| panic!("{rejected}\n{made:#?}"));
     made
+}
+
+/// The marker of PATH tells of this machine and root.
+fn marked(facts: &mut Facts, machine: &str, at: &str) {
+    facts.disk(&path()).filesystem.marker_of = Some(MarkerOf {
+        machine_id: machine.into(),
+        root: at.into(),
+    });
 }
 
 fn kept<'a>(plan: &'a Plan, volume: &VolumeKey) -> Vec<&'a Kept> {
@@ -576,7 +588,7 @@ guards! {
     }
 
     FingerprintMismatch => guard_fingerprint_mismatch_knows_a_disk_by_its_file_system {
-        let others: [fn(&mut Facts); 5] = [
+        let others: [fn(&mut Facts); 7] = [
             |facts| {
                 facts.disk(&path()).filesystem.ledger =
                     Known::Known(fingerprint("another-file-system"));
@@ -591,11 +603,18 @@ guards! {
             |facts| {
                 facts.disk(&path()).filesystem.marker = Known::Known("another".to_owned());
             },
+            // A copy of the disk, with its UUID.
+            |facts| marked(facts, "0000another-machine", "/mnt/data"),
+            |facts| marked(facts, MACHINE, "/mnt/elsewhere"),
         ];
         for other in others {
             let open = destroyed_on(&path());
             guard(Refusal::FingerprintMismatch, "db/a").holds(&open, &changed(&open, other));
         }
+        // One that fits is no reason, and neither is one of a host without a machine id.
+        let mut open = destroyed_on(&path());
+        marked(&mut open, MACHINE, "/mnt/data");
+        assert!(doomed(&checked(&open)).contains(&key("db/a")));
         let open = mount_destroyed();
         let closed = changed(&open, |facts| {
             facts.disk(&mount()).filesystem.ledger = Known::Known(fingerprint("another"));
@@ -606,6 +625,88 @@ guards! {
         accepted.disk(&path()).filesystem.ledger = unknown();
         accepted.words.accept_root = Some(path().root);
         assert!(checked(&accepted).steps.is_empty());
+    }
+
+    FilesystemShrunk => guard_filesystem_shrunk_holds_the_number_against_the_size {
+        for (disk, volume) in [(path(), "db/a"), (mount(), "db/m")] {
+            let mut open = if disk == path() { destroyed_on(&path()) } else { mount_destroyed() };
+            // 100 GiB are there.
+            open.disk(&disk).filesystem.advertised = Some(Megabytes::whole(100 << 10));
+            open.disk(&disk).filesystem.verified = Some(Verified {
+                total_bytes: 200 << 30,
+                ..Verified::default()
+            });
+            let ways: [fn(&mut RootFacts); 2] = [
+                |root| root.filesystem.advertised = Some(Megabytes::whole((100 << 10) + 1)),
+                |root| {
+                    root.filesystem.advertised = Some(Megabytes::whole(150 << 10));
+                    root.filesystem.verified = Some(Verified {
+                        total_bytes: (100 << 30) + 1,
+                        overdrawn: true,
+                        drive: None,
+                    });
+                },
+            ];
+            for way in ways {
+                let closed = changed(&open, |facts| way(facts.disk(&disk)));
+                guard(Refusal::FilesystemShrunk, volume).holds(&open, &closed);
+                // The operator accepts it as it is, once.
+                let mut accepted = closed.clone();
+                accepted.words.accept_root = Some(disk.root.clone());
+                let (mut accepted, taken) = settle(&accepted);
+                assert_eq!(taken.first().map(String::as_str), Some("adopt_root"));
+                assert_eq!(taken.iter().filter(|step| *step == "adopt_root").count(), 1);
+                accepted.words.accept_root = None;
+                assert!(!checked(&accepted).kept.iter().any(|kept| {
+                    kept.reasons.iter().any(|reason| reason.code == Refusal::FilesystemShrunk)
+                }));
+            }
+        }
+        // Two roots on one file system share it.
+        let open = destroyed_on(&path());
+        let closed = changed(&open, |facts| {
+            let mount = facts.disk(&path()).mount.clone();
+            facts.disk(&path()).filesystem.advertised = Some(Megabytes::whole(60 << 10));
+            let mut other = facts.disk(&path()).clone();
+            other.disk.root = "/mnt/beside".into();
+            other.dirs = Known::Known(Vec::new());
+            if let Known::Known(mount) = &mount {
+                let mut mount = mount.clone();
+                mount.location.path = "/beside".into();
+                other.mount = Known::Known(mount);
+            }
+            facts.roots.push(other);
+        });
+        guard(Refusal::FilesystemShrunk, "db/a").holds(&open, &closed);
+    }
+
+    FilesystemFailed => guard_filesystem_failed_touches_nothing_on_it {
+        for (disk, volume) in [(path(), "db/a"), (mount(), "db/m")] {
+            let open = if disk == path() { destroyed_on(&path()) } else { mount_destroyed() };
+            let closed = changed(&open, |facts| {
+                if let Known::Known(mount) = &mut facts.disk(&disk).mount {
+                    mount.failure = Some(FsFailure::Failed("it was shut down".to_owned()));
+                }
+            });
+            guard(Refusal::FilesystemFailed, volume).holds(&open, &closed);
+        }
+    }
+
+    DeviceGone => guard_device_gone_touches_nothing_on_it {
+        for (disk, volume) in [(path(), "db/a"), (mount(), "db/m")] {
+            let open = if disk == path() { destroyed_on(&path()) } else { mount_destroyed() };
+            let closed = changed(&open, |facts| {
+                if let Known::Known(mount) = &mut facts.disk(&disk).mount {
+                    mount.failure = Some(FsFailure::DeviceGone("8:17 is gone".to_owned()));
+                }
+            });
+            guard(Refusal::DeviceGone, volume).holds(&open, &closed);
+            // No word waives it.
+            let accepted = changed(&closed, |facts| {
+                facts.words.accept_root = Some(disk.root.clone());
+            });
+            assert!(checked(&accepted).steps.is_empty());
+        }
     }
 
     RootUnverified => guard_root_unverified_waits_for_the_operator {

@@ -73,13 +73,20 @@ pub(crate) fn apply(plan: &Plan, facts: &Facts) -> Facts {
 
 fn apply_step(step: &Step, after: &mut Facts) {
     match step {
-        Step::AdoptRoot { disk, root: print } => {
+        Step::AdoptRoot {
+            disk,
+            root: print,
+            verified,
+            marker,
+        } => {
             let root = root(after, disk);
             root.filesystem.ledger = Known::Known(print.clone());
+            root.filesystem.verified = Some(verified.clone());
             let volumes = matches!(root.dirs, Known::Known(_))
                 || !matches!(root.filesystem.marker, Known::Absent);
             if disk.kind != DiskType::Mount && volumes {
                 root.filesystem.marker = Known::Known(print.filesystem.clone());
+                root.filesystem.marker_of.clone_from(marker);
             }
         }
         Step::Quarantine {

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use mesos_volumed::decide::check::check;
 use mesos_volumed::decide::facts::{
-    AgentAnswer, CheckpointFile, Facts, FileIdentity, FileKind, FsLocation, HolderKind, Known,
-    OperationKind, OperationState, ProviderState, ResourceState, Why, Words,
+    AgentAnswer, CheckpointFile, Facts, FileIdentity, FileKind, FsFailure, FsLocation, HolderKind,
+    Known, OperationKind, OperationState, ProviderState, ResourceState, Why, Words,
 };
 use mesos_volumed::decide::guards::Refusal;
 use mesos_volumed::decide::listing;
@@ -14,6 +14,7 @@ use mesos_volumed::decide::roots::dir_key;
 use mesos_volumed::decide::steps::{Evidence, Step};
 use mesos_volumed::mesos::ids::VolumeKey;
 use mesos_volumed::mesos::resource::Resource;
+use mesos_volumed::units::Megabytes;
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 
@@ -328,7 +329,7 @@ fn worsen(tape: &mut Tape<'_>, facts: &mut Facts) -> String {
             .known()
             .is_some_and(|mount| mount.location.path.as_bytes().ends_with(b"/deep"))
     });
-    let choice = tape.pick(if nested { 20 } else { 26 });
+    let choice = tape.pick(if nested { 20 } else { 28 });
     let unknown = || Known::unknown("made unknown");
     match choice {
         0 => {
@@ -414,6 +415,12 @@ fn worsen(tape: &mut Tape<'_>, facts: &mut Facts) -> String {
         22 => facts.roots[root].filesystem.marker = Known::unknown("made unknown"),
         23 => facts.roots[root].dirs = Known::unknown("made unknown"),
         24 => facts.roots[root].trash = Known::unknown("made unknown"),
+        25 => {
+            if let Known::Known(mount) = &mut facts.roots[root].mount {
+                mount.failure = Some(FsFailure::Failed("made failed".to_owned()));
+            }
+        }
+        26 => facts.roots[root].filesystem.advertised = Some(Megabytes::whole(1 << 40)),
         _ => facts.roots[root].mount = Known::unknown("made unknown"),
     }
     format!("change {choice} ({key} on {disk}, root {root})")

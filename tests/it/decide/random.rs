@@ -5,8 +5,8 @@
 use std::collections::BTreeSet;
 
 use mesos_volumed::decide::facts::{
-    AgentAnswer, AgentView, CheckpointFile, Facts, FileKind, Holder, HolderKind, Known,
-    MountContent, Operation, OperationKind, OperationState, OrphanPolicy, PidNamespace,
+    AgentAnswer, AgentView, CheckpointFile, Facts, FileKind, FsFailure, Holder, HolderKind, Known,
+    MarkerOf, MountContent, Operation, OperationKind, OperationState, OrphanPolicy, PidNamespace,
     ProviderState, ResourceState, RootFacts, RootWitness, StrangeEntry, TaskUse, TrashFacts, Why,
 };
 use mesos_volumed::decide::manifest::{Manifest, TrashState};
@@ -19,7 +19,7 @@ use mesos_volumed::mesos::disk::{DiskRef, DiskType};
 use mesos_volumed::mesos::ids::{Role, VolumeKey};
 use mesos_volumed::mesos::paths;
 use mesos_volumed::mesos::resource::Resource;
-use mesos_volumed::units::{Raw, Span};
+use mesos_volumed::units::{Megabytes, Raw, Span};
 
 use super::builder::{
     DAY, HOUR, MACHINE, WORK_DIR, a_dir, a_reservation, a_root, a_volume, an_agent, fingerprint,
@@ -296,6 +296,26 @@ fn a_root_of(tape: &mut Tape<'_>, disk: &DiskRef, others: &[RootFacts]) -> RootF
     match tape.odd(12, 2) {
         Some(0) => root.view = AgentView::Other("drawn".to_owned()),
         Some(_) => root.view = AgentView::Unknown("drawn".to_owned()),
+        None => {}
+    }
+    match tape.odd(16, 5) {
+        Some(n @ 0..=1) => {
+            if let Known::Known(mount) = &mut root.mount {
+                let drawn = "drawn".to_owned();
+                mount.failure = Some(if n == 0 {
+                    FsFailure::Failed(drawn)
+                } else {
+                    FsFailure::DeviceGone(drawn)
+                });
+            }
+        }
+        Some(2) => root.filesystem.advertised = Some(Megabytes::whole(1 << 40)),
+        Some(n) => {
+            root.filesystem.marker_of = Some(MarkerOf {
+                machine_id: if n == 3 { "another" } else { MACHINE }.into(),
+                root: disk.root.clone(),
+            });
+        }
         None => {}
     }
     if disk.kind == DiskType::Mount {

@@ -289,7 +289,11 @@ fn root_a_root_first_met_with_missing_directories_waits_for_disk_accept() {
     host.run(&["disk", "accept", &root]).ends(0);
     host.sweep(0);
     assert!(is_gone(&host.volume("PATH", "goes")));
-    // To this program it was never there: law 3 makes it.
+    // What was on the disk before nobody knows: an empty directory would hide the loss.
+    assert!(is_gone(&host.volume("PATH", "lost")));
+    assert_eq!(host.states("lost"), ["vanished"]);
+    host.run(&["volumes", "recreate", "r/lost", "--confirm", "lost"])
+        .ends(0);
     assert!(names(&host.volume("PATH", "lost")).is_empty());
 }
 

@@ -13,8 +13,8 @@ use std::process::{Child, Command, Stdio};
 
 use mesos_volumed::decide::facts::{
     AgentAnswer, AgentView, DirFacts, DiscoveryRules, DiskRule, DiskRules, Facts, FileKind,
-    FsLocation, Holder, HolderKind, Known, MountContent, MountTable, OrphanPolicy, PidNamespace,
-    Policy, RootFacts, RootRule, SizeRule, Words,
+    FsFailure, FsLocation, Holder, HolderKind, Known, MountContent, MountTable, OrphanPolicy,
+    PidNamespace, Policy, RootFacts, RootRule, SizeRule, Words,
 };
 use mesos_volumed::mesos::disk::{DiskRef, DiskType};
 use mesos_volumed::mesos::ids::Role;
@@ -425,7 +425,13 @@ fn root_a_file_system_that_refuses_writes_is_read_only() {
     std::fs::write(trigger, "a test\n").unwrap();
     std::fs::write(disk.root().join("x"), "").unwrap_err();
     assert!(!read_only(), "that has a code of its own");
-    let failure = disk.facts(DiskType::Path).mount.known().unwrap().failure.clone();
+    let failure = disk
+        .facts(DiskType::Path)
+        .mount
+        .known()
+        .unwrap()
+        .failure
+        .clone();
     assert!(
         matches!(&failure, Some(FsFailure::Failed(what)) if what.contains("refuses writes")),
         "{failure:?}"

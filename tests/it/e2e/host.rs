@@ -99,6 +99,43 @@ impl Disk {
     pub(crate) fn unmount(&self) {
         must("umount", &[self.at.to_str().unwrap()]);
     }
+
+    /// The same disk at another place.
+    pub(crate) fn at(&self, at: &Path) -> Self {
+        Self {
+            image: self.image.clone(),
+            at: at.to_owned(),
+        }
+    }
+
+    /// Repairs an ext4 that is not mounted.
+    pub(crate) fn check(&self) {
+        let image = self.image.to_str().unwrap();
+        // 1: errors were mended.
+        let status = Command::new("e2fsck")
+            .args(["-f", "-y", image])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .unwrap();
+        assert!(status.code().is_some_and(|code| code <= 1), "{status}");
+    }
+
+    /// Makes an ext4 larger or smaller, with its UUID.
+    pub(crate) fn resize(&self, megabytes: u64) {
+        self.unmount();
+        let image = File::options().write(true).open(&self.image).unwrap();
+        let size = megabytes << 20;
+        let is_larger = image.metadata().unwrap().len() < size;
+        if is_larger {
+            image.set_len(size).unwrap();
+        }
+        self.check();
+        let text = format!("{megabytes}M");
+        must("resize2fs", &[self.image.to_str().unwrap(), &text]);
+        image.set_len(size).unwrap();
+        self.mount();
+    }
 }
 
 /// What a test may change of the host.

@@ -6,3 +6,4 @@ mod daemon;
 mod destroy;
 mod host;
 mod mount;
+mod trip;

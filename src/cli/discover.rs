@@ -21,9 +21,14 @@ use crate::units::{Bytes, Megabytes, Raw};
 Example: mesos-volumed discover --output json | jq '.disks[] | select(.verdict == \"offered\")'
   shows the disks that `mesos-volumed resources` writes"
 )]
-pub(super) struct Args {}
+pub(super) struct Args {
+    /// Also show, in the table, the kernel's own mounts and devices without a medium; JSON has them
+    /// always
+    #[arg(long)]
+    all: bool,
+}
 
-pub(super) fn run(_args: &Args, context: &Context) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let settings = context.settings();
     let state_dir = Raw::from(settings.daemon.state_dir.as_path());
     let view = View::new(&settings.disk_rules(), &state_dir)?;
@@ -43,7 +48,19 @@ pub(super) fn run(_args: &Args, context: &Context) -> anyhow::Result<Exit> {
         for warning in &warnings {
             text.line(format_args!("warning: {warning}"));
         }
-        let table = context.output.rendered(&table(&view));
+        let (shown, hidden): (Vec<_>, Vec<_>) = view
+            .discovery
+            .disks
+            .iter()
+            .partition(|disk| args.all || matters(disk));
+        if !hidden.is_empty() {
+            text.line(format_args!(
+                "not shown: {} of the kernel's mounts and devices without a medium; see them with \
+                 --all",
+                hidden.len()
+            ));
+        }
+        let table = context.output.rendered(&table(&shown));
         context
             .output
             .text(&format!("{table}{}", text.into_string()))?;
@@ -65,7 +82,16 @@ pub(super) fn warnings(view: &View) -> Vec<String> {
     warnings
 }
 
-fn table(view: &View) -> Table {
+/// Whether a row says something about a disk: not the kernel's own mounts, and not a loop or
+/// card-reader device with nothing in it, unless something names them.
+fn matters(disk: &DiskVerdict) -> bool {
+    disk.disk.is_some()
+        || disk.rejection().is_none_or(|rejection| {
+            !matches!(rejection.code, Code::PseudoFilesystem | Code::NoMedium)
+        })
+}
+
+fn table(disks: &[&DiskVerdict]) -> Table {
     let mut table = Table::new(&[
         ("TYPE", Align::Left),
         ("ROOT", Align::Left),
@@ -77,7 +103,7 @@ fn table(view: &View) -> Table {
         ("VERDICT", Align::Left),
         ("WHY", Align::Left),
     ]);
-    for disk in &view.discovery.disks {
+    for disk in disks {
         let dash = || "-".to_owned();
         let (verdict, number, why) = match &disk.verdict {
             Verdict::Offered(offer) => (

@@ -319,6 +319,15 @@ fn root_every_device_and_every_mount_is_shown() {
         line.starts_with("MOUNT ") && line.contains(" (virtual) ") && line.contains(" offered "),
         "{table}"
     );
+    // The kernel's own mounts are counted, and listed only when they are asked for.
+    let lists_proc = |table: &str| table.lines().any(|line| line.contains("  /proc  "));
+    assert!(
+        table.contains("not shown: ") && !lists_proc(&table),
+        "{table}"
+    );
+    let all = kinds.host.run_with(ROOT_RULE, &["discover", "--all"]);
+    let all = String::from_utf8(all.stdout).unwrap();
+    assert!(!all.contains("not shown: ") && lists_proc(&all), "{all}");
 }
 
 #[test]

@@ -20,14 +20,17 @@ use crate::units::Raw;
 pub const SWEEPABLE: &str = "may its volumes be made, moved and wiped?";
 
 /// Guards of a root, in the order in which they are asked.
-const ROOT: [Refusal; 8] = [
+const ROOT: [Refusal; 11] = [
     Refusal::ForeignRoot,
     Refusal::NotMounted,
     Refusal::NetworkFilesystem,
     Refusal::ReadOnly,
+    Refusal::FilesystemFailed,
+    Refusal::DeviceGone,
     Refusal::OtherView,
     Refusal::NoIdentity,
     Refusal::FingerprintMismatch,
+    Refusal::FilesystemShrunk,
     Refusal::RootUnverified,
 ];
 
@@ -453,7 +456,12 @@ fn root_untried(view: &RootView<'_>, code: Refusal) -> Option<String> {
     if place > 1 && !matches!(view.root.mount, Known::Known(_)) {
         return Some("nothing is mounted there".to_owned());
     }
-    let identity = [Refusal::FingerprintMismatch, Refusal::RootUnverified].contains(&code);
+    let identity = [
+        Refusal::FingerprintMismatch,
+        Refusal::FilesystemShrunk,
+        Refusal::RootUnverified,
+    ]
+    .contains(&code);
     if identity && no(Refusal::NoIdentity) {
         return Some("the file system can't be identified".to_owned());
     }
@@ -558,6 +566,9 @@ const fn passed(code: Refusal) -> &'static str {
         Refusal::NotAVolumePath => "it lies where Mesos keeps volumes, and is a directory",
         Refusal::WrongFilesystem => "it lies on the file system of its root",
         Refusal::FingerprintMismatch => "its file system is the one that is known under this root",
+        Refusal::FilesystemShrunk => "the file system is not smaller than what is advertised of it",
+        Refusal::FilesystemFailed => "the file system reports no error",
+        Refusal::DeviceGone => "the device below the file system is there",
         Refusal::RootUnverified => "the root is known, or was first met with nothing missing",
         Refusal::NoIdentity => "its file system gives a UUID and file handles",
         Refusal::NotMounted => "the root is there and mounted",

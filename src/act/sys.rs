@@ -9,6 +9,7 @@ pub(in crate::act) mod hooked;
 mod kernel;
 
 use std::fmt::Debug;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
 
@@ -61,6 +62,11 @@ pub trait Sys {
     fn is_host_root(&self, dir: &Self::Dir) -> Result<bool, Errno>;
     /// Which kind of file system it is on.
     fn fs_kind(&self, dir: &Self::Dir) -> Result<FsKind, Errno>;
+    /// Whether its mount discards freed blocks at once (`-o discard`), which makes freeing slow for
+    /// everybody.
+    fn discards(&self, dir: &Self::Dir) -> Result<bool, Errno>;
+    /// This directory for work that is shared between threads, where these calls are the kernel's.
+    fn between_threads<'a>(&self, dir: &'a Self::Dir) -> Option<(Kernel, &'a OwnedFd)>;
     /// Room in its file system.
     fn space(&self, dir: &Self::Dir) -> Result<Space, Errno>;
     /// What an entry is; asks nothing of a file system mounted there.

@@ -19,7 +19,8 @@
 //!   is reported as complete has been looked at and made durable.
 //!
 //! Entries are removed in the order of their inodes where that costs least (a third less in large
-//! directories of ext4), by one thread: a rate protects tenants, a second thread harms them.
+//! directories of ext4), by one thread: a rate protects tenants, a second thread harms them. Only
+//! where there is no rate to keep to, and only on ext4, several threads may hasten it.
 
 mod control;
 mod names;
@@ -30,13 +31,14 @@ mod walk;
 
 use rustix::io::Errno;
 
-pub use control::{Control, Progress, ProgressNow};
+pub use control::{BY_FILE_SYSTEM, Control, Progress, ProgressNow};
 pub use report::{Left, LeftKind, StopReason, WipeReport};
 
 use super::sys::Sys;
 use super::volume_dir::VolumeDir;
 use crate::decide::steps::WipeAuthorization;
 use crate::units::Span;
+use walk::crew::{Done, hasten};
 use walk::{Limits, Walk};
 
 /// How much of a directory goes.
@@ -68,12 +70,13 @@ pub fn wipe<S: Sys>(
     let begun = sys.now();
     let before = sys.space(volume.dir());
     let mut walk = Walk::new(sys, control, progress, Limits::USUAL);
+    let mut hastened = Done::default();
     let stopped = if volume.identity() == authorization.identity() {
-        run(sys, &volume, options, &mut walk).err()
+        run(sys, &volume, options, &mut walk, &mut hastened, progress).err()
     } else {
         Some(StopReason::WrongDirectory)
     };
-    let tally = walk.into_tally();
+    let tally = walk.into_tally().after(hastened);
     let freed = match (before, sys.space(volume.dir())) {
         (Ok(before), Ok(after)) => Some(after.free_bytes.saturating_sub(before.free_bytes)),
         (Err(_), _) | (_, Err(_)) => None,
@@ -96,21 +99,25 @@ fn run<S: Sys>(
     volume: &VolumeDir<S>,
     options: Options,
     walk: &mut Walk<'_, S>,
+    hastened: &mut Done,
+    progress: &Progress,
 ) -> Result<(), StopReason> {
-    // The walk has a descriptor of its own; the volume's keeps standing for what was checked.
-    let root = sys.reopen(volume.dir()).map_err(StopReason::from_errno)?;
-    let durable = match (options.extent, volume.place()) {
-        (Extent::Content, _) => {
-            walk.empty(root, None)?;
-            sys.sync(volume.dir())
-        }
-        (Extent::Tree, Some((parent, name))) => {
-            walk.empty(root, Some((parent, name, volume.identity())))?;
-            sys.sync(parent)
-        }
+    let place = match (options.extent, volume.place()) {
+        (Extent::Content, _) => None,
+        (Extent::Tree, Some((parent, name))) => Some((parent, name, volume.identity())),
         // A root lies in no directory that we know.
         (Extent::Tree, None) => return Err(StopReason::WrongDirectory),
     };
+    if let Some((kernel, dir)) = sys.between_threads(volume.dir()) {
+        *hastened = hasten(kernel, dir, walk.control(), progress);
+        if let Some(reason) = hastened.stopped {
+            return Err(reason);
+        }
+    }
+    // The walk has a descriptor of its own; the volume's keeps standing for what was checked.
+    let root = sys.reopen(volume.dir()).map_err(StopReason::from_errno)?;
+    walk.empty(root, place)?;
+    let durable = sys.sync(place.map_or(volume.dir(), |(parent, ..)| parent));
     match durable {
         Ok(()) => Ok(()),
         Err(errno @ (Errno::ROFS | Errno::IO)) => Err(StopReason::from_errno(errno)),

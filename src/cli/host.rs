@@ -14,8 +14,8 @@ use crate::act::outcome::Outcome;
 use crate::act::roots::RootLocks;
 use crate::act::store::Store;
 use crate::act::sys::Kernel;
-use crate::act::wipe::{Control, Progress};
-use crate::daemon::host::{Inline, Shared};
+use crate::act::wipe::Progress;
+use crate::daemon::host::{Inline, Pace, Shared};
 use crate::daemon::observer::Observer;
 use crate::daemon::pass::{Pass, PassError, pass};
 use crate::decide::facts::Words;
@@ -55,7 +55,7 @@ impl Owner {
                     wall_seconds: clock::wall_seconds,
                 },
                 agents: observer.agents(),
-                rate: settings.wipe.rate.map_or(0, std::num::NonZero::get),
+                pace: Pace::from(&settings.wipe),
             },
             observer,
         })
@@ -63,7 +63,7 @@ impl Owner {
 
     /// Makes a pass on this thread, with a line of progress on a terminal.
     pub(super) fn pass(&self, words: &Words) -> anyhow::Result<Pass> {
-        let control = Control::new(self.shared.rate);
+        let control = self.shared.pace.control();
         // A damaged ledger is refused here, before anything is done.
         self.observer.ledger()?;
         let mut host = Inline::new(self.shared.clone(), &control, &show);

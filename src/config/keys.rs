@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use toml::Value;
@@ -91,6 +92,17 @@ impl<T> AnyKey for Key<T> {
     fn check(&self, value: &Value) -> Result<(), ValueError> {
         self.read(value).map(|_meaning| ())
     }
+}
+
+/// How fast a disk is wiped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WipeRate {
+    /// As its file system bears it.
+    ByFileSystem,
+    /// So many removals in a second.
+    Fixed(NonZeroU32),
+    /// As fast as it goes.
+    Unpaced,
 }
 
 /// The form in which resources are written.
@@ -183,9 +195,8 @@ keys! { SECTION_KEYS;
         .not_yet("nothing is overwritten");
     WIPE_VERIFY: bool = Key::new("wipe.verify", "true", values::boolean)
         .not_yet("nothing is overwritten, so nothing is read back");
-    WIPE_THREADS: u32 = Key::new("wipe.threads", "1", values::at_least_one)
-        .not_yet("each disk has one thread");
-    WIPE_RATE: u32 = Key::new("wipe.rate", "10000", values::count);
+    WIPE_THREADS: u32 = Key::new("wipe.threads", "2", values::wipe_threads);
+    WIPE_RATE: WipeRate = Key::new("wipe.rate", r#""auto""#, values::wipe_rate);
     WIPE_PRESSURE_LIMIT: u8 = Key::new("wipe.pressure_limit", "20", values::percent)
         .not_yet("the rate alone paces the wipe");
 

@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 pub use credentials::{Credentials, CredentialsError, Secret};
 pub use fragments::Place;
 pub use inputs::{Effective, Inputs};
-pub use keys::ResourcesFormat;
+pub use keys::{ResourcesFormat, WipeRate};
 pub use settings::{
     AgentSettings, DaemonSettings, ResourcesSettings, Settings, SweepSettings, TrashSettings,
     VolumesSettings, WipeSettings,

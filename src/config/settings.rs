@@ -1,12 +1,11 @@
 //! Settings: validated, typed, and everything that the rest of the program sees of the
 //! configuration.
 
-use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use super::fragments::{DiskFragment, Fragment, Values};
 use super::inputs::{Inputs, read};
-use super::keys::{self as k, Key, ResourcesFormat};
+use super::keys::{self as k, Key, ResourcesFormat, WipeRate};
 use super::{Problem, keys};
 use crate::decide::facts::{
     DiscoveryRules, DiskRule, DiskRules, OrphanPolicy, PidNamespace, Policy, ReconfigurationPolicy,
@@ -108,8 +107,10 @@ pub struct TrashSettings {
 /// `[wipe]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WipeSettings {
-    /// Unlinks per second on one disk; `None`: no pacing.
-    pub rate: Option<NonZeroU32>,
+    /// Removals per second on one disk.
+    pub rate: WipeRate,
+    /// Threads for one tree, where there is no pacing and several are a gain.
+    pub threads: u32,
 }
 
 /// `[daemon]`.
@@ -294,7 +295,8 @@ fn build(inputs: &Inputs, rules: &[DiskFragment]) -> Result<Settings, Problem> {
             orphan_retention: read(&k::TRASH_ORPHAN_RETENTION, v)?,
         },
         wipe: WipeSettings {
-            rate: NonZeroU32::new(read(&k::WIPE_RATE, v)?),
+            rate: read(&k::WIPE_RATE, v)?,
+            threads: read(&k::WIPE_THREADS, v)?,
         },
         daemon: DaemonSettings {
             state_dir: Path::new(read(&k::DAEMON_STATE_DIR, v)?.as_os_str()).to_path_buf(),
@@ -391,7 +393,7 @@ mod tests {
         assert_eq!(rules.disks[0].labels, ["data*"]);
         assert_eq!(rules.disks[0].size, SizeRule::Size(Bytes(1 << 30)));
         assert_eq!(rules.disks[0].role, Role::new("eng/dev"));
-        assert_eq!(settings.wipe.rate, None);
+        assert_eq!(settings.wipe.rate, WipeRate::Unpaced);
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! What a value must look like: one function a kind of value, each with its rule and remedy.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use globset::GlobBuilder;
 use toml::Value;
 
+use super::keys::WipeRate;
 use super::value_error::ValueError;
 use crate::decide::facts::{DiskType, OrphanPolicy, PidNamespace, Role};
 use crate::units::{Bytes, Raw, Span};
@@ -59,6 +61,27 @@ pub(super) fn percent(value: &Value) -> Result<u8, ValueError> {
 pub(super) fn count(value: &Value) -> Result<u32, ValueError> {
     let given = number(value, 0, i64::from(u32::MAX))?;
     Ok(u32::try_from(given).unwrap_or(u32::MAX))
+}
+
+/// A number in a second, or `"auto"`.
+pub(super) fn wipe_rate(value: &Value) -> Result<WipeRate, ValueError> {
+    match value.as_str() {
+        Some("auto") => Ok(WipeRate::ByFileSystem),
+        Some(_) => Err(ValueError::Type {
+            expected: "\"auto\" or a whole number",
+            found: "another text",
+        }),
+        None => Ok(NonZeroU32::new(
+            u32::try_from(number(value, 0, 1_000_000)?).unwrap_or(1_000_000),
+        )
+        .map_or(WipeRate::Unpaced, WipeRate::Fixed)),
+    }
+}
+
+/// More were measured to gain nothing.
+pub(super) fn wipe_threads(value: &Value) -> Result<u32, ValueError> {
+    let given = number(value, 1, 4)?;
+    Ok(u32::try_from(given).unwrap_or(1))
 }
 
 pub(super) fn at_least_one(value: &Value) -> Result<u32, ValueError> {
@@ -611,6 +634,11 @@ mod tests {
         assert_eq!(read(percent, 10), Ok(10));
         assert!(read(percent, 101).unwrap_err().contains("from 0 to 100"));
         assert!(read(count, -1).unwrap_err().contains("out of range"));
+        assert!(read(wipe_rate, -1).unwrap_err().contains("out of range"));
+        assert_eq!(read(wipe_rate, 0), Ok(WipeRate::Unpaced));
+        assert_eq!(read(wipe_rate, "auto"), Ok(WipeRate::ByFileSystem));
+        assert!(read(wipe_rate, "slow").unwrap_err().contains("\"auto\""));
+        assert!(read(wipe_threads, 5).unwrap_err().contains("from 1 to 4"));
         assert!(read(interval, "10ms").unwrap_err().contains("too short"));
         assert!(read(span, 7).unwrap_err().contains("\"30s\""));
         assert!(read(size, "5").unwrap_err().contains("the unit is missing"));

@@ -7,7 +7,8 @@ use crate::act::executor::{Desk, Host, Job};
 use crate::act::jobs::{self, AgentsNow, JobContext};
 use crate::act::outcome::Outcome;
 use crate::act::sys::Kernel;
-use crate::act::wipe::{Control, Progress};
+use crate::act::wipe::{BY_FILE_SYSTEM, Control, Progress};
+use crate::config::{WipeRate, WipeSettings};
 use crate::decide::facts::FileIdentity;
 
 /// What jobs of this process share.
@@ -17,8 +18,36 @@ pub struct Shared {
     pub desk: Desk<Kernel>,
     /// Looks for agent processes.
     pub agents: Arc<AgentsNow>,
-    /// Removals per second and disk; 0: as fast as it goes.
-    pub rate: u32,
+    /// How fast they are wiped.
+    pub pace: Pace,
+}
+
+/// How fast a disk is wiped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    rate: u32,
+    threads: u32,
+}
+
+impl From<&WipeSettings> for Pace {
+    fn from(settings: &WipeSettings) -> Self {
+        Self {
+            rate: match settings.rate {
+                WipeRate::ByFileSystem => BY_FILE_SYSTEM,
+                WipeRate::Fixed(rate) => rate.get(),
+                WipeRate::Unpaced => 0,
+            },
+            threads: settings.threads,
+        }
+    }
+}
+
+impl Pace {
+    /// The reins of a wipe that begins at this pace.
+    #[must_use]
+    pub fn control(self) -> Control {
+        Control::new(self.rate).with_threads(self.threads)
+    }
 }
 
 impl std::fmt::Debug for Shared {
@@ -165,10 +194,10 @@ impl Workers {
     }
 
     /// Another pace, for jobs that run as well.
-    pub fn set_rate(&mut self, rate: u32) {
-        self.shared.rate = rate;
+    pub fn set_pace(&mut self, pace: Pace) {
+        self.shared.pace = pace;
         for running in lock(&self.state).running.values() {
-            running.control.set_rate(rate);
+            running.control.set_rate(pace.rate);
         }
     }
 }
@@ -225,7 +254,7 @@ impl Host for Workers {
             directory,
             Running {
                 subject: subject.to_owned(),
-                control: Arc::new(Control::new(self.shared.rate)),
+                control: Arc::new(self.shared.pace.control()),
                 progress: Arc::default(),
             },
         );

@@ -21,7 +21,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::host::{Shared, Workers, WorkersHandle};
+use super::host::{Pace, Shared, Workers, WorkersHandle};
 use super::observer::Observer;
 use super::pass::{Pass, pass};
 use super::watch::{Hints, Stamps};
@@ -365,8 +365,7 @@ impl Passer {
                     }
                 }
                 Order::Reload(settings) => {
-                    self.workers
-                        .set_rate(settings.wipe.rate.map_or(0, std::num::NonZero::get));
+                    self.workers.set_pace(Pace::from(&settings.wipe));
                     self.observer = Observer::new(&settings);
                 }
                 Order::Stop => return,

@@ -63,6 +63,7 @@ impl std::fmt::Debug for Batch {
 impl Batch {
     /// How much the kernel is asked for at once: a larger buffer was measured to gain nothing.
     const DIRENTS: usize = 64 << 10;
+    const LARGEST_AT_ONCE: usize = 64 << 20;
 
     /// An empty batch that counts as full from this many bytes of memory on.
     #[must_use]
@@ -75,18 +76,51 @@ impl Batch {
         }
     }
 
+    /// How many bytes of memory make it count as full.
+    #[must_use]
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// From now on it counts as full from this many bytes of memory on.
+    pub fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
     /// Forgets all entries.
     pub fn clear(&mut self) {
         self.names.clear();
         self.entries.clear();
     }
 
-    /// Gives memory beyond this many bytes back.
-    pub fn shrink_to(&mut self, bytes: usize) {
-        let half = bytes.checked_div(2).unwrap_or(0);
-        self.names.shrink_to(half);
-        self.entries
-            .shrink_to(half.checked_div(size_of::<Entry>()).unwrap_or(0));
+    /// Gives its memory back if it holds more than this many bytes.
+    pub fn release_beyond(&mut self, bytes: usize) {
+        if self.bytes() > bytes {
+            self.names = Vec::new();
+            self.entries = Vec::new();
+        }
+        self.clear();
+    }
+
+    fn bytes(&self) -> usize {
+        let index = self.entries.len().saturating_mul(size_of::<Entry>());
+        self.names.len().saturating_add(index)
+    }
+
+    /// Takes addresses for all that it may come to hold at once; memory comes with use. Growing step
+    /// by step would leave holes of half the size behind.
+    fn make_room(&mut self) {
+        if self.limit > Self::LARGEST_AT_ONCE {
+            return;
+        }
+        let names = self.limit.saturating_add(Self::DIRENTS);
+        if self.names.capacity() < names {
+            self.names
+                .reserve_exact(names.saturating_sub(self.names.len()));
+            let entries = names.checked_div(size_of::<Entry>()).unwrap_or(0);
+            self.entries
+                .reserve_exact(entries.saturating_sub(self.entries.len()));
+        }
     }
 
     /// How many entries it holds.
@@ -104,8 +138,7 @@ impl Batch {
     /// Whether its memory has reached the limit.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        let index = self.entries.len().saturating_mul(size_of::<Entry>());
-        self.names.len().saturating_add(index) >= self.limit
+        self.bytes() >= self.limit
     }
 
     /// Adds an entry. `ENAMETOOLONG` for a name that can't be one.
@@ -135,6 +168,7 @@ impl Batch {
     /// Adds the next entries of an open directory, as many as the kernel gives at once. A
     /// directory that was removed has none.
     pub fn read(&mut self, dir: impl AsFd) -> Result<More, Errno> {
+        self.make_room();
         self.dirents.clear();
         self.dirents.reserve_exact(Self::DIRENTS);
         let room: &mut [MaybeUninit<u8>] = self.dirents.spare_capacity_mut();

@@ -112,6 +112,10 @@ impl Sys for Hooked<'_> {
     fn now(&self) -> Duration {
         self.kernel.now()
     }
+    fn between_threads<'a>(&self, _: &'a OwnedFd) -> Option<(Kernel, &'a OwnedFd)> {
+        // A hook is called by one thread.
+        None
+    }
     fn sync_fs(&self, _: &OwnedFd) -> Result<(), Errno> {
         // Not really: others use this machine.
         (self.hook)("sync_fs", b"")
@@ -123,6 +127,7 @@ impl Sys for Hooked<'_> {
         anchor() -> Anchor;
         is_host_root() -> bool;
         fs_kind() -> FsKind;
+        discards() -> bool;
         space() -> Space;
         kind(name: &[u8]) -> FileKind;
         rewind() -> ();

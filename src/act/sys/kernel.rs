@@ -107,6 +107,20 @@ impl Sys for Kernel {
         fs_uuid::fs_kind(dir)
     }
 
+    fn discards(&self, dir: &OwnedFd) -> Result<bool, Errno> {
+        let mount = mount_id(dir)?.0.to_string();
+        let table = mount_table()?;
+        let options = super_options(&table, mount.as_bytes()).ok_or(Errno::NODATA)?;
+        // `discard=async` (btrfs) waits for an idle moment.
+        Ok(options
+            .split(|&byte| byte == b',')
+            .any(|option| option == b"discard" || option == b"discard=sync"))
+    }
+
+    fn between_threads<'a>(&self, dir: &'a OwnedFd) -> Option<(Kernel, &'a OwnedFd)> {
+        Some((*self, dir))
+    }
+
     fn space(&self, dir: &OwnedFd) -> Result<Space, Errno> {
         let found = retry_on_intr(|| fstatvfs(dir))?;
         Ok(Space {
@@ -260,8 +274,7 @@ impl Sys for Kernel {
     fn mounts_below(&self, dir: &OwnedFd) -> Result<bool, Errno> {
         let link = format!("/proc/self/fd/{}", dir.as_raw_fd());
         let path = Raw::new(readlinkat(CWD, link.as_str(), Vec::new())?.into_bytes());
-        let table = read_bounded(Path::new("/proc/self/mountinfo"), 64 << 20)
-            .map_err(|_unreadable| Errno::NODATA)?;
+        let table = mount_table()?;
         Ok(mount_points(&table).any(|point| {
             Raw::new(point)
                 .below(&path)
@@ -341,6 +354,19 @@ fn swap_files(table: &[u8]) -> impl Iterator<Item = Vec<u8>> {
             let path = words.next()?;
             (words.next()? == b"file").then(|| unescape(path))
         })
+}
+
+fn mount_table() -> Result<Vec<u8>, Errno> {
+    read_bounded(Path::new("/proc/self/mountinfo"), 64 << 20).map_err(|_unreadable| Errno::NODATA)
+}
+
+/// The options of the file system of the mount with this id: the last field of its line.
+fn super_options<'a>(table: &'a [u8], id: &[u8]) -> Option<&'a [u8]> {
+    table
+        .split(|&byte| byte == b'\n')
+        .find(|line| line.split(|&byte| byte == b' ').next() == Some(id))?
+        .rsplit(|&byte| byte == b' ')
+        .next()
 }
 
 /// The fifth field of each line of a mount table.
@@ -459,6 +485,11 @@ mod tests {
             mount_points(table).collect::<Vec<_>>(),
             [b"/mnt/a b".to_vec()]
         );
+        let table =
+            b"3 1 7:0 / /a rw - ext4 /dev/loop0 rw,discard\n33 1 7:1 / /b rw - xfs /dev/b rw\n";
+        assert_eq!(super_options(table, b"3"), Some(&b"rw,discard"[..]));
+        assert_eq!(super_options(table, b"33"), Some(&b"rw"[..]));
+        assert_eq!(super_options(table, b"333"), None);
         let kernel = Kernel::new();
         let open = |path: &str| kernel.open_root(Path::new(path)).unwrap();
         assert_eq!(kernel.mounts_below(&open("/")), Ok(true));

@@ -8,28 +8,54 @@ const RUN: u8 = 0;
 const PAUSE: u8 = 1;
 const STOP: u8 = 2;
 
+/// A rate that stands for what suits the file system: see [`Control::rate`].
+pub const BY_FILE_SYSTEM: u32 = u32::MAX;
+
+/// Until the file system is known.
+const CAREFUL: u32 = 5_000;
+
 /// The reins of one wipe; shared with whoever may stop, pause or pace it. Each takes effect at the
 /// next entry, and wakes a wipe that waits.
 #[derive(Debug)]
 pub struct Control {
     state: AtomicU8,
-    /// Removals per second; 0: as fast as it goes.
+    /// Removals per second; 0: as fast as it goes; or [`BY_FILE_SYSTEM`].
     rate: AtomicU32,
+    /// What suits the file system.
+    usual: AtomicU32,
+    /// Threads for one tree where several are a gain and nobody is to be spared.
+    threads: AtomicU32,
     /// Guards nothing but the waiting itself.
     waiting: Mutex<()>,
     changed: Condvar,
 }
 
 impl Control {
-    /// Runs at so many removals per second; 0: as fast as it goes.
+    /// Runs at so many removals per second; 0: as fast as it goes; [`BY_FILE_SYSTEM`]: at the rate
+    /// at which a tenant of that file system hardly notices. One thread.
     #[must_use]
     pub fn new(rate: u32) -> Self {
         Self {
             state: AtomicU8::new(RUN),
             rate: AtomicU32::new(rate),
+            usual: AtomicU32::new(CAREFUL),
+            threads: AtomicU32::new(1),
             waiting: Mutex::new(()),
             changed: Condvar::new(),
         }
+    }
+
+    /// The same with so many threads for one tree. Used only on ext4 and only without a rate:
+    /// elsewhere a second thread is no gain, and a neighbour is worth more than time.
+    #[must_use]
+    pub fn with_threads(self, threads: u32) -> Self {
+        self.threads.store(threads, Ordering::Relaxed);
+        self
+    }
+
+    /// Threads for one tree.
+    pub(super) fn threads(&self) -> u32 {
+        self.threads.load(Ordering::Relaxed)
     }
 
     /// Ends the wipe; what is left stays for another one. It can't be taken back.
@@ -47,15 +73,24 @@ impl Control {
         self.set(RUN);
     }
 
-    /// From now on so many removals per second; 0: as fast as it goes.
+    /// From now on so many removals per second; 0: as fast as it goes; or [`BY_FILE_SYSTEM`]. Whoever
+    /// sees the disk's other users suffer may lower it at any time.
     pub fn set_rate(&self, rate: u32) {
         self.rate.store(rate, Ordering::Relaxed);
         self.wake();
     }
 
-    /// Removals per second; 0: as fast as it goes.
+    /// Removals per second, with the file system's own rate filled in; 0: as fast as it goes.
     pub fn rate(&self) -> u32 {
-        self.rate.load(Ordering::Relaxed)
+        match self.rate.load(Ordering::Relaxed) {
+            BY_FILE_SYSTEM => self.usual.load(Ordering::Relaxed),
+            rate => rate,
+        }
+    }
+
+    /// What suits the file system that is wiped on.
+    pub(super) fn set_usual(&self, rate: u32) {
+        self.usual.store(rate, Ordering::Relaxed);
     }
 
     fn set(&self, state: u8) {
@@ -161,6 +196,8 @@ impl Progress {
 /// left of that hundredth. Time lost is not made up for, so that there are no bursts.
 #[derive(Debug)]
 pub(super) struct Pace {
+    /// How many threads keep to the rate together.
+    sharers: u32,
     /// Removals until the clock is looked at again.
     until_look: u32,
     began: Duration,
@@ -170,8 +207,9 @@ pub(super) struct Pace {
 const SHORTEST_REST: Duration = Duration::from_micros(100);
 
 impl Pace {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(sharers: u32) -> Self {
         Self {
+            sharers,
             until_look: 0,
             began: Duration::ZERO,
         }
@@ -184,6 +222,7 @@ impl Pace {
         if rate == 0 {
             return true;
         }
+        let rate = rate.div_ceil(self.sharers.max(1));
         if let Some(fewer @ 1..) = self.until_look.checked_sub(1) {
             self.until_look = fewer;
             return true;
@@ -204,7 +243,8 @@ impl Pace {
         if !self.began.is_zero() {
             let due = self.began.saturating_add(span);
             // Something else than the time may end a rest: a new rate.
-            while go_on && control.rate() == rate && due.saturating_sub(at) > SHORTEST_REST {
+            let whole = control.rate();
+            while go_on && control.rate() == whole && due.saturating_sub(at) > SHORTEST_REST {
                 go_on = control.rest(due.saturating_sub(at));
                 at = now();
             }
@@ -238,7 +278,7 @@ mod tests {
     fn the_rate_is_kept_and_can_be_changed_on_the_way() {
         for (rate, removals, least, most) in [(1000, 200, 150, 400), (50, 10, 150, 400)] {
             let control = Control::new(rate);
-            let mut pace = Pace::new();
+            let mut pace = Pace::new(1);
             let begun = clock();
             for _ in 0..removals {
                 assert!(pace.removed(&control, clock));
@@ -254,7 +294,7 @@ mod tests {
             std::thread::sleep(Duration::from_millis(50));
             faster.set_rate(0);
         });
-        let mut pace = Pace::new();
+        let mut pace = Pace::new(1);
         for _ in 0..100_000 {
             assert!(pace.removed(&control, clock));
         }
@@ -265,7 +305,7 @@ mod tests {
     #[test]
     fn time_lost_is_not_made_up_for() {
         let control = Control::new(100);
-        let mut pace = Pace::new();
+        let mut pace = Pace::new(1);
         // A clock of our own, that rests only move by what really passes.
         let offset = Cell::new(Duration::from_secs(1));
         let now = || clock() + offset.get();
@@ -284,7 +324,7 @@ mod tests {
         let control = Arc::new(Control::new(1));
         let worker = Arc::clone(&control);
         let thread = std::thread::spawn(move || {
-            let mut pace = Pace::new();
+            let mut pace = Pace::new(1);
             let mut removed = 0;
             while worker.proceed() && pace.removed(&worker, clock) {
                 removed += 1;

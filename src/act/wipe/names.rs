@@ -42,6 +42,36 @@ impl NameStack {
         self.cut(self.bytes.len().saturating_sub(length));
     }
 
+    /// A height at about the middle of the names between two heights, with at least one name on
+    /// either side; `None` where there are not two.
+    pub(super) fn middle(&self, from: usize, to: usize) -> Option<usize> {
+        let enough = to.saturating_sub(from).checked_div(2)?;
+        let mut at = to;
+        loop {
+            let length = self.ending_at(at)?.len().checked_add(2)?;
+            at = at.checked_sub(length).filter(|&below| below > from)?;
+            if at.saturating_sub(from) <= enough.max(1) || self.is_lowest(from, at) {
+                return Some(at);
+            }
+        }
+    }
+
+    /// Whether only one name lies between two heights.
+    fn is_lowest(&self, from: usize, at: usize) -> bool {
+        self.ending_at(at)
+            .is_some_and(|name| at.saturating_sub(from) == name.len().saturating_add(2))
+    }
+
+    /// Takes the names between two heights out.
+    pub(super) fn take(&mut self, from: usize, to: usize) -> Self {
+        if from > to || to > self.bytes.len() {
+            return Self::default();
+        }
+        Self {
+            bytes: self.bytes.drain(from..to).collect(),
+        }
+    }
+
     /// Takes away everything above this height.
     pub(super) fn cut(&mut self, height: usize) {
         self.bytes.truncate(height);
@@ -72,5 +102,32 @@ mod tests {
         stack.pop();
         stack.pop();
         assert_eq!((stack.top(), stack.height()), (None, 0));
+    }
+
+    #[test]
+    fn half_of_the_names_can_be_taken_out_and_one_always_stays() {
+        let mut stack = NameStack::default();
+        for name in 0..10 {
+            assert!(stack.push(format!("name{name}").as_bytes()));
+        }
+        let (from, to) = (7, stack.height());
+        let middle = stack.middle(from, to).unwrap();
+        let mut taken = stack.take(from, middle);
+        let mut names = Vec::new();
+        while let Some(name) = taken.top() {
+            names.push(String::from_utf8(name.to_vec()).unwrap());
+            taken.pop();
+        }
+        assert_eq!(names, ["name4", "name3", "name2", "name1"]);
+        assert_eq!(stack.top(), Some(&b"name9"[..]));
+        assert_eq!(stack.ending_at(from), Some(&b"name0"[..]));
+        assert_eq!(stack.height(), 7 * 6);
+
+        let mut two = NameStack::default();
+        assert!(two.push(&[b'x'; 200]));
+        assert_eq!(two.middle(0, two.height()), None);
+        assert!(two.push(b"y"));
+        assert_eq!(two.middle(0, two.height()), Some(202));
+        assert_eq!(NameStack::default().middle(0, 0), None);
     }
 }

@@ -9,6 +9,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use super::report::{LeftKind, StopReason, Tally};
+use super::walk::crew::hasten_within;
 use super::walk::{Limits, Walk};
 use super::{Control, Progress};
 use crate::act::sys::hooked::Hooked;
@@ -448,4 +449,95 @@ fn it_stops_when_told_and_another_walk_goes_on() {
     assert_eq!(first.files + second.files, files);
     assert_eq!(first.dirs + second.dirs, dirs);
     assert_eq!(progress.now().files, first.files);
+}
+
+#[test]
+fn several_threads_and_one_after_them_remove_everything_once() {
+    for (width, depth, limits) in [(3, 4, TINY), (5, 3, Limits::USUAL), (40, 1, TINY)] {
+        let temp = temp();
+        let (files, dirs) = plant(temp.path(), width, depth);
+        let (control, progress) = (Control::new(0).with_threads(4), Progress::default());
+        let kernel = Kernel::new();
+        let root = kernel.open_root(temp.path()).unwrap();
+        let done = hasten_within(kernel, &root, &control, &progress, limits);
+        assert_eq!(done.stopped, None);
+        assert!(done.tally.left.is_empty());
+        assert!(done.tally.files * 2 > files, "most of it is done by them");
+        let (rest, stopped) = empty_with(&kernel, temp.path(), limits, &control, &progress);
+        assert_eq!(stopped, None);
+        let all = rest.after(done);
+        assert!(all.left.is_empty(), "{:?}", all.left);
+        assert_eq!((all.files, all.dirs), (files, dirs));
+        assert_eq!((progress.now().files, progress.now().dirs), (files, dirs));
+        assert!(is_empty(temp.path()));
+    }
+}
+
+#[test]
+fn several_threads_follow_no_link_and_leave_a_link_s_target_alone() {
+    for _ in 0..20 {
+        let (temp, outside) = (temp(), temp());
+        let (volume, live) = (temp.path(), outside.path());
+        std::fs::create_dir_all(live.join("dir0/deep")).unwrap();
+        std::fs::write(live.join("dir0/file"), "live").unwrap();
+        plant(volume, 3, 3);
+        std::os::unix::fs::symlink(live, volume.join("link")).unwrap();
+        let done = std::sync::atomic::AtomicBool::new(false);
+        let control = Control::new(0).with_threads(3);
+        let kernel = Kernel::new();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    let exchanged = rustix::fs::renameat_with(
+                        rustix::fs::CWD,
+                        volume.join("dir1"),
+                        rustix::fs::CWD,
+                        volume.join("link"),
+                        rustix::fs::RenameFlags::EXCHANGE,
+                    );
+                    if exchanged.is_err() {
+                        break;
+                    }
+                }
+            });
+            let root = kernel.open_root(volume).unwrap();
+            let progress = Progress::default();
+            hasten_within(kernel, &root, &control, &progress, TINY);
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        assert_eq!(empty(&kernel, volume, TINY).1, None);
+        assert!(is_empty(volume));
+        assert_eq!(std::fs::read(live.join("dir0/file")).unwrap(), b"live");
+        assert!(std::fs::metadata(live.join("dir0/deep")).is_ok());
+    }
+}
+
+#[test]
+fn several_threads_stop_when_told_and_make_way_when_a_rate_is_set() {
+    for stop in [true, false] {
+        let temp = temp();
+        let (files, _) = plant(temp.path(), 6, 4);
+        let (control, progress) = (Control::new(0).with_threads(3), Progress::default());
+        let kernel = Kernel::new();
+        let root = kernel.open_root(temp.path()).unwrap();
+        let done = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while progress.now().files < 50 {
+                    std::hint::spin_loop();
+                }
+                if stop {
+                    control.stop();
+                } else {
+                    control.set_rate(100_000);
+                }
+            });
+            hasten_within(kernel, &root, &control, &progress, TINY)
+        });
+        assert_eq!(done.stopped, stop.then_some(StopReason::Cancelled));
+        assert!(done.tally.files < files, "not to the end");
+        if !stop {
+            let (rest, stopped) = empty_with(&kernel, temp.path(), TINY, &control, &progress);
+            assert_eq!((rest.after(done).files, stopped), (files, None));
+        }
+    }
 }

@@ -28,7 +28,7 @@ pub(crate) fn run(args: &[String]) {
         volume,
         &authorize::authorize(&identity),
         options,
-        &Control::new(0),
+        &Control::new(0).with_threads(args[1].parse().unwrap()),
         &Progress::default(),
     );
     if !report.complete {

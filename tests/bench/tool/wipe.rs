@@ -142,7 +142,7 @@ impl<'a> Site<'a> {
         match contender {
             "rm -rf" => of("rm", &["-rf"]),
             "wipe" => {
-                self.configure("rate = 0");
+                self.configure("rate = 0\nthreads = 1");
                 self.ours()
             }
             "wipe, 2 threads" => {

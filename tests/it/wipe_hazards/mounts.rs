@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mesos_volumed::act::sys::{Errno, Kernel, Sys as _};
 use mesos_volumed::act::volume_dir::{VolumeDir, VolumeDirError};
-use mesos_volumed::act::wipe::{Control, LeftKind, Progress};
+use mesos_volumed::act::wipe::{LeftKind, Progress};
 use mesos_volumed::decide::facts::FileKind;
 use mesos_volumed::sys::{OpenError, entry_kind};
 use rustix::fs::{Mode, OFlags};
@@ -33,7 +33,7 @@ fn root_hazard_bind_mount_of_a_directory_of_the_same_file_system() {
             sh!("mount", "--bind", &site.outside, &deep);
 
             let kernel = Kernel::with(resolver);
-            let report = site.wipe_by(kernel, &Control::new(0), &Progress::default());
+            let report = site.wipe_by(kernel, &super::fast(), &Progress::default());
             assert_eq!(
                 left(&report),
                 [(LeftKind::Mount, 1, "dir0/dir0/bind".to_owned())]
@@ -79,7 +79,7 @@ fn root_hazard_bind_mount_of_a_file() {
         sh!("mount", "--bind", site.outside.join("file1"), &target);
         for resolver in BOTH {
             let kernel = Kernel::with(resolver);
-            let report = site.wipe_by(kernel, &Control::new(0), &Progress::default());
+            let report = site.wipe_by(kernel, &super::fast(), &Progress::default());
             assert_eq!(
                 left(&report),
                 [(LeftKind::Mount, 1, "resolv.conf".to_owned())]
@@ -111,7 +111,7 @@ fn root_hazard_other_file_systems_inside() {
     sh!("mount", "--bind", other.path(), &point);
     for resolver in BOTH {
         let kernel = Kernel::with(resolver);
-        let report = site.wipe_by(kernel, &Control::new(0), &Progress::default());
+        let report = site.wipe_by(kernel, &super::fast(), &Progress::default());
         assert_eq!(report.left.len(), 1);
         assert_eq!(
             (report.left[0].kind, report.left[0].count),
@@ -164,7 +164,7 @@ fn root_hazard_fuse_mount_that_never_answers() {
             let dir = kernel.open_child(&dir, b"dir1").unwrap();
             let kind = entry_kind(&dir, b"hung");
             let opened = kernel.open_child(&dir, b"hung").map(drop);
-            let report = site.wipe_by(kernel, &Control::new(0), &Progress::default());
+            let report = site.wipe_by(kernel, &super::fast(), &Progress::default());
             (report, site, kind, opened)
         });
         assert_eq!(kind, Ok(FileKind::Mount));

@@ -98,7 +98,7 @@ fn root_hazard_directory_swapped_for_a_link_meanwhile() {
     if !entered("wipe_hazards::outside::root_hazard_directory_swapped_for_a_link_meanwhile") {
         return;
     }
-    for (slowed, rounds) in [(true, 6), (false, 40)] {
+    for (slowed, rounds, threads) in [(true, 6, 1), (true, 6, 3), (false, 40, 1), (false, 40, 3)] {
         for resolver in BOTH {
             let site = Site::new(Fs::Ext4);
             let swaps = AtomicU64::new(0);
@@ -130,7 +130,11 @@ fn root_hazard_directory_swapped_for_a_link_meanwhile() {
                     });
                     let kernel = Kernel::with(resolver);
                     for _ in 0..20 {
-                        let report = site.wipe_by(kernel, &Control::new(0), &Progress::default());
+                        let report = site.wipe_by(
+                            kernel,
+                            &Control::new(0).with_threads(threads),
+                            &Progress::default(),
+                        );
                         if report.complete {
                             break;
                         }

@@ -89,7 +89,7 @@ fn root_hazard_device_that_fails() {
         volume,
         &authorization,
         TREE,
-        &Control::new(0),
+        &super::fast(),
         &Progress::default(),
     );
     assert_eq!((report.complete, report.files, report.dirs), (false, 0, 0));
@@ -171,7 +171,7 @@ fn root_hazard_a_mount_root_is_emptied_and_stays() {
                 volume,
                 &authorize(&identity),
                 Options { extent },
-                &Control::new(0),
+                &super::fast(),
                 &Progress::default(),
             )
         };
@@ -207,7 +207,7 @@ fn root_hazard_the_authorization_is_for_another_directory() {
         site.open(kernel),
         &authorize(&other),
         TREE,
-        &Control::new(0),
+        &super::fast(),
         &Progress::default(),
     );
     assert_eq!(report.stopped, Some(StopReason::WrongDirectory));

@@ -1,6 +1,5 @@
 //! btrfs: subvolumes and read-only snapshots.
 
-use std::time::Duration;
 
 use mesos_volumed::act::wipe::LeftKind;
 
@@ -58,7 +57,6 @@ fn root_hazard_a_subvolume_goes_at_once_whatever_it_holds() {
     }
     let report = site.wipe_whole();
     assert_eq!((report.files, report.dirs, report.subvolumes), (0, 1, 1));
-    assert!(report.elapsed.0 < Duration::from_millis(500), "{report:?}");
 }
 
 #[test]

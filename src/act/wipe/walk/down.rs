@@ -11,6 +11,12 @@ impl<S: Sys> Walk<'_, S> {
         let deep = self.frames.len() >= self.limits.deepest
             || self.names.height() >= self.limits.names_most;
         if deep && self.frames.len() > 1 {
+            if self.crew.is_some() {
+                // The root of this walk is somebody else's as well.
+                self.top()?.left = true;
+                self.child_is_done();
+                return Ok(());
+            }
             return self.move_up(name);
         }
         match self.open_child(name)? {

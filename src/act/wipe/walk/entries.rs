@@ -18,7 +18,8 @@ const READINGS: u16 = 1000;
 /// How often the file system is synced to get room for removing.
 const SYNCS: u32 = 8;
 /// Larger files are shortened in steps before they are unlinked, when there is a rate to keep to
-/// and the file system is ext4: there, unlinking one gigabyte holds up everybody's fsync.
+/// and the file system is ext4, or one that discards what is freed at once: there, unlinking one
+/// gigabyte holds up everybody's fsync. xfs frees it in the background.
 const LARGE: u64 = 256 << 20;
 /// The steps,
 const STEP: u64 = 64 << 20;
@@ -29,8 +30,8 @@ impl<S: Sys> Walk<'_, S> {
     pub(super) fn read(&mut self) -> Result<(), StopReason> {
         let mut batch = mem::replace(&mut self.batch, Batch::new(0));
         let result = self.read_batch(&mut batch);
-        batch.clear();
-        batch.shrink_to(BATCH_KEPT);
+        self.small_batch(&mut batch);
+        batch.release_beyond(BATCH_KEPT);
         self.batch = batch;
         result
     }
@@ -38,7 +39,7 @@ impl<S: Sys> Walk<'_, S> {
     pub(super) fn read_batch(&mut self, batch: &mut Batch) -> Result<(), StopReason> {
         batch.clear();
         let mut more = true;
-        while more && !batch.is_full() {
+        while more && (!batch.is_full() || self.large_batch(batch)) {
             self.check()?;
             match self.sys.read_entries(self.dir()?, batch) {
                 Ok(More::Maybe) => {}
@@ -129,7 +130,7 @@ impl<S: Sys> Walk<'_, S> {
 
     pub(super) fn unlink(&mut self, name: &[u8], hint: TypeHint) -> Result<Unlinked, StopReason> {
         self.check()?;
-        if self.kind == FsKind::Ext4
+        if (self.kind == FsKind::Ext4 || self.discards)
             && self.control.rate() > 0
             && matches!(hint, TypeHint::File | TypeHint::Unknown)
         {

@@ -1,0 +1,362 @@
+//! Several threads on one tree: a gain on ext4 alone, and only where nobody is to be spared.
+//!
+//! Each worker is a walk of its own, with its own descriptors, names and window, bound by everything
+//! that binds a single one. One begins at the root; who has nothing to do is lent names: half of
+//! those that another one has still to enter in one of its directories, together with a descriptor of
+//! that directory. So no two work in one directory at the same names.
+//!
+//! A directory from which names were lent is not removed by its walk, nor is any on the way to it.
+//! Whoever finishes last would have to do that; here it is the single walk that follows in any case,
+//! finds a skeleton of a few directories, removes it, and looks at everything that the workers left:
+//! what a wipe reports, it says.
+
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use super::super::control::{Control, Pace, Progress};
+use super::super::names::NameStack;
+use super::super::report::{StopReason, Tally};
+use super::{Frame, Limits, Pass, Walk};
+use crate::act::sys::{FsKind, Kernel, Sys};
+use crate::sys::Batch;
+
+/// More gain nothing.
+const MOST_WORKERS: u32 = 4;
+/// How many directories from the root on are looked at for names to lend.
+const LENDERS: usize = 32;
+
+/// So that all workers together keep to the memory of one walk.
+const SHARED: Limits = Limits {
+    window: 32,
+    batch: 512 << 10,
+    deepest: 1 << 13,
+    names: 256 << 10,
+    names_least: 4 << 10,
+    names_most: 512 << 10,
+};
+
+/// Directories to enter, in a directory that stays.
+#[derive(Debug)]
+pub(super) struct Task<D> {
+    dir: D,
+    names: NameStack,
+    /// Whether everything in the directory is meant, not these names alone.
+    whole: bool,
+}
+
+/// The workers on one tree.
+#[derive(Debug)]
+pub(super) struct Crew<D> {
+    state: Mutex<State<D>>,
+    changed: Condvar,
+    /// How many wait for names.
+    hungry: AtomicUsize,
+    /// Whether all are to come home.
+    over: AtomicBool,
+    /// Whether somebody has a large batch.
+    large: AtomicBool,
+}
+
+#[derive(Debug)]
+struct State<D> {
+    tasks: Vec<Task<D>>,
+    waiting: usize,
+    working: usize,
+}
+
+impl<D> Crew<D> {
+    fn new(first: Task<D>) -> Self {
+        Self {
+            state: Mutex::new(State {
+                tasks: vec![first],
+                waiting: 0,
+                working: 0,
+            }),
+            changed: Condvar::new(),
+            hungry: AtomicUsize::new(0),
+            over: AtomicBool::new(false),
+            large: AtomicBool::new(false),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<D>> {
+        // Numbers and a list that is pushed to and popped from: never half changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self, state: &State<D>) {
+        let hungry = state.waiting.saturating_sub(state.tasks.len());
+        self.hungry.store(hungry, Ordering::Relaxed);
+    }
+
+    /// The next task; waits for one. `None` when nobody can have one any more.
+    fn next(&self) -> Option<Task<D>> {
+        let mut state = self.lock();
+        loop {
+            if self.over.load(Ordering::Relaxed) {
+                return None;
+            }
+            if let Some(task) = state.tasks.pop() {
+                state.working = state.working.saturating_add(1);
+                self.count(&state);
+                return Some(task);
+            }
+            if state.working == 0 {
+                self.changed.notify_all();
+                return None;
+            }
+            state.waiting = state.waiting.saturating_add(1);
+            self.count(&state);
+            state = self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+            state.waiting = state.waiting.saturating_sub(1);
+            self.count(&state);
+        }
+    }
+
+    fn give(&self, task: Task<D>) {
+        let mut state = self.lock();
+        state.tasks.push(task);
+        self.count(&state);
+        self.changed.notify_one();
+    }
+
+    /// After a task.
+    fn done(&self) {
+        let mut state = self.lock();
+        state.working = state.working.saturating_sub(1);
+        if state.working == 0 {
+            self.changed.notify_all();
+        }
+    }
+
+    /// All come home as soon as they can.
+    fn end(&self) {
+        let state = self.lock();
+        self.over.store(true, Ordering::Relaxed);
+        self.changed.notify_all();
+        drop(state);
+    }
+}
+
+/// A worker that has a task, until dropped.
+struct Working<'a, D>(&'a Crew<D>);
+
+impl<D> Drop for Working<'_, D> {
+    fn drop(&mut self) {
+        self.0.done();
+    }
+}
+
+/// What the workers did.
+#[derive(Debug, Default)]
+pub(in crate::act::wipe) struct Done {
+    pub(in crate::act::wipe) tally: Tally,
+    /// Why nothing more is to be tried.
+    pub(in crate::act::wipe) stopped: Option<StopReason>,
+}
+
+/// Removes most of what is in this directory, by several threads, where that is a gain and allowed.
+pub(in crate::act::wipe) fn hasten(
+    kernel: Kernel,
+    root: &OwnedFd,
+    control: &Control,
+    progress: &Progress,
+) -> Done {
+    if kernel.fs_kind(root) != Ok(FsKind::Ext4) {
+        return Done::default();
+    }
+    hasten_within(kernel, root, control, progress, SHARED)
+}
+
+pub(in crate::act::wipe) fn hasten_within(
+    kernel: Kernel,
+    root: &OwnedFd,
+    control: &Control,
+    progress: &Progress,
+    limits: Limits,
+) -> Done {
+    let workers = control.threads().min(MOST_WORKERS);
+    if workers < 2 || control.rate() > 0 {
+        return Done::default();
+    }
+    let Ok(dir) = kernel.reopen(root) else {
+        return Done::default();
+    };
+    let crew = Crew::new(Task {
+        dir,
+        names: NameStack::default(),
+        whole: true,
+    });
+    let work = || {
+        let mut done = Done::default();
+        while let Some(task) = crew.next() {
+            let mut walk = Walk::new(&kernel, control, progress, limits);
+            walk.pace = Pace::new(workers);
+            walk.kind = FsKind::Ext4;
+            walk.crew = Some(&crew);
+            let working = Working(&crew);
+            let ended = walk.carry_out(task, &crew);
+            drop(working);
+            done.tally.add(walk.into_tally());
+            match ended {
+                Ok(()) => {}
+                // The single walk may have better luck.
+                Err(StopReason::Moving | StopReason::Resources) => crew.end(),
+                Err(
+                    reason @ (StopReason::Cancelled
+                    | StopReason::WrongDirectory
+                    | StopReason::ReadOnly
+                    | StopReason::Failing
+                    | StopReason::NotDurable { .. }
+                    | StopReason::Unusable { .. }),
+                ) => {
+                    done.stopped = Some(reason);
+                    crew.end();
+                }
+            }
+        }
+        done
+    };
+    let mut all = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..workers)
+            .filter_map(|_| {
+                let builder = std::thread::Builder::new().name("wipe".to_owned());
+                // Fewer will do.
+                builder.stack_size(256 << 10).spawn_scoped(scope, work).ok()
+            })
+            .collect();
+        let mut all = work();
+        for other in others {
+            // One that panicked left directories behind; the single walk finds them.
+            if let Ok(done) = other.join() {
+                all.tally.add(done.tally);
+                all.stopped = all.stopped.or(done.stopped);
+            }
+        }
+        all
+    });
+    if all.stopped.is_none() {
+        all.tally.left.clear();
+    }
+    all
+}
+
+impl<S: Sys> Walk<'_, S> {
+    fn carry_out(&mut self, task: Task<S::Dir>, crew: &Crew<S::Dir>) -> Result<(), StopReason> {
+        let mut root = Frame::new(task.dir, 0);
+        if !task.whole {
+            root.pass = Pass {
+                more: false,
+                ..Pass::NEW
+            };
+        }
+        self.frames.push(root);
+        self.names = task.names;
+        while self.step()? {
+            if self.control.rate() > 0 {
+                crew.end();
+            }
+            if crew.over.load(Ordering::Relaxed) {
+                break;
+            }
+            if crew.hungry.load(Ordering::Relaxed) > 0 {
+                self.lend(crew);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives half of the names of a directory to whoever waits: of the one nearest to the root, so
+    /// that it is much at a time.
+    fn lend(&mut self, crew: &Crew<S::Dir>) {
+        let ends = self.frames.iter().skip(1).map(|frame| frame.names_from);
+        let ends = ends.chain([self.names.height()]);
+        let found = self
+            .frames
+            .iter()
+            .zip(ends)
+            .take(LENDERS)
+            .enumerate()
+            .find_map(|(at, (frame, end))| {
+                let dir = frame.dir.as_ref()?;
+                let middle = self.names.middle(frame.names_from, end)?;
+                Some((at, dir, frame.names_from, middle))
+            });
+        let Some((at, dir, from, to)) = found else {
+            return;
+        };
+        let Ok(dir) = self.sys.reopen(dir) else {
+            return;
+        };
+        let names = self.names.take(from, to);
+        let taken = to.saturating_sub(from);
+        for (index, frame) in self.frames.iter_mut().enumerate().skip(at) {
+            if index == at {
+                // It is not to be removed by this walk: another one is inside.
+                frame.left = true;
+            } else {
+                frame.names_from = frame.names_from.saturating_sub(taken);
+            }
+        }
+        crew.give(Task {
+            dir,
+            names,
+            whole: false,
+        });
+    }
+
+    /// A batch is full and the directory has more: whether the batch may become as large as that of a
+    /// single walk, which one worker's may at a time.
+    pub(super) fn large_batch(&self, batch: &mut Batch) -> bool {
+        let Some(crew) = self.crew else {
+            return false;
+        };
+        if batch.limit() >= Limits::USUAL.batch || crew.large.swap(true, Ordering::Relaxed) {
+            return false;
+        }
+        batch.set_limit(Limits::USUAL.batch);
+        true
+    }
+
+    /// Gives the permission back.
+    pub(super) fn small_batch(&self, batch: &mut Batch) {
+        if let Some(crew) = self.crew
+            && batch.limit() > self.limits.batch
+        {
+            *batch = Batch::new(self.limits.batch);
+            crew.large.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Tally {
+    /// Both together.
+    fn add(&mut self, other: Self) {
+        self.files = self.files.saturating_add(other.files);
+        self.dirs = self.dirs.saturating_add(other.dirs);
+        self.subvolumes = self.subvolumes.saturating_add(other.subvolumes);
+        for (kind, other) in other.left {
+            match self.left.get_mut(&kind) {
+                Some(left) => {
+                    left.count = left.count.saturating_add(other.count);
+                    let room = super::super::report::PATHS.saturating_sub(left.paths.len());
+                    left.paths.extend(other.paths.into_iter().take(room));
+                }
+                None => {
+                    self.left.insert(kind, other);
+                }
+            }
+        }
+    }
+
+    /// With what the workers did before.
+    pub(in crate::act::wipe) fn after(self, before: Done) -> Self {
+        let mut all = before.tally;
+        all.add(self);
+        all
+    }
+}

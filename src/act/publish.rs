@@ -15,6 +15,9 @@ use crate::units::Raw;
 /// Mode of a file that was not there before: resources are no secret.
 const MODE: u32 = 0o644;
 
+/// A list of resources has some hundred bytes an entry.
+const LARGEST: u64 = 16 << 20;
+
 /// What became of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Published {
@@ -36,9 +39,27 @@ pub enum PublishError {
         #[source]
         source: io::Error,
     },
+    /// There is a folder.
+    #[error("{path} is a folder; name a file")]
+    Folder {
+        /// The path.
+        path: Raw,
+    },
     /// There is something else than a file.
     #[error("{path} is no regular file; name the file itself")]
     NotAFile {
+        /// The path.
+        path: Raw,
+    },
+    /// It is larger than any list of resources.
+    #[error("{path} has more than {LARGEST} bytes, and is no list of resources")]
+    TooLarge {
+        /// The path.
+        path: Raw,
+    },
+    /// Somebody else wrote it meanwhile.
+    #[error("{path} was changed by somebody else meanwhile; it was left as it is")]
+    Changed {
         /// The path.
         path: Raw,
     },
@@ -47,41 +68,53 @@ pub enum PublishError {
     Replace(#[from] ReplaceError),
 }
 
-/// The present file, as far as it matters for the next one.
+/// A file as it is now.
 struct Present {
-    same: bool,
+    bytes: Vec<u8>,
     access: Access,
 }
 
-/// Whether [`publish`] would write.
+/// The content of the file; `None` where there is none.
 ///
 /// # Errors
-/// When the present file can't be read, or is something else than a file.
-pub fn differs(path: &Path, content: &[u8]) -> Result<bool, PublishError> {
-    Ok(!present(path, content)?.is_some_and(|present| present.same))
+/// When it can't be read, or is something else than a file.
+pub fn read(path: &Path) -> Result<Option<Vec<u8>>, PublishError> {
+    Ok(present(path)?.map(|present| present.bytes))
 }
 
-/// Puts these bytes into the file, atomically and durably; a file that holds them already is left
-/// alone, so that nothing that watches it wakes up. A present file keeps its mode, user and group.
+/// Puts these bytes into the file, atomically and durably, in the place of those that were read from
+/// it; a file that holds them already is left alone, so that nothing that watches it wakes up. A
+/// present file keeps its mode, user and group.
 ///
 /// # Errors
-/// When the present file can't be read, is something else than a file, or can't be replaced. The
-/// old content is whole then.
-pub fn publish(path: &Path, content: &[u8]) -> Result<Published, PublishError> {
-    let access = match present(path, content)? {
-        Some(present) if present.same => return Ok(Published::Same),
-        Some(present) => present.access,
-        None => Access {
+/// When the present file can't be read, is something else than a file, holds something else than
+/// what was read, or can't be replaced. The old content is whole then.
+pub fn publish(
+    path: &Path,
+    before: Option<&[u8]>,
+    content: &[u8],
+) -> Result<Published, PublishError> {
+    let present = present(path)?;
+    let bytes = present.as_ref().map(|present| present.bytes.as_slice());
+    if bytes == Some(content) {
+        return Ok(Published::Same);
+    }
+    if bytes != before {
+        return Err(PublishError::Changed { path: path.into() });
+    }
+    let access = present.map_or(
+        Access {
             mode: MODE,
             owner: None,
         },
-    };
+        |present| present.access,
+    );
     replace_as(path, content, access)?;
     Ok(Published::Written)
 }
 
 /// `None` where there is no file.
-fn present(path: &Path, content: &[u8]) -> Result<Option<Present>, PublishError> {
+fn present(path: &Path) -> Result<Option<Present>, PublishError> {
     let failed = |source| PublishError::Read {
         path: path.into(),
         source,
@@ -101,16 +134,21 @@ fn present(path: &Path, content: &[u8]) -> Result<Option<Present>, PublishError>
         Err(error) => return Err(failed(error)),
     };
     let metadata = file.metadata().map_err(failed)?;
+    if metadata.is_dir() {
+        return Err(PublishError::Folder { path: path.into() });
+    }
     if !metadata.is_file() {
         return Err(PublishError::NotAFile { path: path.into() });
     }
-    let limit = u64::try_from(content.len())
-        .unwrap_or(u64::MAX)
-        .saturating_add(1);
     let mut bytes = Vec::new();
-    file.take(limit).read_to_end(&mut bytes).map_err(failed)?;
+    file.take(LARGEST.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > LARGEST {
+        return Err(PublishError::TooLarge { path: path.into() });
+    }
     Ok(Some(Present {
-        same: bytes == content,
+        bytes,
         access: Access {
             mode: metadata.mode() & 0o777,
             owner: Some((metadata.uid(), metadata.gid())),
@@ -129,16 +167,33 @@ mod tests {
     fn a_file_is_written_once_and_then_left_alone() {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("resources");
-        assert!(differs(&path, b"[]").unwrap());
-        assert_eq!(publish(&path, b"[]").unwrap(), Published::Written);
+        assert_eq!(read(&path).unwrap(), None);
+        assert_eq!(publish(&path, None, b"[]").unwrap(), Published::Written);
         let first = std::fs::metadata(&path).unwrap();
         assert_eq!(first.mode() & 0o7777, 0o644);
-        assert_eq!(publish(&path, b"[]").unwrap(), Published::Same);
-        assert!(!differs(&path, b"[]").unwrap());
+        assert_eq!(publish(&path, Some(b"[]"), b"[]").unwrap(), Published::Same);
+        assert_eq!(read(&path).unwrap().unwrap(), b"[]");
         assert_eq!(std::fs::metadata(&path).unwrap().ino(), first.ino());
-        assert!(differs(&path, b"[1]").unwrap());
-        assert!(differs(&path, b"[").unwrap());
         assert_eq!(std::fs::read_dir(temp.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_somebody_else_wrote_meanwhile_is_not_overwritten() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("resources");
+        std::fs::write(&path, "theirs").unwrap();
+        for before in [None, Some(&b"old"[..])] {
+            let error = publish(&path, before, b"ours").unwrap_err();
+            assert!(matches!(error, PublishError::Changed { .. }), "{error}");
+        }
+        // Whoever wrote what we would have written did no harm.
+        assert_eq!(
+            publish(&path, Some(b"old"), b"theirs").unwrap(),
+            Published::Same
+        );
+        std::fs::remove_file(&path).unwrap();
+        assert!(publish(&path, Some(b"theirs"), b"ours").is_err());
+        assert_eq!(std::fs::read_dir(temp.path()).unwrap().count(), 0);
     }
 
     #[test]
@@ -153,7 +208,7 @@ mod tests {
         } else {
             println!("skipped: changing the owner needs root");
         }
-        publish(&path, b"new").unwrap();
+        publish(&path, Some(b"old"), b"new").unwrap();
         let now = std::fs::metadata(&path).unwrap();
         assert_eq!(now.mode() & 0o7777, 0o640);
         if is_root {
@@ -170,8 +225,13 @@ mod tests {
         let link = temp.path().join("link");
         symlink(&real, &link).unwrap();
         for path in [link.as_path(), temp.path(), Path::new("/dev/null")] {
-            let error = publish(path, b"new").unwrap_err();
-            assert!(matches!(error, PublishError::NotAFile { .. }), "{error}");
+            let error = publish(path, None, b"new").unwrap_err();
+            let fits = if path == temp.path() {
+                matches!(error, PublishError::Folder { .. })
+            } else {
+                matches!(error, PublishError::NotAFile { .. })
+            };
+            assert!(fits, "{error}");
         }
         assert_eq!(std::fs::read(&real).unwrap(), b"old");
     }
@@ -180,7 +240,7 @@ mod tests {
     fn a_folder_that_is_not_there_is_an_error_with_the_path() {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("none/resources");
-        let error = publish(&path, b"new").unwrap_err();
+        let error = publish(&path, None, b"new").unwrap_err();
         assert_eq!(
             error.to_string(),
             format!("the folder of {} could not be opened", path.display())

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use super::{Align, Context, Exit, Table, Text};
-use crate::daemon::preflight::{Request, from_environment, observe};
+use crate::daemon::preflight::{ObserveError, Request, from_environment, observe};
 use crate::decide::facts::{Detected, FlagText, Known, ReconfigurationPolicy};
 use crate::decide::preflight::compare::Line;
 use crate::decide::preflight::{Check, PreflightInput, PreflightReport, Verdict, preflight};
@@ -69,12 +69,34 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     if args.gate {
         return gate(args, context);
     }
-    let input = input(args, context)?;
+    let input = match input(args, context) {
+        Ok(input) => input,
+        Err(error) => return untold(error, context),
+    };
     let report = preflight(&input);
     context.output.value_or(&json(&input, &report), |output| {
         text(&input, &report, |table| output.rendered(table))
     })?;
     Ok(exit(&report.verdict))
+}
+
+/// Nobody knows what the agent is started with: not a failure of ours.
+fn untold(error: anyhow::Error, context: &Context) -> anyhow::Result<Exit> {
+    let is_untold = matches!(
+        error.downcast_ref(),
+        Some(ObserveError::NoText { .. } | ObserveError::Written { .. })
+    );
+    if !is_untold {
+        return Err(error);
+    }
+    let verdict = Verdict::CannotTell {
+        why: vec![format!("{error:#}")],
+    };
+    let value = json!({"verdict": word(&verdict), "why": [format!("{error:#}")]});
+    context
+        .output
+        .value_or(&value, |_| format!("{}\n", sentence(&verdict)))?;
+    Ok(exit(&verdict))
 }
 
 fn exit(verdict: &Verdict) -> Exit {

@@ -1,20 +1,18 @@
 //! `resources`: the agent's `--resources`.
 
-use std::path::{Path, PathBuf};
+use std::ffi::OsString;
+use std::path::PathBuf;
 
-use anyhow::{Context as _, bail};
 use serde_json::json;
 use tracing::warn;
 
 use super::{Context, Exit, WithExit, discover};
-use crate::act::publish::{self, Published};
+use crate::act::publish::Published;
 use crate::act::store::Store;
 use crate::config::ResourcesFormat;
 use crate::daemon::disks::View;
-use crate::decide::advertise::{Advertisement, advertise, recorded};
-use crate::decide::facts::Known;
-use crate::decide::ledger::Ledger;
-use crate::mesos::resources_json::{DiskEntry, Foreign, generate};
+use crate::daemon::resources::{Proposal, ProposeError, Target, layout, propose};
+use crate::decide::advertise::Advertisement;
 use crate::observe::clock;
 use crate::units::Raw;
 
@@ -27,20 +25,24 @@ const ROUNDS: u32 = 3;
     long_about = "Prints the agent's --resources: what [resources] extra holds, the ROOT disk, and the PATH \
         and MOUNT disks that `mesos-volumed discover` offers. A disk that was advertised before and is \
         missing keeps its last good number (exit 4): without it the agent would refuse to start, or start as \
-        a new one.",
+        a new one. What stands in the file already and is not ours stays: other resources, other disks, \
+        other variables. A file that can't be read with certainty is refused and left as it is.",
     after_help = "\
-Example: mesos-volumed resources --format env --write /etc/mesos-volumed/agent.env
-  writes one line for EnvironmentFile= in the agent's unit
+Example: mesos-volumed resources --format env --write /etc/default/mesos-agent
+  sets MESOS_RESOURCES there, and leaves the other variables as they are
+Example: mesos-volumed resources --format dcos --write
+  writes /var/lib/dcos/mesos-resources, and the .cache of DC/OS's own generator beside it
 Example: mesos-volumed resources --check
   exits 3 when the file of [resources] write_to would change"
 )]
 pub(super) struct Args {
-    /// The form: a JSON array, a line of a systemd EnvironmentFile, or the flag for a shell
-    /// [default: json; with --write and --check that of resources.format]
+    /// The form: a JSON array (json), a systemd EnvironmentFile (env), the flag for a shell (flag), or
+    /// the file of a layout: mesosphere, clusterd, dcos [default: json; with --write and --check that
+    /// of resources.format]
     #[arg(long, value_name = "FORM", value_parser = format)]
     format: Option<ResourcesFormat>,
     /// Write to this file, atomically and durably, if it would change [default: that of
-    /// resources.write_to]
+    /// resources.write_to, or else where the layout has it]
     #[arg(long, value_name = "FILE", num_args = 0..=1)]
     #[expect(
         clippy::option_option,
@@ -53,32 +55,25 @@ pub(super) struct Args {
 }
 
 fn format(text: &str) -> Result<ResourcesFormat, String> {
-    match text {
-        "json" => Ok(ResourcesFormat::Json),
-        "env" => Ok(ResourcesFormat::Env),
-        "flag" => Ok(ResourcesFormat::Flag),
-        _ => Err("write json, env or flag".to_owned()),
-    }
+    ResourcesFormat::named(text)
+        .ok_or_else(|| "write json, env, flag, mesosphere, clusterd or dcos".to_owned())
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let settings = context.settings();
-    let file = file(args, context)?;
-    let extra = Foreign::parse(&settings.resources.extra)
-        .context("resources.extra can't be used")
-        .exit(Exit::BadConfig)?;
+    let target = target(args, context)?;
+    let acts = args.write.is_some() || args.check;
     let rules = settings.disk_rules();
     let state_dir = Raw::from(settings.daemon.state_dir.as_path());
     let mut view = View::new(&rules, &state_dir)?;
-    let writes = file.is_some() && !args.check;
-    if writes {
+    if acts && !args.check {
         view = view.settle(&rules, ROUNDS)?;
     }
-    let ledger = ledger(&view)?;
-    let advertisement = advertise(&view.discovery, &rules, &ledger)?;
+    let proposal = proposal(context, &view, target.as_ref())?;
     for warning in discover::warnings(&view) {
         warn!("{warning}");
     }
+    let advertisement = &proposal.advertisement;
     for (disk, rejection) in &advertisement.degraded {
         warn!(
             disk.root = %disk.root,
@@ -88,55 +83,84 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             rejection.remedy.as_deref().unwrap_or("look at the disk")
         );
     }
-    let form = args.format.unwrap_or(if file.is_some() {
-        settings.resources.format
-    } else {
-        ResourcesFormat::Json
-    });
-    let text = text(&advertisement, &extra, form)?;
+    for entry in &proposal.kept {
+        warn!(
+            "{entry} stays as it is in {}: mesos-volumed neither offers nor watches it",
+            target.as_ref().map_or_else(
+                || "the resources".to_owned(),
+                |target| Raw::from(target.file.as_path()).to_string()
+            )
+        );
+    }
+    for entry in &proposal.replaced {
+        warn!(
+            "{entry} goes: resources.extra has it otherwise, or the disk is not offered any more"
+        );
+    }
     let degraded = if advertisement.degraded.is_empty() {
         Exit::Done
     } else {
         Exit::Degraded
     };
-    let Some(file) = file else {
-        context.output.text(&text)?;
+    let Some(target) = target.filter(|_| acts) else {
+        let form = args.format.unwrap_or(ResourcesFormat::Json);
+        context
+            .output
+            .text(&layout(form).write(None, &proposal.text)?)?;
         return Ok(degraded);
     };
     if args.check {
-        let differs = publish::differs(&file, text.as_bytes())?;
-        report(context, &file, differs, &advertisement, "would change")?;
+        let differs = proposal.changes();
+        report(context, &target, differs, advertisement, "would change")?;
         return Ok(if differs { Exit::WouldChange } else { degraded });
     }
-    // The ledger first: a number that an agent may have seen must be known for ever.
-    Store::open(&settings.daemon.state_dir)?
-        .update_ledger(|ledger| recorded(&ledger, &advertisement, clock::wall_seconds()))?;
-    let written = publish::publish(&file, text.as_bytes())? == Published::Written;
-    report(context, &file, written, &advertisement, "written")?;
+    let store = Store::open(&settings.daemon.state_dir)?;
+    let written = proposal.write(&store, clock::wall_seconds())? == Published::Written;
+    report(context, &target, written, advertisement, "written")?;
     Ok(degraded)
 }
 
 /// What would be written, as JSON.
 pub(super) fn proposed(context: &Context) -> anyhow::Result<String> {
     let settings = context.settings();
-    let extra = Foreign::parse(&settings.resources.extra)
-        .context("resources.extra can't be used")
-        .exit(Exit::BadConfig)?;
-    let rules = settings.disk_rules();
     let state_dir = Raw::from(settings.daemon.state_dir.as_path());
-    let view = View::new(&rules, &state_dir)?;
-    let advertisement = advertise(&view.discovery, &rules, &ledger(&view)?)?;
-    text(&advertisement, &extra, ResourcesFormat::Json)
+    let view = View::new(&settings.disk_rules(), &state_dir)?;
+    let target = Target::configured(settings);
+    Ok(proposal(context, &view, target.as_ref())?.text.json())
 }
 
-/// The file that is meant, if one is.
-fn file(args: &Args, context: &Context) -> anyhow::Result<Option<PathBuf>> {
-    let named = args.write.clone().flatten();
-    if args.write.is_none() && !args.check {
-        return Ok(None);
+fn proposal(context: &Context, view: &View, target: Option<&Target>) -> anyhow::Result<Proposal> {
+    // DC/OS gives its generator what the agent's other files say.
+    let environment = target
+        .filter(|target| target.form == ResourcesFormat::Dcos)
+        .and_then(|_| std::env::var_os("MESOS_RESOURCES"))
+        .map(OsString::into_string)
+        .transpose()
+        .map_err(|_not_utf8| anyhow::anyhow!("MESOS_RESOURCES of the environment is not UTF-8"))?;
+    propose(context.settings(), view, target, environment.as_deref()).or_else(|error| {
+        if matches!(error, ProposeError::Extra(_)) {
+            return Err(error).exit(Exit::BadConfig);
+        }
+        Err(error.into())
+    })
+}
+
+/// The file that is meant: what is there is kept, also where nothing is written.
+fn target(args: &Args, context: &Context) -> anyhow::Result<Option<Target>> {
+    let settings = context.settings();
+    let acts = args.write.is_some() || args.check;
+    if !acts {
+        return Ok(Target::configured(settings));
     }
-    match named.or_else(|| context.settings().resources.write_to.clone()) {
-        Some(file) => Ok(Some(file)),
+    let form = args.format.unwrap_or(settings.resources.format);
+    let named = args.write.clone().flatten();
+    // A file that is configured is meant in whatever form is asked for.
+    let configured = settings.resources.write_to.clone();
+    match named
+        .or(configured)
+        .or_else(|| settings.resources_file(form))
+    {
+        Some(file) => Ok(Some(Target { file, form })),
         None => Err(anyhow::anyhow!(
             "no file is named: write --write FILE, or set write_to in [resources]"
         ))
@@ -144,47 +168,14 @@ fn file(args: &Args, context: &Context) -> anyhow::Result<Option<PathBuf>> {
     }
 }
 
-/// The ledger; an empty one before anything was advertised.
-fn ledger(view: &View) -> anyhow::Result<Ledger> {
-    match &view.ledger {
-        Known::Known(ledger) => Ok(ledger.clone()),
-        Known::Absent => Ok(Ledger::default()),
-        Known::Unknown(why) => {
-            bail!("no numbers can be given without the ledger: {why}; the old resources stay")
-        }
-    }
-}
-
-fn text(
-    advertisement: &Advertisement,
-    extra: &Foreign,
-    form: ResourcesFormat,
-) -> anyhow::Result<String> {
-    let entries: Vec<DiskEntry> = advertisement
-        .disks
-        .iter()
-        .map(|entry| DiskEntry {
-            disk: entry.disk.clone(),
-            size: entry.number,
-            role: entry.role.clone(),
-        })
-        .collect();
-    let resources = generate(&entries, extra)?;
-    Ok(match form {
-        ResourcesFormat::Json => resources.json(),
-        ResourcesFormat::Env => resources.env()?,
-        ResourcesFormat::Flag => resources.flag()?,
-    })
-}
-
 fn report(
     context: &Context,
-    file: &Path,
+    target: &Target,
     changed: bool,
     advertisement: &Advertisement,
     done: &str,
 ) -> anyhow::Result<()> {
-    let file = Raw::from(file);
+    let file = Raw::from(target.file.as_path());
     let value = json!({
         "file": file,
         "changed": changed,

@@ -114,6 +114,30 @@ pub enum ResourcesFormat {
     Env,
     /// The flag itself, for a shell.
     Flag,
+    /// The file of Mesosphere's packages, which holds the value.
+    Mesosphere,
+    /// The file of clusterd's packages, which holds the value.
+    Clusterd,
+    /// DC/OS's environment file, and the cache of its own generator beside it.
+    Dcos,
+}
+
+impl ResourcesFormat {
+    /// The form of the file.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        Self::WORDS
+            .iter()
+            .find(|(_, form)| *form == self)
+            .map_or("", |(word, _)| word)
+    }
+
+    /// The form with this name.
+    #[must_use]
+    pub fn named(word: &str) -> Option<Self> {
+        let found = Self::WORDS.iter().find(|(name, _)| *name == word);
+        found.map(|(_, form)| *form)
+    }
 }
 
 impl Choice for ResourcesFormat {
@@ -121,6 +145,9 @@ impl Choice for ResourcesFormat {
         ("json", Self::Json),
         ("env", Self::Env),
         ("flag", Self::Flag),
+        ("mesosphere", Self::Mesosphere),
+        ("clusterd", Self::Clusterd),
+        ("dcos", Self::Dcos),
     ];
 }
 

@@ -61,7 +61,8 @@ pub struct AgentSettings {
 pub struct ResourcesSettings {
     /// Resources other than disks, as the agent's `--resources` takes them; empty for none.
     pub extra: String,
-    /// The file that `resources --write` and `--check` mean when they name none.
+    /// The file that `resources --write` and `--check` mean when they name none; without one, see
+    /// [`Settings::resources_file`].
     pub write_to: Option<PathBuf>,
     /// The form of that file.
     pub format: ResourcesFormat,
@@ -137,6 +138,23 @@ impl Settings {
             require_agent: self.agent.require,
             start_gate: self.agent.start_gate,
             pid_namespace: self.agent.pid_namespace,
+        }
+    }
+
+    /// The file of this form where `resources.write_to` names none: where the layout has it, or in
+    /// `state_dir`. A flag has none.
+    #[must_use]
+    pub fn resources_file(&self, form: ResourcesFormat) -> Option<PathBuf> {
+        if self.resources.write_to.is_some() && form == self.resources.format {
+            return self.resources.write_to.clone();
+        }
+        match form {
+            ResourcesFormat::Json => Some(self.daemon.state_dir.join("resources.json")),
+            ResourcesFormat::Env => Some(self.daemon.state_dir.join("resources.env")),
+            ResourcesFormat::Flag => None,
+            ResourcesFormat::Mesosphere => Some("/etc/mesos-slave/resources".into()),
+            ResourcesFormat::Clusterd => Some("/etc/mesos-agent/resources".into()),
+            ResourcesFormat::Dcos => Some("/var/lib/dcos/mesos-resources".into()),
         }
     }
 

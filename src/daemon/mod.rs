@@ -8,5 +8,6 @@ pub mod host;
 pub mod observer;
 pub mod pass;
 pub mod preflight;
+pub mod resources;
 pub mod run;
 mod watch;

@@ -2,18 +2,20 @@
 
 use std::path::Path;
 
+use super::resources::layout;
+use crate::act::publish;
 use crate::config::{Credentials, ResourcesFormat, Settings};
 use crate::decide::facts::{
     AgentFlags, FlagText, Known, LatestAgent, ReconfigurationPolicy, StartFacts,
 };
 use crate::decide::preflight::{PreflightInput, roots, volumes};
-use crate::mesos::env_file::{Assigned, assignments};
+use crate::mesos::layout::Layout;
 use crate::observe::agent_flags::{self, Sources};
 use crate::observe::agent_http::{BasicAuth, Limits, Question};
 use crate::observe::agent_process;
 use crate::observe::places::Places;
 use crate::observe::start::{self, Looker, StartError, detected_disk};
-use crate::units::Raw;
+use crate::units::{Raw, chain};
 
 /// What is to be judged, as far as somebody said so; the rest is found out.
 #[derive(Clone, Debug, Default)]
@@ -160,53 +162,43 @@ fn text(settings: &Settings, flags: &AgentFlags) -> Result<FlagText, ObserveErro
     };
     match &settings.resources.write_to {
         Some(file) => written(file, settings.resources.format),
-        None => Err(ObserveError::NoText { why }),
+        // Only where we wrote it: nobody said that the agent reads it.
+        None => match settings.resources_file(settings.resources.format) {
+            Some(file) if matches!(publish::read(&file), Ok(Some(_))) => {
+                written(&file, settings.resources.format)
+            }
+            Some(_) | None => Err(ObserveError::NoText { why }),
+        },
     }
 }
 
 /// What `resources --write` wrote.
-fn written(file: &Path, format: ResourcesFormat) -> Result<FlagText, ObserveError> {
+fn written(file: &Path, form: ResourcesFormat) -> Result<FlagText, ObserveError> {
     let name = Raw::from(file);
     let bad = |why: String| ObserveError::Written {
         file: name.clone(),
         why,
     };
-    let bytes = std::fs::read(file).map_err(|error| bad(error.to_string()))?;
-    let text = String::from_utf8(bytes).map_err(|_not_utf8| bad("it is not UTF-8".to_owned()))?;
-    let text = match format {
-        ResourcesFormat::Json => text,
-        ResourcesFormat::Env => from_environment(&text).map_err(bad)?,
-        ResourcesFormat::Flag => from_flag(&text).map_err(bad)?,
-    };
+    let bytes = publish::read(file)
+        .map_err(|error| bad(chain(&error)))?
+        .ok_or_else(|| bad("it is not there".to_owned()))?;
+    let content =
+        String::from_utf8(bytes).map_err(|_not_utf8| bad("it is not UTF-8".to_owned()))?;
+    let text = layout(form)
+        .read(&content)
+        .map_err(|error| bad(chain(&error)))?;
     Ok(FlagText {
-        text,
+        text: text.unwrap_or_default(),
         from: name.to_string(),
     })
 }
 
 /// The value of `MESOS_RESOURCES` in an environment file; the last one counts.
 pub fn from_environment(text: &str) -> Result<String, String> {
-    let value = assignments(text)
-        .into_iter()
-        .rev()
-        .find(|(name, _)| name.eq_ignore_ascii_case("MESOS_RESOURCES"));
-    match value {
-        Some((_, Assigned::Text(text))) => Ok(text),
-        Some((_, Assigned::Unclear(why))) => Err(why),
-        None => Err("it does not set MESOS_RESOURCES".to_owned()),
-    }
-}
-
-/// The value of a flag that is written for a shell.
-fn from_flag(text: &str) -> Result<String, String> {
-    let value = text
-        .trim_end()
-        .strip_prefix("--")
-        .ok_or_else(|| "it does not begin with --resources=".to_owned())?;
-    match assignments(value).into_iter().next() {
-        Some((name, Assigned::Text(text))) if name == "resources" => Ok(text),
-        Some((_, Assigned::Unclear(why))) => Err(why),
-        Some(_) | None => Err("it does not begin with --resources=".to_owned()),
+    match Layout::Env.read(text) {
+        Ok(Some(text)) => Ok(text),
+        Ok(None) => Err("it does not set MESOS_RESOURCES".to_owned()),
+        Err(error) => Err(chain(&error)),
     }
 }
 
@@ -215,14 +207,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_written_for_an_environment_or_a_shell_is_read_again() {
+    fn what_was_written_for_an_environment_is_read_again() {
         let env = "# ours\nMESOS_RESOURCES=\"[{\\\"name\\\":\\\"disk\\\"}]\"\n";
         assert_eq!(from_environment(env).unwrap(), r#"[{"name":"disk"}]"#);
         assert!(from_environment("A=1\n").is_err());
         assert!(from_environment("MESOS_RESOURCES=$X\n").is_err());
-        let flag = "--resources='[{\"root\":\"it'\\''s\"}]'\n";
-        assert_eq!(from_flag(flag).unwrap(), "[{\"root\":\"it's\"}]");
-        assert!(from_flag("--other=1").is_err());
-        assert!(from_flag("[]").is_err());
     }
 }

@@ -6,6 +6,7 @@ pub mod checkpoint;
 pub mod disk;
 pub mod env_file;
 pub mod ids;
+pub mod layout;
 pub mod paths;
 pub mod resource;
 pub mod resources;

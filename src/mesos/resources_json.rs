@@ -7,19 +7,21 @@
 
 mod json;
 mod parse;
+mod written;
 
 use std::collections::BTreeSet;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Number;
-use serde_json::value::RawValue;
 
 pub(in crate::mesos) use json::resource as from_json;
 pub use json::unknown_keys;
 pub use parse::{AgentResources, ResourcesError, parse_resources, read_resources};
 pub(in crate::mesos) use parse::{Simple, simple_value, upgraded};
+pub use written::{Foreign, ForeignError, MergeError, Merged, Written, WrittenError, merge};
 
-use super::disk::{DiskRef, DiskType};
+use super::disk::{DiskRef, DiskSource, DiskType};
+use super::env_file;
 use super::ids::Role;
 use super::resource::{Resource, Value};
 use crate::units::{Megabytes, Raw};
@@ -37,35 +39,29 @@ pub struct DiskEntry {
     pub size: Megabytes,
     /// The static role; `*` for none.
     pub role: Role,
+    /// What else its source has; ROOT has none.
+    pub extras: SourceExtras,
 }
 
-/// Resources other than disks, as an operator wrote them.
+/// Fields of `disk.source` beside type and root. Mesos compares disks by them too.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Foreign {
-    /// One JSON object each, without space between its tokens.
-    entries: Vec<String>,
+pub struct SourceExtras {
+    /// `vendor`.
+    pub vendor: Option<Raw>,
+    /// `profile`.
+    pub profile: Option<Raw>,
+    /// `metadata`, as key and value in the order given.
+    pub metadata: Vec<(Raw, Option<Raw>)>,
 }
 
-/// Why a text can't be `resources.extra`.
-#[derive(Debug, thiserror::Error)]
-pub enum ForeignError {
-    /// An entry is a disk.
-    #[error(
-        "resources.extra names the resource `{name}`; disks come from [root] and [[disks]] alone"
-    )]
-    Disk {
-        /// The name as written.
-        name: String,
-    },
-    /// The agent would not take it.
-    #[error("an agent would refuse resources.extra: {0}")]
-    Refused(#[source] ResourcesError),
-    /// It begins like JSON and is none.
-    #[error("resources.extra begins like a JSON array and is none")]
-    Json(#[source] serde_json::Error),
-    /// An entry can't be written as JSON.
-    #[error("an entry of resources.extra can't be written as JSON")]
-    Write(#[source] serde_json::Error),
+impl From<DiskSource> for SourceExtras {
+    fn from(source: DiskSource) -> Self {
+        Self {
+            vendor: source.vendor,
+            profile: source.profile,
+            metadata: source.metadata,
+        }
+    }
 }
 
 /// Why no `--resources` can be written.
@@ -129,11 +125,6 @@ pub enum GenerateError {
     Misread,
 }
 
-#[derive(Deserialize)]
-struct Named {
-    name: String,
-}
-
 #[derive(Serialize)]
 struct Entry<'a> {
     name: &'a str,
@@ -178,12 +169,31 @@ struct DiskJson<'a> {
 }
 
 #[derive(Serialize)]
-#[serde(tag = "type", rename_all_fields = "lowercase")]
-enum SourceJson<'a> {
-    #[serde(rename = "PATH")]
-    Path { path: RootJson<'a> },
-    #[serde(rename = "MOUNT")]
-    Mount { mount: RootJson<'a> },
+struct SourceJson<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<RootJson<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mount: Option<RootJson<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vendor: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profile: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<LabelsJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct LabelsJson<'a> {
+    labels: Vec<LabelJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct LabelJson<'a> {
+    key: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -201,66 +211,15 @@ fn number(size: Megabytes) -> Number {
     }
 }
 
-impl Foreign {
-    /// `resources.extra`: a JSON array or `name:value;…`, as the agent takes them, without disks.
-    pub fn parse(text: &str) -> Result<Self, ForeignError> {
-        let text = text.trim();
-        if text.is_empty() {
-            return Ok(Self::default());
-        }
-        let raw: Result<Vec<Box<RawValue>>, _> = serde_json::from_str(text);
-        let entries: Option<Vec<String>> = match raw {
-            Ok(raw) => Some(raw.iter().map(|entry| compact(entry.get())).collect()),
-            Err(error) if text.starts_with(['[', '{']) => return Err(ForeignError::Json(error)),
-            Err(_) => None,
-        };
-        let resources = parse_resources(text, &Role::new("*")).map_err(ForeignError::Refused)?;
-        // Also those that an agent drops without a word.
-        let written = entries.iter().flatten().filter_map(|entry| {
-            serde_json::from_str::<Named>(entry).map_or(None, |entry| Some(entry.name))
-        });
-        let mut names = written.chain(resources.iter().map(|one| one.name.to_string()));
-        if let Some(name) = names.find(|name| name.eq_ignore_ascii_case("disk")) {
-            return Err(ForeignError::Disk { name });
-        }
-        match entries {
-            Some(entries) => Ok(Self { entries }),
-            None => resources
-                .iter()
-                .map(simple)
-                .collect::<Result<_, _>>()
-                .map(|entries| Self { entries })
-                .map_err(ForeignError::Write),
-        }
-    }
-}
-
-/// JSON without the space between its tokens; strings stay as they are.
-fn compact(json: &str) -> String {
-    let (mut text, mut in_string, mut escaped) = (String::new(), false, false);
-    for c in json.chars() {
-        if in_string {
-            match c {
-                _ if escaped => escaped = false,
-                '\\' => escaped = true,
-                '"' => in_string = false,
-                _ => {}
-            }
-        } else if c.is_ascii_whitespace() {
-            continue;
-        } else if c == '"' {
-            in_string = true;
-        }
-        text.push(c);
-    }
-    text
-}
-
-/// An entry of the simple form as JSON; it has no more than a name, a value and a role.
-fn simple(resource: &Resource) -> Result<String, serde_json::Error> {
+/// An entry of the simple form as JSON; it has no more than a name, a value and a role, which may be
+/// a `*` that is written out.
+fn simple(resource: &Resource, says_star: bool) -> Result<String, serde_json::Error> {
     let text = |raw: &Raw| String::from_utf8_lossy(raw.as_bytes()).into_owned();
     let name = text(&resource.name);
-    let role = resource.role().map(|role| text(role.as_raw()));
+    let role = match resource.role() {
+        Some(role) => Some(text(role.as_raw())),
+        None => says_star.then(|| "*".to_owned()),
+    };
     let items: Vec<String> = match &resource.value {
         Value::Set(items) => items.iter().map(text).collect(),
         Value::Scalar(_) | Value::Ranges(_) => Vec::new(),
@@ -309,6 +268,15 @@ pub struct ResourcesText {
 /// Writes `--resources`: foreign entries in their order, ROOT, then the other disks by type and
 /// root, so that the same disks give the same bytes in whatever order they were found.
 pub fn generate(disks: &[DiskEntry], foreign: &Foreign) -> Result<ResourcesText, GenerateError> {
+    let entries = foreign.items().iter().map(|item| item.json.clone());
+    generate_with(disks, entries.collect())
+}
+
+/// As [`generate`], with entries of others in front, which may be disks.
+fn generate_with(
+    disks: &[DiskEntry],
+    mut entries: Vec<String>,
+) -> Result<ResourcesText, GenerateError> {
     let roots = disks
         .iter()
         .filter(|entry| entry.disk.kind == DiskType::Root)
@@ -319,7 +287,7 @@ pub fn generate(disks: &[DiskEntry], foreign: &Foreign) -> Result<ResourcesText,
     let mut sorted: Vec<&DiskEntry> = disks.iter().collect();
     sorted.sort_by(|one, other| one.disk.cmp(&other.disk));
     let mut seen = BTreeSet::new();
-    let mut entries = foreign.entries.clone();
+    let others = entries.len();
     for entry in &sorted {
         if entry.disk.kind != DiskType::Root && !seen.insert(&entry.disk.root) {
             return Err(GenerateError::Duplicate {
@@ -328,13 +296,24 @@ pub fn generate(disks: &[DiskEntry], foreign: &Foreign) -> Result<ResourcesText,
         }
         entries.push(disk_json(entry)?);
     }
-    let text = array(&entries);
-    let resources = parse_resources(&text, &Role::new("*")).map_err(GenerateError::Refused)?;
+    // A control character that JSON allows, and that systemd throws a whole variable away for.
+    for entry in &mut entries {
+        if entry.contains('\u{7f}') {
+            *entry = entry.replace('\u{7f}', "\\u007f");
+        }
+    }
+    let is_disk = |resource: &&Resource| resource.name.as_bytes() == b"disk";
+    let read = |entries: &[String]| {
+        parse_resources(&array(entries), &Role::new("*")).map_err(GenerateError::Refused)
+    };
+    let before = read(entries.get(..others).unwrap_or_default())?;
+    let resources = read(&entries)?;
     let written = resources
         .iter()
-        .filter(|resource| resource.name.as_bytes() == b"disk");
+        .filter(is_disk)
+        .skip(before.iter().filter(is_disk).count());
     if !written
-        .map(|resource| (resource.megabytes(), resource.role(), root_of(resource)))
+        .map(|resource| (resource.megabytes(), resource.role(), source_of(resource)))
         .eq(sorted.iter().map(|entry| meant(entry)))
     {
         return Err(GenerateError::Misread);
@@ -345,18 +324,19 @@ pub fn generate(disks: &[DiskEntry], foreign: &Foreign) -> Result<ResourcesText,
 type Meaning<'a> = (
     Option<Megabytes>,
     Option<&'a Role>,
-    Option<(DiskType, &'a Raw)>,
+    Option<(DiskType, &'a Raw, SourceExtras)>,
 );
 
 fn meant(entry: &DiskEntry) -> Meaning<'_> {
+    let disk = &entry.disk;
     (
         Some(entry.size),
         Some(&entry.role).filter(|role| !role.is_unreserved()),
-        (entry.disk.kind != DiskType::Root).then_some((entry.disk.kind, &entry.disk.root)),
+        (disk.kind != DiskType::Root).then(|| (disk.kind, &disk.root, entry.extras.clone())),
     )
 }
 
-fn root_of(resource: &Resource) -> Option<(DiskType, &Raw)> {
+fn source_of(resource: &Resource) -> Option<(DiskType, &Raw, SourceExtras)> {
     use super::disk::SourceType;
     let source = resource.source.as_ref()?;
     let kind = match source.kind {
@@ -364,7 +344,7 @@ fn root_of(resource: &Resource) -> Option<(DiskType, &Raw)> {
         SourceType::Mount => DiskType::Mount,
         SourceType::Block | SourceType::Raw | SourceType::Unknown(_) => return None,
     };
-    Some((kind, source.root.as_ref()?))
+    Some((kind, source.root.as_ref()?, source.clone().into()))
 }
 
 fn disk_json(entry: &DiskEntry) -> Result<String, GenerateError> {
@@ -404,12 +384,9 @@ fn disk_json(entry: &DiskEntry) -> Result<String, GenerateError> {
         if let Some(rule) = root_fault(root) {
             return Err(broken(rule));
         }
-        let root = RootJson { root };
-        Some(if disk.kind == DiskType::Path {
-            SourceJson::Path { path: root }
-        } else {
-            SourceJson::Mount { mount: root }
-        })
+        Some(source_json(disk.kind, root, &entry.extras).ok_or_else(|| {
+            broken("has a vendor, profile or metadata that is not UTF-8, which JSON can't hold")
+        })?)
     };
     serde_json::to_string(&Entry {
         name: "disk",
@@ -423,6 +400,48 @@ fn disk_json(entry: &DiskEntry) -> Result<String, GenerateError> {
         disk: source.map(|source| DiskJson { source }),
     })
     .map_err(GenerateError::Write)
+}
+
+/// `None` where something beside the root is not UTF-8.
+fn source_json<'a>(
+    kind: DiskType,
+    root: &'a str,
+    extras: &'a SourceExtras,
+) -> Option<SourceJson<'a>> {
+    let text = |raw: &'a Option<Raw>| match raw {
+        None => Some(None),
+        Some(raw) => raw.as_str().map(Some),
+    };
+    let labels = extras
+        .metadata
+        .iter()
+        .map(|(key, value)| {
+            Some(LabelJson {
+                key: key.as_str()?,
+                value: text(value)?,
+            })
+        })
+        .collect::<Option<Vec<_>>>()?;
+    let is_path = kind == DiskType::Path;
+    Some(SourceJson {
+        kind: if is_path { "PATH" } else { "MOUNT" },
+        path: is_path.then_some(RootJson { root }),
+        mount: (!is_path).then_some(RootJson { root }),
+        vendor: text(&extras.vendor)?,
+        profile: text(&extras.profile)?,
+        metadata: (!labels.is_empty()).then_some(LabelsJson { labels }),
+    })
+}
+
+/// Whether an entry is a PATH disk.
+fn is_path(entry: &str) -> bool {
+    parse_resources(&format!("[{entry}]"), &Role::new("*"))
+        .iter()
+        .flatten()
+        .any(|one| {
+            let source = one.source.as_ref();
+            source.is_some_and(|source| source.kind == super::disk::SourceType::Path)
+        })
 }
 
 /// Roots compare as plain text in Mesos, so that each has one spelling here.
@@ -474,21 +493,33 @@ impl ResourcesText {
         }
     }
 
+    /// The value in one line, for a file that the packages' starter reads.
+    pub fn argument(&self) -> Result<String, GenerateError> {
+        self.fits("--resources")
+    }
+
+    /// The value in one line, for the environment.
+    pub fn variable(&self) -> Result<String, GenerateError> {
+        self.fits("MESOS_RESOURCES")
+    }
+
     /// One line `MESOS_RESOURCES="…"` for systemd's `EnvironmentFile=` or for a shell to read.
-    ///
-    /// In double quotes, with a backslash before `"`, `\`, `$` and the backquote: systemd of every
-    /// age and sh take that for the character itself. (What a backslash means in single quotes
-    /// changed in systemd 240.)
     pub fn env(&self) -> Result<String, GenerateError> {
-        let mut text = String::from("MESOS_RESOURCES=\"");
-        for c in self.fits("MESOS_RESOURCES")?.chars() {
-            if matches!(c, '"' | '\\' | '$' | '`') {
-                text.push('\\');
-            }
-            text.push(c);
-        }
-        text.push_str("\"\n");
-        Ok(text)
+        let value = env_file::double_quoted(&self.variable()?);
+        Ok(format!("MESOS_RESOURCES={value}\n"))
+    }
+
+    /// The entries of plain text and of no PATH disk, which is all that DC/OS's own generator reads
+    /// from its cache without failing.
+    #[must_use]
+    pub fn plain_without_paths(&self) -> String {
+        let entries: Vec<&str> = self
+            .entries
+            .iter()
+            .map(String::as_str)
+            .filter(|entry| !entry.contains(['\'', '\\']) && !is_path(entry))
+            .collect();
+        format!("[{}]", entries.join(","))
     }
 
     /// `--resources='…'`, quoted for a shell.

@@ -343,8 +343,11 @@ fn content(path: &Raw) -> Result<Content, String> {
     }
 }
 
-/// `name:value;…` of a folder.
-fn parts(folder: &Raw) -> Result<Raw, String> {
+/// `name:value;…` of a folder with a file a part, such as `/etc/mesos-agent/resources`.
+///
+/// # Errors
+/// A sentence, when the folder or a file in it can't be read.
+pub fn parts(folder: &Raw) -> Result<Raw, String> {
     let mut all: Vec<u8> = Vec::new();
     for name in names(folder)? {
         if let Content::Text(value) = content(&folder.join(&name))? {

@@ -196,6 +196,7 @@ fn resources(text: &str, devices: &[BlockDevice], rules: &DiskRules) -> Option<S
             disk: entry.disk,
             size: entry.number,
             role: entry.role,
+            extras: mesos_volumed::mesos::resources_json::SourceExtras::default(),
         })
         .collect();
     Some(generate(&entries, &Foreign::default()).ok()?.json())

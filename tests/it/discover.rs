@@ -693,7 +693,7 @@ fn without_root_the_command_still_answers() {
 }
 
 #[test]
-fn a_file_that_nobody_names_is_a_mistake_of_usage() {
+fn a_flag_without_a_file_is_a_mistake_of_usage() {
     let host = Host::new();
     let config = host.config("");
     let text = std::fs::read_to_string(&config).unwrap();
@@ -706,7 +706,7 @@ fn a_file_that_nobody_names_is_a_mistake_of_usage() {
         let output = Command::new(env!("CARGO_BIN_EXE_mesos-volumed"))
             .arg("--config")
             .arg(&config)
-            .args(["resources", flag])
+            .args(["resources", flag, "--format=flag"])
             .output()
             .unwrap();
         assert_eq!(output.status.code(), Some(2), "{output:?}");

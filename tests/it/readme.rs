@@ -8,7 +8,7 @@ use std::process::Command;
 use mesos_volumed::decide::guards::Refusal;
 use mesos_volumed::mesos::disk::{DiskRef, DiskType};
 use mesos_volumed::mesos::ids::Role;
-use mesos_volumed::mesos::resources_json::{DiskEntry, Foreign, generate};
+use mesos_volumed::mesos::resources_json::{DiskEntry, Foreign, SourceExtras, generate};
 use mesos_volumed::units::Megabytes;
 
 const README: &str = include_str!("../../README.md");
@@ -99,6 +99,7 @@ fn the_resources_of_the_readme_are_what_is_written_to_the_byte() {
         },
         size: Megabytes::whole(megabytes),
         role: Role::new("*"),
+        extras: SourceExtras::default(),
     };
     let foreign = Foreign::parse("cpus:8;mem:16384;ports:[31000-32000]").unwrap();
     let written = generate(

@@ -15,7 +15,7 @@ use mesos_volumed::mesos::disk::{DiskRef, DiskType, SourceType};
 use mesos_volumed::mesos::ids::Role;
 use mesos_volumed::mesos::resource::Resource;
 use mesos_volumed::mesos::resources_json::{
-    DiskEntry, Foreign, ResourcesError, generate, parse_resources,
+    DiskEntry, Foreign, ResourcesError, SourceExtras, generate, parse_resources,
 };
 use mesos_volumed::units::{Megabytes, Raw};
 use serde_json::Value;
@@ -158,6 +158,7 @@ fn nasty() -> Vec<DiskEntry> {
         },
         size: Megabytes::whole(7),
         role: Role::new("*"),
+        extras: SourceExtras::default(),
     })
     .collect()
 }

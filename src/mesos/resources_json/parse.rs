@@ -64,7 +64,7 @@ pub fn parse_resources(text: &str, default_role: &Role) -> Result<Vec<Resource>,
 }
 
 /// The entries of a text in the form that the agent works with, none of which it refuses.
-fn read(text: &str, default_role: &Role) -> Result<Vec<wire::Resource>, ResourcesError> {
+pub(super) fn read(text: &str, default_role: &Role) -> Result<Vec<wire::Resource>, ResourcesError> {
     let wires = match serde_json::from_str(text) {
         Ok(Json::Array(entries)) => from_json(&entries, default_role)?,
         Ok(_) | Err(_) => from_text(text, default_role)?,

@@ -379,7 +379,24 @@ fn the_gate_fails_only_if_the_agent_would_refuse() {
     passes(&equal, "new agent id");
     fs::remove_file(&file).unwrap();
     passes(&["preflight", "--gate"], "can't be told, ignoring");
-    assert_eq!(host.run(&["preflight"]).code, 1);
+    // Nor is it a failure of ours.
+    let (code, value) = host.json(&["preflight"]);
+    assert_eq!((code, &value["verdict"]), (7, &"cannot_tell".into()));
+    assert!(value["why"][0].as_str().unwrap().contains("is not there"));
+    let config = fs::read_to_string(host.at("config.toml")).unwrap();
+    let without = config.replace("[resources]\nwrite_to", "#");
+    fs::write(host.at("config.toml"), without).unwrap();
+    let run = host.run(&["preflight"]);
+    assert_eq!(run.code, 7);
+    assert!(
+        run.out.contains("name a file with --resources"),
+        "{}",
+        run.out
+    );
+    // What `resources --write` wrote where it writes without a word counts.
+    fs::create_dir_all(host.at("state")).unwrap();
+    fs::write(host.at("state/resources.json"), host.text("50")).unwrap();
+    assert_eq!(host.run(&["preflight", "--policy", "equal"]).code, 0);
 }
 
 /// The start that fails once has to happen: held back, it would fail for ever.
@@ -434,7 +451,9 @@ fn a_diff_has_one_line_an_entry() {
     // Both are directories of one file system here, where discovery may offer only one.
     if let Some(path) = path {
         assert_eq!(path["registered"], "50");
-        assert_ne!(path["change"], "same");
+        // Not offered, and none of ours: what stands in the file stays.
+        let size = if path["change"] == "same" { "50" } else { "60" };
+        assert_eq!(path["proposed"], size);
     }
     let run = host.run(&["diff"]);
     assert!(run.out.starts_with("WHAT"), "{}", run.out);

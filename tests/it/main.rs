@@ -15,6 +15,8 @@ mod e2e;
 #[cfg(test)]
 mod layering;
 #[cfg(test)]
+mod layouts;
+#[cfg(test)]
 mod observe;
 #[cfg(test)]
 mod own_namespace;

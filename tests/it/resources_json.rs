@@ -136,7 +136,7 @@ fn every_recorded_text_has_the_agent_s_own_verdict() {
 }
 
 /// Everything that may stand in a root and means something to a shell or to systemd.
-fn nasty() -> Vec<DiskEntry> {
+pub(super) fn nasty() -> Vec<DiskEntry> {
     [
         (DiskType::Root, "/var/lib/mesos"),
         (DiskType::Path, "/m/with space  and\ttab"),

@@ -359,3 +359,6 @@ fn components(path: &Raw) -> impl Iterator<Item = &[u8]> {
         .split(|byte| *byte == b'/')
         .filter(|part| !part.is_empty() && *part != b".")
 }
+
+#[cfg(test)]
+mod tests;

@@ -198,21 +198,16 @@ fn shells_and_systemd_read_the_files_alike() {
 /// backquote, and always in single quotes.
 fn systemd(content: &str, name: &str, since_240: bool) -> String {
     let mut found = None;
-    let mut lines = content;
-    while let Some((line, below)) = lines.split_once('\n') {
-        let Some((left, value)) = line
-            .split_once('=')
-            .filter(|_| !line.starts_with(['#', ';']))
-        else {
-            lines = below;
+    let mut rest = content;
+    while !rest.is_empty() {
+        if rest.starts_with(['#', ';', '\n']) {
+            rest = rest.split_once('\n').unwrap().1;
             continue;
-        };
-        let start = lines.len() - line.len() - below.len() - 1 + line.len() - value.len();
-        let (mut text, mut chars) = (String::new(), lines[start..].chars());
-        let quote = chars
-            .next()
-            .filter(|c| matches!(c, '"' | '\''))
-            .expect("quoted");
+        }
+        let (left, value) = rest.split_once('=').unwrap();
+        let (mut text, mut chars) = (String::new(), value.chars());
+        let quote = chars.next().expect("quoted");
+        assert!(matches!(quote, '"' | '\''));
         loop {
             match chars.next().expect("the quotes are closed") {
                 c if c == quote => break,
@@ -224,8 +219,7 @@ fn systemd(content: &str, name: &str, since_240: bool) -> String {
                 c => text.push(c),
             }
         }
-        assert!(chars.as_str().starts_with('\n'), "nothing follows");
-        lines = &chars.as_str()[1..];
+        rest = chars.as_str().strip_prefix('\n').expect("nothing follows");
         if left == name {
             found = Some(text);
         }

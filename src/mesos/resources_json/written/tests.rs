@@ -127,15 +127,12 @@ fn nothing_is_doubled() {
 #[test]
 fn a_name_of_the_configuration_is_taken_from_there_alone() {
     let (entries, said) = merged("cpus:2", &["cpus:1;cpus(eng):3;mem:64", "mem:128;gpus:1"]);
-    let names: Vec<&str> = entries.iter().map(|entry| &entry[..24]).collect();
-    assert_eq!(
-        names[..3],
-        [
-            r#"{"name":"cpus","type":"S"#,
-            r#"{"name":"mem","type":"SC"#,
-            r#"{"name":"gpus","type":"S"#,
-        ]
-    );
+    for (entry, name) in entries.iter().zip(["cpus", "mem", "gpus", "disk"]) {
+        assert!(
+            entry.starts_with(&format!(r#"{{"name":"{name}","#)),
+            "{entry}"
+        );
+    }
     assert!(entries[1].contains("64"), "the first that names it wins");
     assert_eq!(
         said.replaced,

@@ -1,5 +1,6 @@
 //! The only writer: carries out checked plans, through open descriptors.
 
+pub mod audit;
 pub mod durable;
 pub mod executor;
 pub mod gate;

@@ -3,14 +3,13 @@
 //! Every file is replaced atomically and durably before the step that relies on it, so that a
 //! crash between any two calls finds either the old or the new one, whole.
 
-use std::fs::OpenOptions;
-use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, openat};
 use serde::Serialize;
 
+use super::audit::{AuditLimits, AuditLog};
 use super::durable::{self, ReadError, ReplaceError};
 use crate::decide::facts::{Fingerprint, GateFile};
 use crate::decide::ledger::{Ledger, LedgerChange, LedgerRoot, Verified};
@@ -87,6 +86,7 @@ pub enum StoreError {
 #[derive(Clone, Debug)]
 pub struct Store {
     dir: PathBuf,
+    log: AuditLog,
 }
 
 impl Store {
@@ -99,11 +99,21 @@ impl Store {
         match made {
             Ok(()) => Ok(Self {
                 dir: dir.to_owned(),
+                log: AuditLog::new(dir.join("audit"), AuditLimits::default()),
             }),
             Err(source) => Err(StoreError::Folder {
                 path: dir.into(),
                 source,
             }),
+        }
+    }
+
+    /// With an audit log of these limits.
+    #[must_use]
+    pub fn with_audit(self, limits: AuditLimits) -> Self {
+        Self {
+            log: AuditLog::new(self.dir.join("audit"), limits),
+            ..self
         }
     }
 
@@ -115,6 +125,7 @@ impl Store {
 
     /// Replaces `memory.json`.
     pub fn write_memory(&self, memory: &Memory) -> Result<(), StoreError> {
+        self.log.lived(memory.clock.lived);
         self.write("memory.json", memory)
     }
 
@@ -199,28 +210,13 @@ impl Store {
 
     /// Appends one line to the audit log, durably.
     pub fn audit(&self, record: &impl Serialize) -> Result<(), StoreError> {
-        let folder = self.dir.join("audit");
-        let path = folder.join("audit.jsonl");
         let mut line = serde_json::to_vec(record).map_err(|source| StoreError::Encode {
             what: "an audit record",
             source,
         })?;
         line.push(b'\n');
-        let append = || -> std::io::Result<()> {
-            std::fs::DirBuilder::new()
-                .mode(0o700)
-                .recursive(true)
-                .create(&folder)?;
-            let mut file = OpenOptions::new()
-                .append(true)
-                .create(true)
-                .mode(0o600)
-                .open(&path)?;
-            file.write_all(&line)?;
-            file.sync_data()
-        };
-        append().map_err(|source| StoreError::Audit {
-            path: path.as_path().into(),
+        self.log.append(&line).map_err(|source| StoreError::Audit {
+            path: self.log.file().as_path().into(),
             source,
         })
     }

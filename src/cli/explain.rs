@@ -273,21 +273,8 @@ fn render(explanation: &Explanation, output: &super::Output, text: &mut Text) {
     text.line("history");
     for Event { at, what } in &explanation.history {
         match at {
-            Some(at) => text.line(format_args!("  {}  {what}", date(*at))),
+            Some(at) => text.line(format_args!("  {}  {what}", super::date(*at))),
             None => text.line(format_args!("  {what}")),
         }
     }
-}
-
-/// Seconds since 1970 as a date in UTC.
-fn date(at: i64) -> String {
-    u64::try_from(at)
-        .ok()
-        .and_then(|seconds| {
-            std::time::UNIX_EPOCH.checked_add(std::time::Duration::from_secs(seconds))
-        })
-        .map_or_else(
-            || format!("{at} s"),
-            |time| humantime::format_rfc3339_seconds(time).to_string(),
-        )
 }

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 
 use super::progress::Progress as Line;
 use super::{Context, Exit, WithExit};
+use crate::act::audit::AuditLimits;
 use crate::act::executor::Desk;
 use crate::act::gate::Gate;
 use crate::act::lock::{InstanceLock, LockError};
@@ -32,7 +33,10 @@ impl Owner {
     /// Takes the lock of `state_dir`, making the folder where it is missing.
     pub(super) fn new(context: &Context) -> anyhow::Result<Self> {
         let settings = context.settings();
-        let store = Store::open(&settings.daemon.state_dir)?;
+        let store = Store::open(&settings.daemon.state_dir)?.with_audit(AuditLimits {
+            file_size: settings.daemon.audit_file_size,
+            keep: settings.daemon.audit_keep,
+        });
         let lock = match InstanceLock::acquire(store.dir()) {
             Ok(lock) => lock,
             Err(error @ LockError::Locked { .. }) => {

@@ -20,6 +20,7 @@ mod plan_cmd;
 pub mod plan_text;
 mod preflight;
 pub mod progress;
+mod receipts;
 mod resources;
 mod run;
 mod sweep;
@@ -94,6 +95,7 @@ enum Command {
     #[command(subcommand)]
     Trash(trash::Command),
     Wipe(wipe::Args),
+    Receipts(receipts::Args),
     #[command(subcommand)]
     Disk(disk::Command),
     Plan(plan_cmd::Args),
@@ -184,6 +186,7 @@ impl Command {
             | Self::Sweep(_)
             | Self::Trash(_)
             | Self::Wipe(_)
+            | Self::Receipts(_)
             | Self::Disk(_)
             | Self::Plan(_)
             | Self::Preflight(_)
@@ -205,6 +208,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Sweep(args) => sweep::run(&args, &context(global)?),
         Command::Trash(args) => trash::run(&args, &context(global)?),
         Command::Wipe(args) => wipe::run(&args, &context(global)?),
+        Command::Receipts(args) => receipts::run(&args, &context(global)?),
         Command::Disk(args) => disk::run(&args, &context(global)?),
         Command::Plan(args) => plan_cmd::run(&args, &context(global)?),
         Command::Preflight(args) => preflight::run(&args, &context(global)?),
@@ -251,6 +255,19 @@ fn with_environment(command: clap::Command) -> clap::Command {
 fn wants_color(stream: &impl std::io::IsTerminal) -> bool {
     let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     stream.is_terminal() && !set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|t| t != "dumb")
+}
+
+/// Seconds since 1970 as a moment in UTC, for display.
+fn date(at: i64) -> String {
+    u64::try_from(at)
+        .ok()
+        .and_then(|seconds| {
+            std::time::UNIX_EPOCH.checked_add(std::time::Duration::from_secs(seconds))
+        })
+        .map_or_else(
+            || format!("{at} s"),
+            |time| humantime::format_rfc3339_seconds(time).to_string(),
+        )
 }
 
 /// Whether standard error is the journal's stream, as systemd tells its services.

@@ -235,6 +235,9 @@ keys! { SECTION_KEYS;
             .not_yet("the daemon listens on no port");
     DAEMON_STATE_DIR: Raw =
         Key::new("daemon.state_dir", r#""/var/lib/mesos-volumed""#, values::directory);
+    DAEMON_AUDIT_FILE_SIZE: Bytes =
+        Key::new("daemon.audit_file_size", r#""16MiB""#, values::size);
+    DAEMON_AUDIT_KEEP: Span = Key::new("daemon.audit_keep", r#""365d""#, values::span);
 
     MASTER_URLS: Vec<String> = Key::new("master.urls", "[]", values::urls)
         .not_yet("no master is asked");

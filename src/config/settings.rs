@@ -119,6 +119,10 @@ pub struct WipeSettings {
 pub struct DaemonSettings {
     /// Where memory, ledger, gate, lock and audit live.
     pub state_dir: PathBuf,
+    /// A file of the audit log of this size is closed.
+    pub audit_file_size: Bytes,
+    /// Closed files of the audit log older than this go, by lived time.
+    pub audit_keep: Span,
 }
 
 impl Settings {
@@ -318,6 +322,8 @@ fn build(inputs: &Inputs, rules: &[DiskFragment]) -> Result<Settings, Problem> {
         },
         daemon: DaemonSettings {
             state_dir: Path::new(read(&k::DAEMON_STATE_DIR, v)?.as_os_str()).to_path_buf(),
+            audit_file_size: read(&k::DAEMON_AUDIT_FILE_SIZE, v)?,
+            audit_keep: read(&k::DAEMON_AUDIT_KEEP, v)?,
         },
     })
 }

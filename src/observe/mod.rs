@@ -19,6 +19,7 @@ pub mod node;
 pub mod places;
 mod proc;
 mod read;
+pub mod receipts;
 pub mod roots;
 pub mod start;
 pub mod state_dir;

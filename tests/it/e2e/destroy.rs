@@ -232,6 +232,38 @@ fn root_with_a_retention_destroyed_data_wait_in_the_trash_until_they_are_purged(
     assert_eq!(names(&trash), [entry]);
     host.run(&["trash", "purge", entry]).ends(0);
     assert!(names(&trash).is_empty());
+
+    // What was done stands in the log, in its order, and of no other volume.
+    let receipts = |args: &[&str]| {
+        let told = host.run(&[&["--output", "json", "receipts"], args].concat());
+        let told = told.ends(0).json();
+        assert_eq!(told["damaged"], serde_json::json!([]));
+        told["receipts"].as_array().unwrap().clone()
+    };
+    let lines: Vec<String> = receipts(&["--volume", "r/goes", "--since", "1h"])
+        .iter()
+        .map(|line| {
+            format!(
+                "{} {}",
+                line["step"].as_str().unwrap(),
+                line["event"].as_str().unwrap()
+            )
+        })
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            "quarantine begin",
+            "quarantine done",
+            "wipe begin",
+            "wipe done"
+        ]
+    );
+    assert!(receipts(&["--volume", "r/stays"]).is_empty());
+    assert!(receipts(&["--since", "2099-01-01T00:00:00Z"]).is_empty());
+    host.run(&["receipts", "--since", "yesterday"]).ends(2);
+    let table = host.run(&["receipts"]).ends(0);
+    assert!(table.out.contains("  unlink: "), "{}", table.out);
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! btrfs: subvolumes and read-only snapshots.
 
-
 use mesos_volumed::act::wipe::LeftKind;
 
 use super::{Site, left};

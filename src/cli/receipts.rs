@@ -1,0 +1,129 @@
+//! `receipts`: what was done.
+
+use std::time::Duration;
+
+use anyhow::anyhow;
+use serde_json::{Value, json};
+
+use super::{Align, Context, Exit, Table, Text, WithExit};
+use crate::decide::receipts::AuditRecord;
+use crate::observe::{clock, receipts};
+use crate::units::{Bytes, Span};
+
+/// Show what was done, by what right, and how it ended
+#[derive(Debug, clap::Args)]
+#[command(
+    long_about = "Reads the audit log in state_dir/audit: two lines for each step that changed what tenants \
+        can see, one before it and one after it, with the evidence and what was verified. Changes nothing.",
+    after_help = "\
+Example: mesos-volumed receipts --volume slave_public/data --since 7d
+  tells what became of a volume in the last week"
+)]
+pub(super) struct Args {
+    /// Only this volume
+    #[arg(long, value_name = "ROLE/ID")]
+    volume: Option<String>,
+    /// Only what is younger: a span such as 24h or 7d, or a moment such as 2026-11-20T12:00:00Z; by
+    /// the wall clock
+    #[arg(long, value_name = "SPAN OR MOMENT")]
+    since: Option<String>,
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let key = args
+        .volume
+        .as_deref()
+        .map(super::volumes::volume_key)
+        .transpose()
+        .exit(Exit::Usage)?;
+    let since = args.since.as_deref().map(moment).transpose()?;
+    let wanted = |record: &AuditRecord| {
+        since.is_none_or(|since| record.at >= since)
+            && key.as_ref().is_none_or(|key| record.is_about(key))
+    };
+    let found = receipts::read(&context.settings().daemon.state_dir, &wanted)?;
+    let damaged: Vec<String> = found
+        .damaged
+        .iter()
+        .map(|(file, line)| format!("{file}:{line}"))
+        .collect();
+    let value = json!({ "receipts": found.records, "damaged": damaged });
+    context.output.value_or(&value, |output| {
+        let mut text = Text::new();
+        text.block(&output.rendered(&table(&found.records)));
+        if text.is_empty() {
+            text.line("no receipts");
+        }
+        for place in &damaged {
+            text.line(format_args!(
+                "warning: {place} is no line of the log; a crash while it was written leaves that"
+            ));
+        }
+        text.into_string()
+    })?;
+    Ok(Exit::Done)
+}
+
+/// Seconds since 1970.
+fn moment(text: &str) -> anyhow::Result<i64> {
+    if let Ok(span) = text.parse::<Span>() {
+        let ago = i64::try_from(span.0.as_secs()).unwrap_or(i64::MAX);
+        return Ok(clock::wall_seconds().saturating_sub(ago));
+    }
+    humantime::parse_rfc3339_weak(text)
+        .ok()
+        .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok())
+        .and_then(|since: Duration| i64::try_from(since.as_secs()).ok())
+        .ok_or_else(|| {
+            anyhow!(
+                "--since {text} is neither a span such as 24h or 7d nor a moment such as \
+                 2026-11-20T12:00:00Z"
+            )
+        })
+        .exit(Exit::Usage)
+}
+
+fn table(records: &[AuditRecord]) -> Table {
+    let mut table = Table::new(&[
+        ("WHEN", Align::Left),
+        ("STEP", Align::Left),
+        ("EVENT", Align::Left),
+        ("SUBJECT", Align::Left),
+        ("DETAIL", Align::Left),
+    ]);
+    for record in records {
+        table.row([
+            super::date(record.at),
+            record.step.clone(),
+            record.event.clone(),
+            record.subject.clone(),
+            detail(record),
+        ]);
+    }
+    table
+}
+
+/// What a receipt proves, or why there is none.
+fn detail(record: &AuditRecord) -> String {
+    if let Some(why) = &record.why {
+        return why.clone();
+    }
+    let Some(receipt) = &record.receipt else {
+        return String::new();
+    };
+    let number = |name: &str| receipt.get(name).and_then(Value::as_u64).unwrap_or(0);
+    let Some(mode) = receipt.get("mode").and_then(Value::as_str) else {
+        return String::new();
+    };
+    let verified = match receipt.get("verified").and_then(Value::as_bool) {
+        Some(true) => "verified",
+        Some(false) | None => "not verified",
+    };
+    format!(
+        "{mode}: {} files, {} directories, {} freed in {}, {verified}",
+        number("files"),
+        number("directories"),
+        Bytes(number("freed_bytes")),
+        Span::milliseconds(number("milliseconds")),
+    )
+}

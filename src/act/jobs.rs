@@ -8,7 +8,7 @@ use super::store::Store;
 use super::sys::Sys;
 use super::trash::OpenEntry;
 use super::volume_dir::VolumeDir;
-use super::wipe::{Control, Extent, Options, Progress, WipeReport, wipe};
+use super::wipe::{Control, Extent, Options, Progress, WipeReport, promise, wipe};
 use crate::decide::facts::{Fingerprint, Known};
 use crate::decide::guards::{Reason, Refusal};
 use crate::decide::manifest::TrashState;
@@ -77,11 +77,13 @@ fn wipe_entry<S: Sys>(
     } = context;
     let entry = OpenEntry::open(*sys, locks, place)?;
     let data = entry.data(*sys, place)?;
+    promised(*sys, data.dir(), authorization, control)?;
     if place.manifest.state != TrashState::Wiping {
         entry.advance(*sys, place, TrashState::Wiping)?;
     }
     let options = Options {
         extent: Extent::Tree,
+        method: authorization.method(),
     };
     let report = wipe(*sys, data, authorization, options, control, progress);
     if !report.complete {
@@ -122,6 +124,13 @@ fn empty_mount<S: Sys>(
                 source,
             }
         })?;
+    promised(*sys, volume.dir(), authorization, control)?;
+    if authorization.method().mode.whole_disk() {
+        return Err(Outcome::Refused(Reason::new(
+            Refusal::ModeRefused,
+            "modes of whole disks are not carried out in this version".to_owned(),
+        )));
+    }
     let begun_before = gate.close(&disk.root).map_err(StepError::from)?;
     if let Some(reason) = agent_runs(agents()) {
         // Where nothing was begun, nothing has to be held back for this disk.
@@ -131,6 +140,7 @@ fn empty_mount<S: Sys>(
     }
     let options = Options {
         extent: Extent::Content,
+        method: authorization.method(),
     };
     let report = wipe(*sys, volume, authorization, options, control, progress);
     gate.done(&disk.root, report.complete)
@@ -145,6 +155,21 @@ fn empty_mount<S: Sys>(
         disk.root.clone(),
         &report,
     ))
+}
+
+/// Under `strict` a mode that can't keep its promise here is refused, before anything is touched.
+fn promised<S: Sys>(
+    sys: &S,
+    dir: &S::Dir,
+    authorization: &WipeAuthorization,
+    control: &Control,
+) -> Result<(), Outcome> {
+    let method = authorization.method();
+    if !method.strict {
+        return Ok(());
+    }
+    promise(sys, dir, method, control)
+        .map_err(|broken| Outcome::Refused(Reason::new(Refusal::ModeRefused, broken.to_string())))
 }
 
 fn agent_runs(agents: Known<Vec<i32>>) -> Option<Reason> {
@@ -201,7 +226,8 @@ fn done(
         disk: authorization.disk().clone(),
         path,
         evidence: Some(authorization.evidence().clone()),
-        mode: Some("unlink"),
+        mode: Some(authorization.method().mode.name()),
+        proof: Some(report.proof.clone()),
         files: report.files,
         directories: report.dirs,
         freed_bytes: report.freed_bytes.unwrap_or(0),

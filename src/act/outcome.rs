@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::store::StoreError;
 use super::volume_dir::VolumeDirError;
+use super::wipe::Proof;
 use crate::decide::guards::Reason;
 use crate::decide::steps::Evidence;
 use crate::mesos::disk::DiskRef;
@@ -46,6 +47,8 @@ pub struct Receipt {
     pub evidence: Option<Evidence>,
     /// How data was destroyed; `None` where none was.
     pub mode: Option<&'static str>,
+    /// What was reached of what the mode promises; `None` where no data was destroyed.
+    pub proof: Option<Proof>,
     /// Files, links and other entries unlinked.
     pub files: u64,
     /// Directories removed.

@@ -45,6 +45,7 @@ pub fn create<S: Sys>(sys: &S, locks: &RootLocks<S>, place: &VolumePlace, plan: 
             path: place.path(),
             evidence: None,
             mode: None,
+            proof: None,
             files: 0,
             directories: 1,
             freed_bytes: 0,

@@ -9,7 +9,7 @@ pub(in crate::act) mod hooked;
 mod kernel;
 
 use std::fmt::Debug;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
@@ -50,6 +50,9 @@ pub trait Sys {
     fn open_parent(&self, dir: &Self::Dir) -> Result<Self::Dir, Errno>;
     /// Opens the same directory again: another reading position, no lock.
     fn reopen(&self, dir: &Self::Dir) -> Result<Self::Dir, Errno>;
+
+    /// The kernel's descriptor, for what works on files themselves; `None` in a model.
+    fn descriptor<'d>(&self, dir: &'d Self::Dir) -> Option<BorrowedFd<'d>>;
 
     /// Device, inode, links.
     fn node(&self, dir: &Self::Dir) -> Result<Node, Errno>;

@@ -53,6 +53,7 @@ fn receipt(step: &'static str, manifest: &Manifest, path: Raw) -> Outcome {
         path,
         evidence: Some(manifest.evidence.clone()),
         mode: None,
+        proof: None,
         files: 0,
         directories: 0,
         freed_bytes: 0,

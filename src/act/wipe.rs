@@ -23,7 +23,11 @@
 //! where there is no rate to keep to, and only on ext4, several threads may hasten it.
 
 mod control;
+mod discard;
+mod links;
 mod names;
+mod overwrite;
+mod proof;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -32,14 +36,21 @@ mod walk;
 use rustix::io::Errno;
 
 pub use control::{BY_FILE_SYSTEM, Control, Progress, ProgressNow};
+pub use proof::{Guarantee, Proof, Short, ShortOf};
 pub use report::{Left, LeftKind, StopReason, WipeReport};
 
 use super::sys::Sys;
 use super::volume_dir::VolumeDir;
+use crate::decide::facts::{WipeMethod, WipeMode};
 use crate::decide::steps::WipeAuthorization;
-use crate::units::Span;
+use crate::units::{Raw, Span};
+use discard::Discard;
+use overwrite::{Overwrite, Storage};
+use proof::Account;
+use report::Tally;
+use walk::BeforeUnlink;
 use walk::crew::{Done, hasten};
-use walk::{Limits, Walk};
+use walk::{Limits, Walk, set_pace};
 
 /// How much of a directory goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +66,8 @@ pub enum Extent {
 pub struct Options {
     /// How much of the directory goes.
     pub extent: Extent,
+    /// How data is destroyed. What acts on whole disks is the caller's; here it is `unlink`.
+    pub method: WipeMethod,
 }
 
 /// Wipes, on this thread, until it is done, stopped by `control`, or can't go on. The report says
@@ -69,14 +82,12 @@ pub fn wipe<S: Sys>(
 ) -> WipeReport {
     let begun = sys.now();
     let before = sys.space(volume.dir());
-    let mut walk = Walk::new(sys, control, progress, Limits::USUAL);
-    let mut hastened = Done::default();
-    let stopped = if volume.identity() == authorization.identity() {
-        run(sys, &volume, options, &mut walk, &mut hastened, progress).err()
+    let account = Account::default();
+    let (tally, stopped) = if volume.identity() == authorization.identity() {
+        by_mode(sys, &volume, options, (control, progress), &account)
     } else {
-        Some(StopReason::WrongDirectory)
+        (Tally::default(), Some(StopReason::WrongDirectory))
     };
-    let tally = walk.into_tally().after(hastened);
     let freed = match (before, sys.space(volume.dir())) {
         (Ok(before), Ok(after)) => Some(after.free_bytes.saturating_sub(before.free_bytes)),
         (Err(_), _) | (_, Err(_)) => None,
@@ -91,7 +102,100 @@ pub fn wipe<S: Sys>(
         complete: stopped.is_none() && tally.left.is_empty(),
         left: tally.left.into_values().collect(),
         stopped,
+        proof: account.proof(options.method),
     }
+}
+
+/// Wipes with what the mode does before the walk, at each file, and after.
+fn by_mode<S: Sys>(
+    sys: &S,
+    volume: &VolumeDir<S>,
+    options: Options,
+    (control, progress): (&Control, &Progress),
+    account: &Account,
+) -> (Tally, Option<StopReason>) {
+    let method = options.method;
+    let dir = sys.descriptor(volume.dir());
+    set_pace(sys, volume.dir(), control);
+    let overwrite = match (method.mode, dir) {
+        (WipeMode::Overwrite, Some(dir)) => {
+            let made = Overwrite::new(dir, method, control, progress, account)
+                .map_err(StopReason::from_errno)
+                .and_then(|overwrite| overwrite.ahead(dir).map(|()| overwrite));
+            match made {
+                Ok(overwrite) => Some(overwrite),
+                Err(reason) => return (Tally::default(), Some(reason)),
+            }
+        }
+        _ => None,
+    };
+    let discard = match (method.mode, dir) {
+        (WipeMode::Discard, Some(dir)) => match Discard::new(dir, method, control, account) {
+            Ok(discard) => Some(discard),
+            Err(errno) => return (Tally::default(), Some(StopReason::from_errno(errno))),
+        },
+        _ => None,
+    };
+    let before: Option<&dyn BeforeUnlink> = match (&overwrite, &discard) {
+        (Some(overwrite), _) => Some(overwrite),
+        (None, Some(discard)) => Some(discard),
+        (None, None) => None,
+    };
+    let mut walk = Walk::new(sys, control, progress, Limits::USUAL);
+    walk.before_unlink(before);
+    let mut hastened = Done::default();
+    // Every file has something to be noted of before a discard.
+    let several = discard.is_none();
+    let mut stopped = run(
+        sys,
+        volume,
+        options,
+        &mut walk,
+        (several, &mut hastened),
+        progress,
+    )
+    .err();
+    if let (Some(discard), Some(dir), None) = (&discard, dir, stopped) {
+        stopped = discard.after(dir).err();
+    }
+    (walk.into_tally().after(hastened), stopped)
+}
+
+/// Looks, before anything is touched, whether the mode can keep its promise for this directory;
+/// the first reason why not, with where.
+pub fn promise<S: Sys>(
+    sys: &S,
+    dir: &S::Dir,
+    method: WipeMethod,
+    control: &Control,
+) -> Result<(), Broken> {
+    let Some(dir) = sys.descriptor(dir) else {
+        return Ok(());
+    };
+    match method.mode {
+        WipeMode::Overwrite => match overwrite::survey(dir, control) {
+            Ok(None) => Ok(()),
+            Ok(Some((why, path))) => Err(Broken::Short(why, path)),
+            Err(reason) => Err(Broken::Stopped(reason)),
+        },
+        WipeMode::Discard => match Storage::of(dir) {
+            Ok(storage) if storage.takes_discard() => Ok(()),
+            Ok(_) => Err(Broken::Short(ShortOf::NoDiscard, Raw::from("."))),
+            Err(errno) => Err(Broken::Stopped(StopReason::from_errno(errno))),
+        },
+        WipeMode::Unlink | WipeMode::ZeroFree | WipeMode::Reformat => Ok(()),
+    }
+}
+
+/// Why a promise could not be given.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Broken {
+    /// It can't be kept there.
+    #[error("{1}: {0}")]
+    Short(ShortOf, Raw),
+    /// The look did not come to its end.
+    #[error("it could not be looked through: {0}")]
+    Stopped(StopReason),
 }
 
 fn run<S: Sys>(
@@ -99,7 +203,7 @@ fn run<S: Sys>(
     volume: &VolumeDir<S>,
     options: Options,
     walk: &mut Walk<'_, S>,
-    hastened: &mut Done,
+    (several, hastened): (bool, &mut Done),
     progress: &Progress,
 ) -> Result<(), StopReason> {
     let place = match (options.extent, volume.place()) {
@@ -108,8 +212,8 @@ fn run<S: Sys>(
         // A root lies in no directory that we know.
         (Extent::Tree, None) => return Err(StopReason::WrongDirectory),
     };
-    if let Some((kernel, dir)) = sys.between_threads(volume.dir()) {
-        *hastened = hasten(kernel, dir, walk.control(), progress);
+    if let (true, Some((kernel, dir))) = (several, sys.between_threads(volume.dir())) {
+        *hastened = hasten(kernel, dir, walk.control(), progress, walk.before());
         if let Some(reason) = hastened.stopped {
             return Err(reason);
         }

@@ -21,6 +21,7 @@ use crate::daemon::observer::Observer;
 use crate::daemon::pass::{Pass, PassError, pass};
 use crate::decide::facts::Words;
 use crate::observe::clock;
+use crate::units::Bytes;
 
 /// The only instance on this host, with everything that acting needs.
 pub(super) struct Owner {
@@ -89,8 +90,13 @@ fn show(progress: &Progress, subject: &str, job: &mut dyn FnMut() -> Outcome) ->
             while !ended.load(Ordering::Relaxed) {
                 line.show(|| {
                     let now = progress.now();
+                    let overwritten = if now.overwritten > 0 {
+                        format!("{} overwritten, ", Bytes(now.overwritten))
+                    } else {
+                        String::new()
+                    };
                     format!(
-                        "wiping {subject}: {} files, {} directories gone",
+                        "wiping {subject}: {overwritten}{} files, {} directories gone",
                         now.files, now.dirs
                     )
                 });

@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 use super::Text;
 use crate::act::executor::StepOutcome;
 use crate::act::outcome::Outcome;
+use crate::act::wipe::Proof;
+use crate::decide::facts::{WipeMethod, WipeMode};
 use crate::decide::guards::Reason;
 use crate::decide::plan::Plan;
 use crate::decide::steps::{Kept, Step};
@@ -54,15 +56,23 @@ fn step_text(step: &Step) -> String {
                 entry.manifest.id
             )
         }
-        Step::Wipe { entry, .. } => format!(
-            "wipe        {} in trash entry {} on {}: {}",
-            entry.manifest.volume, entry.manifest.id, entry.disk, entry.manifest.evidence
+        Step::Wipe {
+            authorization,
+            entry,
+        } => format!(
+            "wipe        {} in trash entry {} on {}: {}{}",
+            entry.manifest.volume,
+            entry.manifest.id,
+            entry.disk,
+            entry.manifest.evidence,
+            by(authorization.method())
         ),
         Step::EmptyMount { authorization, .. } => format!(
-            "empty       {} of {}: {}; agents are held back meanwhile",
+            "empty       {} of {}: {}; agents are held back meanwhile{}",
             authorization.disk(),
             authorization.volume(),
-            authorization.evidence()
+            authorization.evidence(),
+            by(authorization.method())
         ),
         Step::OpenGate => "open gate   no MOUNT disk is to be emptied any more".to_owned(),
         Step::Create { place } => {
@@ -72,6 +82,15 @@ fn step_text(step: &Step) -> String {
                 place.volume
             )
         }
+    }
+}
+
+/// How, where it is more than giving the space back.
+fn by(method: WipeMethod) -> String {
+    match (method.mode, method.strict) {
+        (WipeMode::Unlink, _) => String::new(),
+        (mode, false) => format!("; by {mode}"),
+        (mode, true) => format!("; by {mode}, strictly"),
     }
 }
 
@@ -94,11 +113,12 @@ pub fn outcome_text(step: &StepOutcome) -> String {
     match outcome {
         Outcome::Identity => format!("{name}: {subject}: was so already"),
         Outcome::Done(receipt) if receipt.mode.is_some() => format!(
-            "{name}: {subject}: done, {} files and {} directories gone in {}, {} more free",
+            "{name}: {subject}: done, {} files and {} directories gone in {}, {} more free{}",
             receipt.files,
             receipt.directories,
             Span::milliseconds(receipt.milliseconds),
-            Bytes(receipt.freed_bytes)
+            Bytes(receipt.freed_bytes),
+            receipt.proof.as_ref().map(proof_text).unwrap_or_default()
         ),
         Outcome::Done(_) => format!("{name}: {subject}: done"),
         Outcome::Started => format!("{name}: {subject}: under way"),
@@ -111,6 +131,34 @@ pub fn outcome_text(step: &StepOutcome) -> String {
         }
         Outcome::Failed(error) => format!("{name}: {subject}: failed, {}", chain(error)),
     }
+}
+
+/// What was reached of a promise that is more than giving the space back.
+fn proof_text(proof: &Proof) -> String {
+    if proof.mode == WipeMode::Unlink {
+        return String::new();
+    }
+    let mut parts = vec![match proof.instead {
+        Some(instead) => format!("; {} {} to {instead}", proof.mode, proof.guarantee),
+        None => format!("; {} {}", proof.mode, proof.guarantee),
+    }];
+    for (bytes, what) in [
+        (proof.overwritten_bytes, "overwritten"),
+        (proof.discarded_bytes, "discarded"),
+        (proof.read_back_bytes, "read back"),
+    ] {
+        if bytes > 0 {
+            parts.push(format!("{} {what}", Bytes(bytes)));
+        }
+    }
+    let mut lines = vec![parts.join(", ")];
+    lines.extend(
+        proof
+            .short
+            .iter()
+            .map(|short| format!("            short: {short}")),
+    );
+    lines.join("\n")
 }
 
 /// Doubts, what is kept back although its time has come, and a summary.

@@ -13,7 +13,9 @@ use toml::Value;
 
 use super::value_error::ValueError;
 use super::values::{self, Choice};
-use crate::decide::facts::{DiskType, OrphanPolicy, PidNamespace, ReconfigurationPolicy, Role};
+use crate::decide::facts::{
+    DiskType, OrphanPolicy, PidNamespace, ReconfigurationPolicy, Role, WipeMode,
+};
 use crate::units::{Bytes, Raw, Span};
 
 /// Whether a key changes anything in this version.
@@ -217,11 +219,12 @@ keys! { SECTION_KEYS;
         Key::new("trash.free_below", r#""""#, values::optional_size_or_share)
             .not_yet("nothing leaves the trash early because a disk is full");
 
-    WIPE_MODE: () = Key::new("wipe.mode", r#""unlink""#, values::wipe_mode);
-    WIPE_PASSES: u32 = Key::new("wipe.passes", "1", values::at_least_one)
-        .not_yet("nothing is overwritten");
-    WIPE_VERIFY: bool = Key::new("wipe.verify", "true", values::boolean)
-        .not_yet("nothing is overwritten, so nothing is read back");
+    WIPE_MODE: WipeMode = Key::new("wipe.mode", r#""unlink""#, values::wipe_mode);
+    WIPE_MOUNT_MODE: Option<WipeMode> =
+        Key::new("wipe.mount_mode", r#""""#, values::mount_mode);
+    WIPE_STRICT: bool = Key::new("wipe.strict", "false", values::boolean);
+    WIPE_PASSES: u32 = Key::new("wipe.passes", "1", values::at_least_one);
+    WIPE_VERIFY: bool = Key::new("wipe.verify", "true", values::boolean);
     WIPE_THREADS: u32 = Key::new("wipe.threads", "2", values::wipe_threads);
     WIPE_RATE: WipeRate = Key::new("wipe.rate", r#""auto""#, values::wipe_rate);
     WIPE_PRESSURE_LIMIT: u8 = Key::new("wipe.pressure_limit", "20", values::percent)

@@ -9,7 +9,7 @@ use super::keys::{self as k, Key, ResourcesFormat, WipeRate};
 use super::{Problem, keys};
 use crate::decide::facts::{
     DiscoveryRules, DiskRule, DiskRules, OrphanPolicy, PidNamespace, Policy, ReconfigurationPolicy,
-    RootRule, SizeRule,
+    RootRule, SizeRule, WipeMethod, WipeMode,
 };
 use crate::units::{Bytes, Raw, Span};
 
@@ -112,6 +112,10 @@ pub struct WipeSettings {
     pub rate: WipeRate,
     /// Threads for one tree, where there is no pacing and several are a gain.
     pub threads: u32,
+    /// How data is destroyed.
+    pub method: WipeMethod,
+    /// The mode of MOUNT disks, where it is another.
+    pub mount_mode: Option<WipeMode>,
 }
 
 /// `[daemon]`.
@@ -142,6 +146,8 @@ impl Settings {
             require_agent: self.agent.require,
             start_gate: self.agent.start_gate,
             pid_namespace: self.agent.pid_namespace,
+            wipe: self.wipe.method,
+            mount_mode: self.wipe.mount_mode,
         }
     }
 
@@ -319,6 +325,13 @@ fn build(inputs: &Inputs, rules: &[DiskFragment]) -> Result<Settings, Problem> {
         wipe: WipeSettings {
             rate: read(&k::WIPE_RATE, v)?,
             threads: read(&k::WIPE_THREADS, v)?,
+            method: WipeMethod {
+                mode: read(&k::WIPE_MODE, v)?,
+                strict: read(&k::WIPE_STRICT, v)?,
+                passes: read(&k::WIPE_PASSES, v)?,
+                verify: read(&k::WIPE_VERIFY, v)?,
+            },
+            mount_mode: read(&k::WIPE_MOUNT_MODE, v)?,
         },
         daemon: DaemonSettings {
             state_dir: Path::new(read(&k::DAEMON_STATE_DIR, v)?.as_os_str()).to_path_buf(),
@@ -384,6 +397,8 @@ mod tests {
                 require_agent: false,
                 start_gate: false,
                 pid_namespace: PidNamespace::Host,
+                wipe: WipeMethod::UNLINK,
+                mount_mode: None,
             }
         );
         assert_eq!(settings.sweep.settle, Span::seconds(1));
@@ -424,7 +439,7 @@ mod tests {
     fn every_bad_value_is_named_with_line_and_remedy() {
         let problems = settings(
             "[agent]\nwork_dir = \"mesos\"\n[sweep]\ngrace = 7\norphans = \"delete\"\n\
-             [wipe]\nmode = \"overwrite\"\n[trash]\nmax_bytes = \"5\"\n",
+             [wipe]\nmode = \"reformat\"\n[trash]\nmax_bytes = \"5\"\n",
         )
         .unwrap_err();
         assert_eq!(
@@ -433,7 +448,7 @@ mod tests {
                 "agent.work_dir in /c.toml line 2: `mesos` is not absolute; write the whole path, from / on",
                 "sweep.grace in /c.toml line 4: this is a whole number; the key takes a span of time with its unit in quotes, such as \"30s\"",
                 "sweep.orphans in /c.toml line 5: `delete` is none of \"report\", \"quarantine\", \"wipe\"; write one of these",
-                "wipe.mode in /c.toml line 7: `overwrite` is not in this version; write \"unlink\", which gives the space back and promises no more",
+                "wipe.mode in /c.toml line 7: `reformat` is none of \"unlink\", \"discard\", \"overwrite\"; write one of these",
                 "trash.max_bytes in /c.toml line 9: `5` is not a size: the unit is missing; write for example \"512MiB\" or \"5GiB\"",
             ]
         );

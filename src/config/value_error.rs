@@ -94,14 +94,6 @@ pub enum ValueError {
     /// ROOT as a `[[disks]]` rule.
     #[error("ROOT is always the work_dir; describe it in the section [root]")]
     RootRule,
-    /// A promise that this version can't keep.
-    #[error("`{given}` is not in this version; write {instead}")]
-    NotYet {
-        /// What was given.
-        given: String,
-        /// What to write.
-        instead: &'static str,
-    },
     /// No URL.
     #[error("`{url}` is not a URL; write for example \"http://127.0.0.1:5051\"")]
     Url {

@@ -9,7 +9,7 @@ use toml::Value;
 
 use super::keys::WipeRate;
 use super::value_error::ValueError;
-use crate::decide::facts::{DiskType, OrphanPolicy, PidNamespace, Role};
+use crate::decide::facts::{DiskType, OrphanPolicy, PidNamespace, Role, WipeMode};
 use crate::units::{Bytes, Raw, Span};
 
 /// The type of a value with its article.
@@ -341,15 +341,38 @@ impl Choice for DiskType {
     const WORDS: &'static [(&'static str, Self)] = &[("PATH", Self::Path), ("MOUNT", Self::Mount)];
 }
 
-/// The only wipe mode of this version. Asking for one that promises more must not be answered by
-/// one that promises less.
-pub(super) fn wipe_mode(value: &Value) -> Result<(), ValueError> {
-    match text(value, "a wipe mode in quotes")? {
-        "unlink" => Ok(()),
-        given => Err(ValueError::NotYet {
-            given: given.to_owned(),
-            instead: "\"unlink\", which gives the space back and promises no more",
-        }),
+/// A mode that a directory among others can be wiped by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct DirectoryMode(WipeMode);
+
+impl Choice for DirectoryMode {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("unlink", Self(WipeMode::Unlink)),
+        ("discard", Self(WipeMode::Discard)),
+        ("overwrite", Self(WipeMode::Overwrite)),
+    ];
+}
+
+impl Choice for WipeMode {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("unlink", Self::Unlink),
+        ("discard", Self::Discard),
+        ("overwrite", Self::Overwrite),
+        ("zero_free", Self::ZeroFree),
+        ("reformat", Self::Reformat),
+    ];
+}
+
+pub(super) fn wipe_mode(value: &Value) -> Result<WipeMode, ValueError> {
+    choice::<DirectoryMode>(value).map(|DirectoryMode(mode)| mode)
+}
+
+/// A mode for MOUNT disks; "" for the one that all have.
+pub(super) fn mount_mode(value: &Value) -> Result<Option<WipeMode>, ValueError> {
+    if value.as_str() == Some("") {
+        Ok(None)
+    } else {
+        choice(value).map(Some)
     }
 }
 
@@ -575,15 +598,15 @@ mod tests {
     }
 
     #[test]
-    fn a_wipe_mode_that_promises_more_is_refused() {
-        assert!(read(wipe_mode, "unlink").is_ok());
-        for promised in ["discard", "overwrite", "shred"] {
-            assert!(
-                read(wipe_mode, promised)
-                    .unwrap_err()
-                    .contains("not in this version")
-            );
+    fn modes_of_whole_disks_are_for_mount_disks_alone() {
+        assert_eq!(read(wipe_mode, "overwrite"), Ok(WipeMode::Overwrite));
+        for other in ["reformat", "zero_free", "shred", ""] {
+            let error = read(wipe_mode, other).unwrap_err();
+            assert!(error.contains("is none of \"unlink\""), "{error}");
         }
+        assert_eq!(read(mount_mode, ""), Ok(None));
+        assert_eq!(read(mount_mode, "reformat"), Ok(Some(WipeMode::Reformat)));
+        assert!(read(mount_mode, "purge").is_err());
     }
 
     #[test]

@@ -19,7 +19,7 @@ use self::named::Named;
 use self::places::Places;
 use super::facts::{
     AgentAnswer, Facts, FileIdentity, FileKind, Fingerprint, Known, MountContent, Operation,
-    TrashFacts,
+    TrashFacts, WipeMethod,
 };
 use super::manifest::{Manifest, TrashState};
 use super::memory::{Memory, Sighting, VolumeRecord};
@@ -333,6 +333,7 @@ impl<'a> Reader<'a> {
                 && entry.disk == *authorization.disk(),
             || "the authorization is for something else".to_owned(),
         )?;
+        self.mode(authorization, manifest.method, false)?;
         self.unclaimed_entry(entry, found)?;
         let age = self.memory.clock.lived.minus(manifest.lived_at);
         let words = &self.facts.words;
@@ -414,6 +415,35 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// Data is destroyed as was asked for, never as something weaker, and a mode of whole disks
+    /// acts on nothing less.
+    fn mode(
+        &self,
+        authorization: &WipeAuthorization,
+        asked: Option<WipeMethod>,
+        whole_disk: bool,
+    ) -> Verdict {
+        let facts = self.facts;
+        let disk = authorization.disk().kind;
+        let said = facts
+            .words
+            .method(authorization.volume(), disk, &facts.policy);
+        let wanted = match (said, asked) {
+            (Some(method), _) | (None, Some(method)) => method,
+            (None, None) => facts.policy.method(disk),
+        };
+        let method = authorization.method();
+        must(method == wanted, || {
+            format!(
+                "it is to be destroyed by {}, not by {}",
+                wanted.mode, method.mode
+            )
+        })?;
+        must(whole_disk || !method.mode.whole_disk(), || {
+            format!("{} is for whole disks", method.mode)
+        })
+    }
+
     fn empty_mount(&self, authorization: &WipeAuthorization, print: &Fingerprint) -> Verdict {
         let disk = authorization.disk();
         let key = authorization.volume();
@@ -431,6 +461,8 @@ impl<'a> Reader<'a> {
         must(root.content == Known::Known(MountContent::Data), || {
             format!("{} holds nothing to wipe", root.disk.root)
         })?;
+        let whole = mount.is_mount_point && mount.location.path == "/".into();
+        self.mode(authorization, None, whole)?;
         self.nobody_wants(key)?;
         must(!self.named.on_disk(disk), || {
             format!("{disk} holds another volume")

@@ -87,6 +87,8 @@ pub enum Refusal {
     ForeignTrash,
     /// Another process holds the lock of the root.
     RootLocked,
+    /// The wipe mode can't be carried out there, or can't promise there what it says.
+    ModeRefused,
 }
 
 /// What a refusal means for the exit status of a sweep.
@@ -101,7 +103,7 @@ pub enum Weight {
 
 impl Refusal {
     /// Every refusal, in the order of their codes' documentation.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 39] = [
         Self::Held,
         Self::PendingOperation,
         Self::AuthorityUnknown,
@@ -140,6 +142,7 @@ impl Refusal {
         Self::Unconfirmed,
         Self::ForeignTrash,
         Self::RootLocked,
+        Self::ModeRefused,
     ];
 
     /// The stable code that operators, logs and metrics see.
@@ -184,6 +187,7 @@ impl Refusal {
             Self::Unconfirmed => "unconfirmed",
             Self::ForeignTrash => "foreign_trash",
             Self::RootLocked => "root_locked",
+            Self::ModeRefused => "mode_refused",
         }
     }
 
@@ -237,6 +241,7 @@ impl Refusal {
             Self::Unconfirmed => "the agent has not confirmed the destroy",
             Self::ForeignTrash => "its manifest is damaged, or of another machine or work_dir",
             Self::RootLocked => "another process works on the root",
+            Self::ModeRefused => "the wipe mode can't promise there what it says",
         }
     }
 
@@ -318,6 +323,9 @@ impl Refusal {
                 "look at the manifest; remove the entry by hand if it is not wanted"
             }
             Self::RootLocked => "wait, or stop the other process",
+            Self::ModeRefused => {
+                "choose another mode (`wipe --mode`, wipe.mode), or leave out --strict (wipe.strict)"
+            }
         }
     }
 
@@ -362,7 +370,8 @@ impl Refusal {
             | Self::Contested
             | Self::Unconfirmed
             | Self::ForeignTrash
-            | Self::RootLocked => Weight::Blocking,
+            | Self::RootLocked
+            | Self::ModeRefused => Weight::Blocking,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::facts::{FileIdentity, MarkerOf};
+use super::facts::{FileIdentity, MarkerOf, WipeMethod};
 use super::steps::{Evidence, TrashId};
 use crate::mesos::disk::DiskRef;
 use crate::mesos::ids::VolumeKey;
@@ -64,6 +64,9 @@ pub struct Manifest {
     pub retention: Span,
     /// Seconds since 1970 when it was moved, for display only.
     pub quarantined_at: i64,
+    /// How the operator wanted it destroyed; `None`: as the configuration says when it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<WipeMethod>,
 }
 
 impl Manifest {

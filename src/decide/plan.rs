@@ -260,6 +260,16 @@ impl<'a> Planner<'a> {
                 mut reasons,
                 ..
             } = self.judge.directory(view, key, dir);
+            let asked = self
+                .facts()
+                .words
+                .method(key, root.kind(), &self.facts().policy);
+            if let Some(asked) = asked.filter(|asked| asked.mode.whole_disk()) {
+                reasons.push(Reason::new(
+                    Refusal::ModeRefused,
+                    format!("{} acts on a whole MOUNT disk", asked.mode),
+                ));
+            }
             let key = key.clone();
             let path = root
                 .disk
@@ -352,6 +362,7 @@ impl<'a> Planner<'a> {
             lived_at: self.lived(),
             retention,
             quarantined_at: facts.host.now.wall_seconds,
+            method: facts.words.method(key, root.kind(), &facts.policy),
         })
     }
 

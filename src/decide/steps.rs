@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::facts::{FileIdentity, Fingerprint, MarkerOf};
+use super::facts::{FileIdentity, Fingerprint, MarkerOf, WipeMethod};
 use super::guards::Reason;
 use super::ledger::Verified;
 use super::manifest::{Manifest, TrashState};
@@ -118,6 +118,7 @@ pub struct WipeAuthorization {
     disk: DiskRef,
     identity: FileIdentity,
     evidence: Evidence,
+    method: WipeMethod,
 }
 
 impl WipeAuthorization {
@@ -127,12 +128,14 @@ impl WipeAuthorization {
         disk: DiskRef,
         identity: FileIdentity,
         evidence: Evidence,
+        method: WipeMethod,
     ) -> Self {
         Self {
             volume,
             disk,
             identity,
             evidence,
+            method,
         }
     }
 
@@ -152,6 +155,12 @@ impl WipeAuthorization {
     #[must_use]
     pub fn identity(&self) -> &FileIdentity {
         &self.identity
+    }
+
+    /// How.
+    #[must_use]
+    pub fn method(&self) -> WipeMethod {
+        self.method
     }
 
     /// Why.

@@ -1,5 +1,5 @@
-//! The kernel calls that no crate wraps: file handles, file-system UUIDs, btrfs subvolumes, and
-//! inode flags of what can't be opened.
+//! The kernel calls that no crate wraps: file handles, file-system UUIDs, btrfs subvolumes,
+//! inode flags of what can't be opened, where the bytes of a file lie, and what is free on a device.
 #![expect(
     unsafe_code,
     reason = "these calls have no safe wrapper; every unsafe block of this package is in this file"
@@ -9,7 +9,7 @@ use std::ffi::CStr;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 
 use rustix::io::Errno;
-use rustix::ioctl::{Getter, Opcode, Setter, ioctl, opcode};
+use rustix::ioctl::{Getter, Opcode, Setter, Updater, ioctl, opcode};
 
 /// The most bytes that a handle can have (`MAX_HANDLE_SZ`).
 const MAX_HANDLE: usize = 128;
@@ -220,6 +220,162 @@ pub fn clear_flags_at(dir: BorrowedFd<'_>, name: &CStr) -> Result<bool, Errno> {
         )
     };
     if set < 0 { Err(last_errno()) } else { Ok(true) }
+}
+
+/// A part of a file as its file system maps it; all numbers in bytes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FileExtent {
+    /// Where it begins in the file.
+    pub logical: u64,
+    /// Where it begins on the device; means something only where [`FileExtent::on_device`] says so.
+    pub physical: u64,
+    /// How long it is.
+    pub length: u64,
+    reserved_wide: [u64; 2],
+    flags: u32,
+    reserved: [u32; 3],
+}
+
+const _: () = assert!(size_of::<FileExtent>() == 56);
+
+impl FileExtent {
+    const LAST: u32 = 0x1;
+    const UNKNOWN: u32 = 0x2;
+    const DELALLOC: u32 = 0x4;
+    const ENCODED: u32 = 0x8;
+    const DATA_ENCRYPTED: u32 = 0x80;
+    const NOT_ALIGNED: u32 = 0x100;
+    const DATA_INLINE: u32 = 0x200;
+    const DATA_TAIL: u32 = 0x400;
+    const SHARED: u32 = 0x2000;
+
+    /// Whether no other follows it in the file.
+    #[must_use]
+    pub const fn is_last(&self) -> bool {
+        self.flags & Self::LAST != 0
+    }
+
+    /// Whether no place on the device was chosen for it yet.
+    #[must_use]
+    pub const fn is_pending(&self) -> bool {
+        self.flags & (Self::DELALLOC | Self::UNKNOWN) != 0
+    }
+
+    /// Whether another file, or another part, has the same blocks.
+    #[must_use]
+    pub const fn is_shared(&self) -> bool {
+        self.flags & Self::SHARED != 0
+    }
+
+    /// Whether it lies among metadata instead of in blocks of its own.
+    #[must_use]
+    pub const fn is_inline(&self) -> bool {
+        self.flags & (Self::DATA_INLINE | Self::DATA_TAIL | Self::NOT_ALIGNED) != 0
+    }
+
+    /// Whether the blocks hold something else than the file's bytes: compressed or encrypted.
+    #[must_use]
+    pub const fn is_encoded(&self) -> bool {
+        self.flags & (Self::ENCODED | Self::DATA_ENCRYPTED) != 0
+    }
+
+    /// Whether `physical` is where its bytes lie.
+    #[must_use]
+    pub const fn on_device(&self) -> bool {
+        !self.is_pending() && !self.is_inline() && !self.is_encoded()
+    }
+}
+
+/// How many extents one call gives at most.
+const EXTENTS: usize = 64;
+
+/// `struct fiemap` with room for extents.
+#[repr(C)]
+struct Fiemap {
+    start: u64,
+    length: u64,
+    flags: u32,
+    mapped: u32,
+    count: u32,
+    reserved: u32,
+    extents: [FileExtent; EXTENTS],
+}
+
+/// The part of [`Fiemap`] whose size is in its opcode.
+#[repr(C)]
+struct FiemapHead([u64; 4]);
+
+/// `FS_IOC_FIEMAP`: the next extents of an open file from this byte on, in their order, into
+/// `found`, which is emptied before. `write_out` first writes out what has no place on the device
+/// yet. Holes have no extent.
+pub fn file_extents(
+    fd: BorrowedFd<'_>,
+    from: u64,
+    write_out: bool,
+    found: &mut Vec<FileExtent>,
+) -> Result<(), Errno> {
+    const FIEMAP: Opcode = opcode::read_write::<FiemapHead>(b'f', 11);
+    let mut map = Fiemap {
+        start: from,
+        length: u64::MAX.saturating_sub(from),
+        flags: u32::from(write_out),
+        mapped: 0,
+        count: 64,
+        reserved: 0,
+        extents: [FileExtent::default(); EXTENTS],
+    };
+    found.clear();
+    // SAFETY: this opcode reads and writes one `struct fiemap`, followed by at most `count`
+    // `struct fiemap_extent`, for which there is room.
+    unsafe { ioctl(fd, Updater::<FIEMAP, Fiemap>::new(&mut map)) }?;
+    let mapped = usize::try_from(map.mapped).map_err(|_large| Errno::OVERFLOW)?;
+    found.extend_from_slice(map.extents.get(..mapped).ok_or(Errno::OVERFLOW)?);
+    Ok(())
+}
+
+/// `struct fstrim_range`.
+#[repr(C)]
+struct TrimRange {
+    start: u64,
+    length: u64,
+    least: u64,
+}
+
+/// `FITRIM`: has the file system tell its device all blocks that are free; how many bytes it told.
+/// `EOPNOTSUPP` where the device takes no such word.
+pub fn trim_free(dir: BorrowedFd<'_>) -> Result<u64, Errno> {
+    const FITRIM: Opcode = opcode::read_write::<TrimRange>(b'X', 121);
+    let mut range = TrimRange {
+        start: 0,
+        length: u64::MAX,
+        least: 0,
+    };
+    // SAFETY: this opcode reads and writes one `struct fstrim_range`.
+    unsafe { ioctl(dir, Updater::<FITRIM, TrimRange>::new(&mut range)) }?;
+    Ok(range.length)
+}
+
+/// `BLKGETSIZE64`: the size of a block device, in bytes.
+pub fn device_size(device: BorrowedFd<'_>) -> Result<u64, Errno> {
+    const GETSIZE64: Opcode = opcode::read::<usize>(0x12, 114);
+    // SAFETY: this opcode writes one u64 (its number was made with `size_t`).
+    unsafe { ioctl(device, Getter::<GETSIZE64, u64>::new()) }
+}
+
+/// `BLKZEROOUT`: makes a range of a block device, in bytes, read as zeros. Device and driver choose
+/// how; some only note it.
+pub fn zero_device(device: BorrowedFd<'_>, from: u64, length: u64) -> Result<(), Errno> {
+    const ZEROOUT: Opcode = opcode::none(0x12, 127);
+    // SAFETY: this opcode reads two u64.
+    unsafe { ioctl(device, Setter::<ZEROOUT, [u64; 2]>::new([from, length])) }
+}
+
+/// `BLKDISCARD`: tells a block device that nobody wants a range of it any more, in bytes.
+pub fn discard_device(device: BorrowedFd<'_>, from: u64, length: u64) -> Result<(), Errno> {
+    const DISCARD: Opcode = opcode::none(0x12, 119);
+    // SAFETY: this opcode reads two u64.
+    unsafe { ioctl(device, Setter::<DISCARD, [u64; 2]>::new([from, length])) }
 }
 
 #[cfg(test)]

@@ -92,6 +92,28 @@ impl Resolver {
         }
     }
 
+    /// An `O_PATH` descriptor of the entry `name` of `dir`, whatever it is: of a link itself. Not of
+    /// what is mounted there.
+    pub fn entry_beneath(self, dir: impl AsFd, name: &[u8]) -> Result<OwnedFd, OpenError> {
+        one_component(name).map_err(OpenError::Io)?;
+        let dir = dir.as_fd();
+        match self {
+            Self::Openat2 => {
+                let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                retry_on_intr(|| openat2(dir, name, flags, Mode::empty(), BENEATH))
+                    .map_err(OpenError::from_errno)
+            }
+            Self::Fdinfo => {
+                let entry = open_path(dir, name).map_err(OpenError::from_errno)?;
+                if mount_of(entry.as_fd())? == mount_of(dir)? {
+                    Ok(entry)
+                } else {
+                    Err(OpenError::Mount)
+                }
+            }
+        }
+    }
+
     /// Opens the directory at this absolute path, for reading, through mounts but through no link.
     ///
     /// A file system that never answers hangs it: look at mountinfo before.

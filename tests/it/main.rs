@@ -34,3 +34,5 @@ mod units;
 mod verdicts;
 #[cfg(test)]
 mod wipe_hazards;
+#[cfg(test)]
+mod wipe_modes;

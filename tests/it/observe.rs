@@ -636,6 +636,8 @@ fn observe_all(work_dir: &Path, path_disk: &Raw) -> Facts {
             require_agent: false,
             start_gate: false,
             pid_namespace: PidNamespace::Own,
+            wipe: mesos_volumed::decide::facts::WipeMethod::UNLINK,
+            mount_mode: None,
         },
         words: Words::default(),
         state_dir: Raw::from(work_dir).join("state"),

@@ -23,6 +23,7 @@ use std::time::Duration;
 use mesos_volumed::act::sys::{Kernel, Sys as _};
 use mesos_volumed::act::volume_dir::VolumeDir;
 use mesos_volumed::act::wipe::{Control, Extent, LeftKind, Options, Progress, WipeReport, wipe};
+use mesos_volumed::decide::facts::WipeMethod;
 use mesos_volumed::sys::Resolver;
 
 use crate::support::authorize::authorize;
@@ -33,6 +34,7 @@ const BOTH: [Resolver; 2] = [Resolver::Openat2, Resolver::Fdinfo];
 
 const TREE: Options = Options {
     extent: Extent::Tree,
+    method: WipeMethod::UNLINK,
 };
 
 /// A disk with a volume that goes and a tree beside it that stays.

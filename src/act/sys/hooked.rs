@@ -2,7 +2,7 @@
 //! meanwhile.
 
 use std::cell::Cell;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
@@ -59,6 +59,10 @@ macro_rules! hooked {
 impl Sys for Hooked<'_> {
     type Dir = OwnedFd;
     type File = OwnedFd;
+
+    fn descriptor<'d>(&self, dir: &'d OwnedFd) -> Option<BorrowedFd<'d>> {
+        self.kernel.descriptor(dir)
+    }
 
     fn open_root(&self, path: &Path) -> Result<OwnedFd, OpenError> {
         self.kernel.open_root(path)

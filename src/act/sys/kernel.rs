@@ -6,7 +6,7 @@
 
 use std::ffi::CString;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
@@ -79,6 +79,10 @@ impl Sys for Kernel {
 
     fn reopen(&self, dir: &OwnedFd) -> Result<OwnedFd, Errno> {
         reopen(dir)
+    }
+
+    fn descriptor<'d>(&self, dir: &'d OwnedFd) -> Option<BorrowedFd<'d>> {
+        Some(dir.as_fd())
     }
 
     fn node(&self, dir: &OwnedFd) -> Result<Node, Errno> {

@@ -65,6 +65,7 @@ impl Host {
             lived_at: Span::ZERO,
             retention: Span::ZERO,
             quarantined_at: 1,
+            method: None,
         };
         Self {
             temp,

@@ -155,6 +155,7 @@ pub struct Progress {
     files: AtomicU64,
     dirs: AtomicU64,
     left: AtomicU64,
+    overwritten: AtomicU64,
 }
 
 /// [`Progress`] at one moment.
@@ -166,6 +167,8 @@ pub struct ProgressNow {
     pub dirs: u64,
     /// Entries that could not be removed.
     pub left: u64,
+    /// Bytes of files overwritten.
+    pub overwritten: u64,
 }
 
 impl Progress {
@@ -175,6 +178,7 @@ impl Progress {
             files: self.files.load(Ordering::Relaxed),
             dirs: self.dirs.load(Ordering::Relaxed),
             left: self.left.load(Ordering::Relaxed),
+            overwritten: self.overwritten.load(Ordering::Relaxed),
         }
     }
 
@@ -185,6 +189,10 @@ impl Progress {
 
     pub(super) fn removed_dir(&self) {
         self.dirs.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn overwritten(&self, bytes: u64) {
+        self.overwritten.fetch_add(bytes, Ordering::Relaxed);
     }
 
     pub(super) fn left(&self) {

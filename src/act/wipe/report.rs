@@ -6,6 +6,7 @@ use std::fmt;
 use rustix::io::Errno;
 use serde::Serialize;
 
+use super::proof::Proof;
 use crate::units::{Raw, Span};
 
 /// What a wipe did. Nothing is called complete that was not looked at and made durable.
@@ -28,6 +29,8 @@ pub struct WipeReport {
     pub left: Vec<Left>,
     /// Why it ended early; `None` when it went through the whole tree.
     pub stopped: Option<StopReason>,
+    /// What was reached of what the mode promises.
+    pub proof: Proof,
 }
 
 /// What could not be removed for one reason.
@@ -65,6 +68,8 @@ pub enum LeftKind {
     Moved,
     /// Deeper than can be walked, and it could not be moved up.
     TooDeep,
+    /// What the mode promises could not be reached there, and `strict` was asked for.
+    Promise,
     /// Anything else.
     Other {
         /// The error number.
@@ -100,6 +105,7 @@ impl fmt::Display for LeftKind {
             Self::NoSpace => f.write_str("the file system is too full even for removing"),
             Self::Moved => f.write_str("moved away while it was wiped; end what moves it"),
             Self::TooDeep => f.write_str("nested too deeply"),
+            Self::Promise => f.write_str("the mode's promise can't be kept there (strict)"),
             Self::Other { errno } => write!(f, "{}", Errno::from_raw_os_error(*errno)),
         }
     }

@@ -459,7 +459,7 @@ fn several_threads_and_one_after_them_remove_everything_once() {
         let (control, progress) = (Control::new(0).with_threads(4), Progress::default());
         let kernel = Kernel::new();
         let root = kernel.open_root(temp.path()).unwrap();
-        let done = hasten_within(kernel, &root, &control, &progress, limits);
+        let done = hasten_within(kernel, &root, (&control, &progress), None, limits);
         assert_eq!(done.stopped, None);
         assert!(done.tally.left.is_empty());
         assert!(done.tally.files * 2 > files, "most of it is done by them");
@@ -502,7 +502,7 @@ fn several_threads_follow_no_link_and_leave_a_link_s_target_alone() {
             });
             let root = kernel.open_root(volume).unwrap();
             let progress = Progress::default();
-            hasten_within(kernel, &root, &control, &progress, TINY);
+            hasten_within(kernel, &root, (&control, &progress), None, TINY);
             done.store(true, std::sync::atomic::Ordering::Relaxed);
         });
         assert_eq!(empty(&kernel, volume, TINY).1, None);
@@ -531,7 +531,7 @@ fn several_threads_stop_when_told_and_make_way_when_a_rate_is_set() {
                     control.set_rate(100_000);
                 }
             });
-            hasten_within(kernel, &root, &control, &progress, TINY)
+            hasten_within(kernel, &root, (&control, &progress), None, TINY)
         });
         assert_eq!(done.stopped, stop.then_some(StopReason::Cancelled));
         assert!(done.tally.files < files, "not to the end");

@@ -7,6 +7,7 @@ mod root;
 mod up;
 
 use std::mem;
+use std::os::fd::BorrowedFd;
 
 use self::crew::Crew;
 use super::control::{Control, Pace, Progress};
@@ -136,6 +137,37 @@ enum Unlinked {
     Left,
 }
 
+/// What a mode does to a regular file before it is unlinked; shared by all workers.
+pub(super) trait BeforeUnlink: Sync {
+    /// Does it to what `name` is, which may be no regular file at all. `path` tells where it lies,
+    /// for reports.
+    fn before_unlink(
+        &self,
+        dir: BorrowedFd<'_>,
+        name: &[u8],
+        path: &dyn Fn() -> Raw,
+    ) -> Result<Ready, StopReason>;
+
+    /// Whether nothing is left to be done to what `name` is. One of several workers leaves
+    /// everything else to the single walk that follows, which knows all paths.
+    fn is_ready(&self, dir: BorrowedFd<'_>, name: &[u8]) -> bool;
+}
+
+/// Whether an entry may be unlinked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ready {
+    Unlink,
+    /// It has to stay, for this reason.
+    Stays(LeftKind),
+}
+
+/// Fills in the rate that suits the file system, as far as that can be told.
+pub(super) fn set_pace<S: Sys>(sys: &S, dir: &S::Dir, control: &Control) {
+    if let Ok(kind) = sys.fs_kind(dir) {
+        control.set_usual(usual_rate(kind, sys.discards(dir) == Ok(true)));
+    }
+}
+
 /// Where the root lies, when it goes as well.
 pub(super) type Place<'a, S> = (&'a <S as Sys>::Dir, &'a [u8], &'a FileIdentity);
 
@@ -146,6 +178,8 @@ pub(super) struct Walk<'a, S: Sys> {
     progress: &'a Progress,
     pace: Pace,
     tally: Tally,
+    /// What is done to a regular file before it is unlinked.
+    before: Option<&'a dyn BeforeUnlink>,
     kind: FsKind,
     /// Whether freed blocks are discarded at once.
     discards: bool,
@@ -182,6 +216,7 @@ impl<'a, S: Sys> Walk<'a, S> {
             progress,
             pace: Pace::new(1),
             tally: Tally::default(),
+            before: None,
             kind: FsKind::Other,
             discards: false,
             crew: None,
@@ -201,6 +236,15 @@ impl<'a, S: Sys> Walk<'a, S> {
 
     pub(super) fn control(&self) -> &'a Control {
         self.control
+    }
+
+    /// Has this done to every regular file before it is unlinked.
+    pub(super) fn before_unlink(&mut self, before: Option<&'a dyn BeforeUnlink>) {
+        self.before = before;
+    }
+
+    pub(super) fn before(&self) -> Option<&'a dyn BeforeUnlink> {
+        self.before
     }
 
     pub(super) fn into_tally(self) -> Tally {

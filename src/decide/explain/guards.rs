@@ -74,7 +74,7 @@ const TRASH_LAST: [Refusal; 3] = [
 ];
 
 /// Guards of MOUNT disks.
-const MOUNT: [Refusal; 1] = [Refusal::NoBarrier];
+const MOUNT: [Refusal; 2] = [Refusal::NoBarrier, Refusal::ModeRefused];
 
 /// Asked by the executor alone, when it locks a root: nothing can be said of it before.
 #[cfg(test)]
@@ -588,6 +588,7 @@ const fn passed(code: Refusal) -> &'static str {
         Refusal::Unconfirmed => "its destroy is confirmed",
         Refusal::ForeignTrash => "its manifest is whole, of this machine and of this work_dir",
         Refusal::RootLocked => "no other process holds the lock of its root",
+        Refusal::ModeRefused => "its wipe mode can be carried out there",
     }
 }
 

@@ -30,7 +30,7 @@ pub use disks::{DiscoveryRules, DiskRule, DiskRules, RootRule, SizeRule};
 pub use holders::{FsLocation, Holder, HolderKind};
 pub use host::{GateFacts, GateFile, HostFacts, Moment};
 pub use mounts::{FsClass, MountEntry, MountTable};
-pub use policy::{OrphanPolicy, PidNamespace, Policy, Words};
+pub use policy::{OrphanPolicy, PidNamespace, Policy, WipeMethod, WipeMode, Words};
 pub use roots::{
     AgentView, DeviceNumber, DirFacts, Drive, FileIdentity, FileKind, Fingerprint, FsFacts,
     FsFailure, MarkerOf, MountContent, RootFacts, RootMount, RootWitness, StrangeEntry, TrashFacts,

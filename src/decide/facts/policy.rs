@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::steps::TrashId;
+use crate::mesos::disk::DiskType;
 use crate::mesos::ids::VolumeKey;
 use crate::units::{Raw, Span};
 
@@ -26,6 +27,89 @@ pub enum PidNamespace {
     Host,
     /// Agent and tasks all live in our own pid namespace.
     Own,
+}
+
+/// How data is destroyed, named by what is guaranteed. None of them is a *purge* in the words of
+/// NIST SP 800-88; see `act::wipe` for which word each meets.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum WipeMode {
+    /// The space is given back; blocks keep their content until they are used again.
+    #[default]
+    Unlink,
+    /// Unlinked; then the file system tells its device which blocks are free.
+    Discard,
+    /// The data of files is overwritten where it lies, and read back, before it is unlinked.
+    Overwrite,
+    /// Of a whole MOUNT disk: emptied, then its free space is filled with zeros and freed.
+    ZeroFree,
+    /// Of a whole MOUNT disk: emptied by making its file system anew.
+    Reformat,
+}
+
+impl WipeMode {
+    /// As in configuration, receipts and JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unlink => "unlink",
+            Self::Discard => "discard",
+            Self::Overwrite => "overwrite",
+            Self::ZeroFree => "zero_free",
+            Self::Reformat => "reformat",
+        }
+    }
+
+    /// Whether it acts on a whole file system, which must be nobody else's.
+    #[must_use]
+    pub const fn whole_disk(self) -> bool {
+        match self {
+            Self::Unlink | Self::Discard | Self::Overwrite => false,
+            Self::ZeroFree | Self::Reformat => true,
+        }
+    }
+}
+
+impl std::fmt::Display for WipeMode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// A mode with what it is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WipeMethod {
+    /// The mode.
+    pub mode: WipeMode,
+    /// What can't be guaranteed is refused instead of being done as well as it goes.
+    pub strict: bool,
+    /// How often files are overwritten; the last time with zeros, before with random bytes.
+    pub passes: u32,
+    /// Whether what was overwritten is read back.
+    pub verify: bool,
+}
+
+impl WipeMethod {
+    /// Gives the space back and promises no more.
+    pub const UNLINK: Self = Self {
+        mode: WipeMode::Unlink,
+        strict: false,
+        passes: 1,
+        verify: true,
+    };
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+    fn is_usual(&self) -> bool {
+        *self == Self::UNLINK
+    }
+}
+
+impl Default for WipeMethod {
+    fn default() -> Self {
+        Self::UNLINK
+    }
 }
 
 /// The settings that decisions need; see `config/mesos-volumed.toml` for each.
@@ -55,6 +139,24 @@ pub struct Policy {
     pub start_gate: bool,
     /// `agent.pid_namespace`.
     pub pid_namespace: PidNamespace,
+    /// `[wipe]`: how data is destroyed.
+    #[serde(default, skip_serializing_if = "WipeMethod::is_usual")]
+    pub wipe: WipeMethod,
+    /// `wipe.mount_mode`: the mode of MOUNT disks, where it is another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mount_mode: Option<WipeMode>,
+}
+
+impl Policy {
+    /// How data on a disk of this type is destroyed where nobody says otherwise.
+    #[must_use]
+    pub fn method(&self, disk: DiskType) -> WipeMethod {
+        let mode = match (disk, self.mount_mode) {
+            (DiskType::Mount, Some(mode)) => mode,
+            (DiskType::Mount | DiskType::Root | DiskType::Path, _) => self.wipe.mode,
+        };
+        WipeMethod { mode, ..self.wipe }
+    }
 }
 
 /// What the operator said on the command line of this run; empty for the daemon and the timer.
@@ -70,10 +172,38 @@ pub struct Words {
     pub confirm_brake: Option<u32>,
     /// `wipe <role/id> --confirm`: this volume's directories, now, under the same guards.
     pub wipe: Option<VolumeKey>,
+    /// `wipe --mode`: how, for that volume alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<WipeMode>,
+    /// `wipe --strict`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub strict: bool,
     /// `volumes recreate <role/id> --confirm`.
     pub recreate: Option<VolumeKey>,
     /// `disk accept <root>`: this root is right as it is.
     pub accept_root: Option<Raw>,
     /// `trash purge`: these entries, now.
     pub purge: Vec<TrashId>,
+}
+
+impl Words {
+    /// How the operator wants a volume on a disk of this type destroyed; `None` where nothing was
+    /// said.
+    #[must_use]
+    pub fn method(
+        &self,
+        volume: &VolumeKey,
+        disk: DiskType,
+        policy: &Policy,
+    ) -> Option<WipeMethod> {
+        if self.wipe.as_ref() != Some(volume) || (self.mode.is_none() && !self.strict) {
+            return None;
+        }
+        let usual = policy.method(disk);
+        Some(WipeMethod {
+            mode: self.mode.unwrap_or(usual.mode),
+            strict: self.strict || usual.strict,
+            ..usual
+        })
+    }
 }

@@ -1,7 +1,7 @@
 //! Plain MOUNT disks: emptied in place, after a destroy only, behind a barrier only.
 
 use super::Planner;
-use crate::decide::facts::{AgentAnswer, Known, MountContent};
+use crate::decide::facts::{AgentAnswer, Known, MountContent, RootFacts, WipeMethod};
 use crate::decide::guards::{Reason, Refusal};
 use crate::decide::memory::VolumeRecord;
 use crate::decide::remember::agent_may_delete;
@@ -88,6 +88,12 @@ impl Planner<'_> {
             .overlap_reasons(&root.disk, key, &location, &root.disk.root, &mut reasons);
         self.judge.protect_reasons(key, &mut reasons);
         self.barrier(&mut reasons);
+        let facts = self.facts();
+        let method = facts
+            .words
+            .method(key, root.kind(), &facts.policy)
+            .unwrap_or_else(|| facts.policy.method(root.kind()));
+        whole_disk(method, root, &mut reasons);
         let mut due = true;
         if let Some((_, present)) = view.standing()
             && reasons.is_empty()
@@ -99,6 +105,7 @@ impl Planner<'_> {
                         root.disk.clone(),
                         present.directory.clone(),
                         evidence,
+                        method,
                     );
                     self.steps.push(Step::EmptyMount {
                         authorization,
@@ -226,5 +233,25 @@ impl Planner<'_> {
                 && facts.disk.root == *root
                 && facts.content == Known::Known(MountContent::Empty)
         })
+    }
+}
+
+/// What acts on a whole disk acts on no part of one: a bound directory shares its file system.
+fn whole_disk(method: WipeMethod, root: &RootFacts, reasons: &mut Vec<Reason>) {
+    if !method.mode.whole_disk() {
+        return;
+    }
+    let whole = match &root.mount {
+        Known::Known(mount) => mount.is_mount_point && mount.location.path == "/".into(),
+        Known::Absent | Known::Unknown(_) => false,
+    };
+    if !whole {
+        reasons.push(Reason::new(
+            Refusal::ModeRefused,
+            format!(
+                "{} acts on a whole file system, and only a part of one is mounted there",
+                method.mode
+            ),
+        ));
     }
 }

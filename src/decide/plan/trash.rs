@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Planner;
-use crate::decide::facts::{FileIdentity, Known, RootFacts, TrashFacts};
+use crate::decide::facts::{FileIdentity, Known, RootFacts, TrashFacts, WipeMethod};
 use crate::decide::guards::{Reason, Refusal};
 use crate::decide::manifest::{Manifest, TrashState};
 use crate::decide::roots::{RootView, present_filesystem};
@@ -210,12 +210,20 @@ impl Planner<'_> {
                 .minus(self.lived().minus(manifest.lived_at));
             reasons.push(Reason::new(Refusal::Retention, format!("{left} left")));
         }
+        let method = self.method(&manifest);
+        if method.mode.whole_disk() {
+            reasons.push(Reason::new(
+                Refusal::ModeRefused,
+                format!("{} acts on a whole MOUNT disk", method.mode),
+            ));
+        }
         if reasons.is_empty() {
             let authorization = WipeAuthorization::new(
                 manifest.volume.clone(),
                 place.disk.clone(),
                 data.clone(),
                 manifest.evidence.clone(),
+                method,
             );
             let step = Step::Wipe {
                 authorization,
@@ -238,6 +246,18 @@ impl Planner<'_> {
                     || self.lived().minus(manifest.lived_at) >= manifest.retention
             }
         }
+    }
+
+    /// How it is to be destroyed: as the operator says now, or said when it was moved here, or as
+    /// the configuration says.
+    fn method(&self, manifest: &Manifest) -> WipeMethod {
+        let facts = self.facts();
+        let disk = manifest.disk.kind;
+        facts
+            .words
+            .method(&manifest.volume, disk, &facts.policy)
+            .or(manifest.method)
+            .unwrap_or_else(|| facts.policy.method(disk))
     }
 
     fn purged(&self, manifest: &Manifest) -> bool {

@@ -161,6 +161,8 @@ impl Host {
                 require_agent: false,
                 start_gate: false,
                 pid_namespace: PidNamespace::Host,
+                wipe: crate::decide::facts::WipeMethod::UNLINK,
+                mount_mode: None,
             },
             words: Words::default(),
             state_dir: self.raw("state"),

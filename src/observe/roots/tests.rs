@@ -280,6 +280,7 @@ fn manifest(id: &str) -> Manifest {
         lived_at: Span::seconds(1),
         retention: Span::ZERO,
         quarantined_at: 0,
+        method: None,
     }
 }
 

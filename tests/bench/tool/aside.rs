@@ -101,6 +101,7 @@ fn move_aside(root: &Path, volume: &Path, entry: &str) -> f64 {
         lived_at: Span::ZERO,
         retention: Span::ZERO,
         quarantined_at: 1,
+        method: None,
     };
     let begun = Instant::now();
     let outcome = quarantine(&kernel, &RootLocks::default(), &place, &identity, &manifest);

@@ -6,7 +6,8 @@ use mesos_volumed::decide::facts::{
     CheckpointFacts, CheckpointFile, DeviceNumber, DirFacts, Facts, FileIdentity, FileKind,
     Fingerprint, FsFacts, FsLocation, GateFacts, Holder, HolderKind, HostFacts, Known, Moment,
     MountContent, Operation, OperationKind, OperationState, OrphanPolicy, PidNamespace, Policy,
-    ResourceState, RootFacts, RootMount, RootWitness, SlaveInfo, TaskUse, TrashFacts, Words,
+    ResourceState, RootFacts, RootMount, RootWitness, SlaveInfo, TaskUse, TrashFacts, WipeMethod,
+    Words,
 };
 use mesos_volumed::decide::manifest::{Manifest, TrashState};
 use mesos_volumed::decide::memory::Memory;
@@ -248,6 +249,8 @@ fn policy() -> Policy {
         require_agent: false,
         start_gate: false,
         pid_namespace: PidNamespace::Host,
+        wipe: WipeMethod::UNLINK,
+        mount_mode: None,
     }
 }
 
@@ -600,6 +603,7 @@ impl World for Facts {
                 lived_at,
                 retention,
                 quarantined_at,
+                method: None,
             }),
             data: Known::Known(identity),
             location,

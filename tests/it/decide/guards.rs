@@ -8,7 +8,7 @@ use mesos_volumed::decide::check::check;
 use mesos_volumed::decide::facts::{
     AgentAnswer, AgentView, CheckpointFile, Facts, FileKind, FsFailure, HolderKind, Known,
     MarkerOf, OperationKind, OperationState, OrphanPolicy, PidNamespace, ResourceState, RootFacts,
-    RootWitness, Why,
+    RootWitness, Why, WipeMode,
 };
 use mesos_volumed::decide::guards::{Refusal, Weight};
 use mesos_volumed::decide::ledger::Verified;
@@ -1089,6 +1089,16 @@ guards! {
         let facts = destroyed();
         for kept in checked(&facts).kept {
             assert!(kept.reasons.iter().all(|reason| reason.code != Refusal::RootLocked));
+        }
+    }
+
+    ModeRefused => guard_mode_refused_keeps_modes_of_whole_disks_from_what_is_none {
+        for mode in [WipeMode::ZeroFree, WipeMode::Reformat] {
+            for state in [TrashState::Cleared, TrashState::Wiping] {
+                let open = trashed(state);
+                let closed = changed(&open, |facts| facts.policy.wipe.mode = mode);
+                guard(Refusal::ModeRefused, "db/t").holds(&open, &closed);
+            }
         }
     }
 }

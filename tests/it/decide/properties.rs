@@ -471,7 +471,8 @@ fn random_facts_come_to_every_kind_of_step_and_to_every_refusal() {
     }
     for refusal in Refusal::ALL
         .into_iter()
-        .filter(|refusal| *refusal != Refusal::RootLocked)
+        // The former is the executor's; the latter needs an operator's word, which no history has.
+        .filter(|refusal| !matches!(refusal, Refusal::RootLocked | Refusal::ModeRefused))
     {
         assert!(codes.contains_key(refusal.code()), "{refusal}: {codes:#?}");
     }

@@ -427,6 +427,7 @@ fn some_trash(tape: &mut Tape<'_>, root: &RootFacts) -> Known<Vec<TrashFacts>> {
             lived_at: Span::seconds(100 * DAY).minus(span(tape)),
             retention: span(tape),
             quarantined_at: 0,
+            method: None,
         };
         let data = match tape.odd(8, 2) {
             Some(0) => Known::Absent,

@@ -6,7 +6,7 @@ use mesos_volumed::decide::facts::{
     AgentAnswer, AgentFacts, AgentView, CheckpointFacts, CheckpointFile, DeviceNumber, Facts,
     FileIdentity, Fingerprint, FsFacts, FsLocation, GateFacts, HostFacts, Known, Moment,
     OrphanPolicy, PidNamespace, Policy, ResourceState, RootFacts, RootMount, RootWitness,
-    TrashFacts, Words,
+    TrashFacts, WipeMethod, Words,
 };
 use mesos_volumed::decide::manifest::{Manifest, TrashState};
 use mesos_volumed::decide::memory::Memory;
@@ -78,6 +78,7 @@ fn facts(identity: &FileIdentity) -> Facts {
         lived_at: Span::ZERO,
         retention: Span::ZERO,
         quarantined_at: 0,
+        method: None,
     };
     Facts {
         version: Facts::VERSION,
@@ -100,6 +101,8 @@ fn facts(identity: &FileIdentity) -> Facts {
             require_agent: false,
             start_gate: false,
             pid_namespace: PidNamespace::Host,
+            wipe: WipeMethod::UNLINK,
+            mount_mode: None,
         },
         words: Words::default(),
         roots: vec![RootFacts {

@@ -122,6 +122,18 @@ impl LoopDisk {
         self.folder.path().join("mnt")
     }
 
+    /// The file that holds it.
+    pub(crate) fn image(&self) -> PathBuf {
+        self.folder.path().join("image")
+    }
+
+    /// Unmounts it, so that all is in the image; only that can be looked at from then on.
+    pub(crate) fn unmount(&self) {
+        sh!("umount", self.path());
+        // The loop device lets go of it a moment later.
+        sh!("sync", self.image());
+    }
+
     /// The block device.
     pub(crate) fn device(&self) -> &Path {
         &self.device
@@ -162,6 +174,9 @@ impl Drop for LoopDisk {
             .rev()
             .chain([self.path()])
         {
+            if point == self.path() && !is_mounted(&point) {
+                continue;
+            }
             let args = [
                 OsStr::new("--lazy"),
                 OsStr::new("--no-canonicalize"),
@@ -190,6 +205,12 @@ fn attach(image: &Path) -> PathBuf {
         std::thread::sleep(Duration::from_millis(100));
     }
     panic!("no free loop device for {}", image.display());
+}
+
+fn is_mounted(point: &Path) -> bool {
+    mounts_below(Path::new("/"))
+        .iter()
+        .any(|mounted| mounted == point)
 }
 
 /// Mount points strictly below a path, in the order of the mount table.

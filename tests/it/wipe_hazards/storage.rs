@@ -9,6 +9,7 @@ use mesos_volumed::act::durable::{ReplaceError, replace};
 use mesos_volumed::act::sys::{Errno, FsKind, Kernel, Sys as _};
 use mesos_volumed::act::volume_dir::VolumeDir;
 use mesos_volumed::act::wipe::{Control, Extent, LeftKind, Options, Progress, StopReason, wipe};
+use mesos_volumed::decide::facts::WipeMethod;
 use mesos_volumed::sys::fs_uuid::superblock_uuid;
 use mesos_volumed::sys::{filesystem_uuid, identity, node};
 
@@ -170,7 +171,10 @@ fn root_hazard_a_mount_root_is_emptied_and_stays() {
                 &kernel,
                 volume,
                 &authorize(&identity),
-                Options { extent },
+                Options {
+                    extent,
+                    method: WipeMethod::UNLINK,
+                },
                 &super::fast(),
                 &Progress::default(),
             )

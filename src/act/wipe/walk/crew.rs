@@ -17,7 +17,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use super::super::control::{Control, Pace, Progress};
 use super::super::names::NameStack;
 use super::super::report::{StopReason, Tally};
-use super::{Frame, Limits, Pass, Walk};
+use super::{BeforeUnlink, Frame, Limits, Pass, Walk};
 use crate::act::sys::{FsKind, Kernel, Sys};
 use crate::sys::Batch;
 
@@ -165,18 +165,19 @@ pub(in crate::act::wipe) fn hasten(
     root: &OwnedFd,
     control: &Control,
     progress: &Progress,
+    before: Option<&dyn BeforeUnlink>,
 ) -> Done {
     if kernel.fs_kind(root) != Ok(FsKind::Ext4) {
         return Done::default();
     }
-    hasten_within(kernel, root, control, progress, SHARED)
+    hasten_within(kernel, root, (control, progress), before, SHARED)
 }
 
 pub(in crate::act::wipe) fn hasten_within(
     kernel: Kernel,
     root: &OwnedFd,
-    control: &Control,
-    progress: &Progress,
+    (control, progress): (&Control, &Progress),
+    before: Option<&dyn BeforeUnlink>,
     limits: Limits,
 ) -> Done {
     let workers = control.threads().min(MOST_WORKERS);
@@ -198,6 +199,7 @@ pub(in crate::act::wipe) fn hasten_within(
             walk.pace = Pace::new(workers);
             walk.kind = FsKind::Ext4;
             walk.crew = Some(&crew);
+            walk.before = before;
             let working = Working(&crew);
             let ended = walk.carry_out(task, &crew);
             drop(working);

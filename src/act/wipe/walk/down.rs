@@ -27,7 +27,7 @@ impl<S: Sys> Walk<'_, S> {
             }
             // It was something else when it was listed, or the listing did not say.
             Err(OpenError::Symlink | OpenError::NotADirectory) => {
-                match self.unlink(name, TypeHint::Other)? {
+                match self.unlink(name, TypeHint::Unknown)? {
                     Unlinked::Gone | Unlinked::Left => self.child_is_done(),
                     Unlinked::IsDirectory => self.child_again(LeftKind::Busy, 0)?,
                 }

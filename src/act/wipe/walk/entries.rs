@@ -3,7 +3,7 @@
 use std::mem;
 use std::time::Duration;
 
-use super::{Pass, Unlinked, Walk};
+use super::{Pass, Ready, Unlinked, Walk, path_of};
 use crate::act::sys::{Errno, FsKind, Sys};
 use crate::act::wipe::report::{LeftKind, StopReason};
 use crate::sys::{Batch, More, TypeHint};
@@ -130,6 +130,10 @@ impl<S: Sys> Walk<'_, S> {
 
     pub(super) fn unlink(&mut self, name: &[u8], hint: TypeHint) -> Result<Unlinked, StopReason> {
         self.check()?;
+        if let Ready::Stays(kind) = self.before_unlinking(name, hint)? {
+            self.leave(kind, name)?;
+            return Ok(Unlinked::Left);
+        }
         if (self.kind == FsKind::Ext4 || self.discards)
             && self.control.rate() > 0
             && matches!(hint, TypeHint::File | TypeHint::Unknown)
@@ -140,6 +144,29 @@ impl<S: Sys> Walk<'_, S> {
             Ok(()) => self.unlinked(),
             Err(errno) => self.unlink_after(errno, name),
         }
+    }
+
+    /// What the mode does to a file before it goes.
+    fn before_unlinking(&self, name: &[u8], hint: TypeHint) -> Result<Ready, StopReason> {
+        let Some(before) = self.before else {
+            return Ok(Ready::Unlink);
+        };
+        if !matches!(hint, TypeHint::File | TypeHint::Unknown) {
+            return Ok(Ready::Unlink);
+        }
+        // Files of a model have no data.
+        let Some(dir) = self.sys.descriptor(self.dir()?) else {
+            return Ok(Ready::Unlink);
+        };
+        if self.crew.is_some() {
+            return Ok(if before.is_ready(dir, name) {
+                Ready::Unlink
+            } else {
+                Ready::Stays(LeftKind::Promise)
+            });
+        }
+        let (frames, names) = (&self.frames, &self.names);
+        before.before_unlink(dir, name, &|| path_of(frames, names, Some(name)))
     }
 
     pub(super) fn unlinked(&mut self) -> Result<Unlinked, StopReason> {

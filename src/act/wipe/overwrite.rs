@@ -1,0 +1,674 @@
+//! Overwriting files where they lie, before they are unlinked.
+//!
+//! It has two parts. [`Overwrite::ahead`] goes through the whole tree once (in each pass): it
+//! writes over every extent of every regular file that has one name, large files past the page
+//! cache and small ones through it, makes that durable by one `syncfs` for thousands of files,
+//! and reads the very places on the device back that the extents had before they were written.
+//! That costs little where a sync and a read for each file cost hundreds of times the unlink.
+//! Then the walk unlinks; before each file it asks [`BeforeUnlink::before_unlink`], which lets go
+//! what bears the mark of this run (a time of change that nobody can guess, lost by any later
+//! write), and overwrites, syncs and reads back by itself everything else: what lies too deep,
+//! what was new or changed, what could not be read back.
+//!
+//! What makes it a promise, and when it is none ([`ShortOf`]):
+//!
+//! * The file system writes over what is there: ext4 without `data=journal`, and xfs. Extents that
+//!   are shared, inline, compressed or encrypted, and devices that are thin or not known, are
+//!   reported as short.
+//! * Written durably before the name goes: overwritten pages of an unlinked file are thrown away.
+//! * All extents, those that are allocated and unwritten too: `FALLOC_FL_ZERO_RANGE` leaves old data
+//!   in them. Holes are left holes.
+//! * A file with another name is never written to: that name may lie outside the volume. Once all
+//!   names but one are gone it is overwritten like any other.
+//! * FIFOs, sockets and devices are never opened: an entry is taken hold of by `O_PATH`, looked at,
+//!   and only a regular file is opened, through its descriptor.
+//!
+//! It promises nothing about file names, earlier places of the data that the file system gave up
+//! before, the journal's copies of metadata, and what a device keeps below the addresses that it
+//! shows. In the words of NIST SP 800-88 that is no *clear* of the medium, as that means all
+//! addressable places, and never a *purge*.
+
+mod io;
+mod storage;
+pub(super) mod target;
+mod tree;
+
+use std::collections::BTreeSet;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::Duration;
+
+use rustix::fs::{OFlags, fsync, syncfs};
+use rustix::io::{Errno, retry_on_intr};
+use rustix::time::{ClockId, clock_gettime};
+
+use self::target::{Look, Mark};
+use self::tree::{Go, Visit};
+use super::control::{Control, Pace, Progress};
+use super::links::Links;
+use super::proof::{Account, ShortOf};
+use super::report::{LeftKind, StopReason};
+use super::walk::{BeforeUnlink, Ready};
+use crate::act::sys::FsKind;
+use crate::decide::facts::WipeMethod;
+use crate::sys::OpenError;
+use crate::sys::ioctl::{FileExtent, file_extents};
+use crate::units::Raw;
+
+pub(super) use self::io::{Aligned, Halt, Range, read_back, write_over};
+pub(super) use self::storage::Storage;
+
+/// From so many bytes on, a file is written past the page cache.
+const DIRECT_FROM: u64 = 256 << 10;
+/// So many bytes in the page cache are written out before there are more: the neighbour's fsync
+/// waits for them.
+const DIRTY: u64 = 64 << 20;
+/// So many extents are remembered until they are read back.
+const EXTENTS: usize = 32 << 10;
+/// How often a file is overwritten again because it was written to meanwhile.
+const TRIES: u8 = 4;
+/// So many files that have to be done again are remembered.
+const REMEMBERED: usize = 4096;
+/// How often a wait for the device looks whether it is to end.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// An overwrite of one tree.
+#[derive(Debug)]
+pub(super) struct Overwrite<'a> {
+    method: WipeMethod,
+    control: &'a Control,
+    progress: &'a Progress,
+    account: &'a Account,
+    storage: Storage,
+    mark: Mark,
+    zeros: Aligned,
+    random: Option<Aligned>,
+    links: Links,
+    memory: Mutex<Memory>,
+}
+
+/// What is remembered of single files.
+#[derive(Debug, Default)]
+struct Memory {
+    /// Inodes that bear the mark and were read back as something else.
+    again: BTreeSet<u64>,
+    /// There were more of these than are remembered: the mark counts for nothing.
+    all_again: bool,
+}
+
+/// A part of a file on the device, to be read back.
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    physical: u64,
+    length: u64,
+    inode: u64,
+}
+
+/// What covering a file came to.
+#[derive(Clone, Copy, Debug)]
+struct Covered {
+    bytes: u64,
+    /// Where the last extent ended.
+    end: u64,
+    short: Option<ShortOf>,
+    /// There was more of it than when it was looked at.
+    grew: bool,
+}
+
+impl<'a> Overwrite<'a> {
+    pub(super) fn new(
+        root: BorrowedFd<'_>,
+        method: WipeMethod,
+        control: &'a Control,
+        progress: &'a Progress,
+        account: &'a Account,
+    ) -> Result<Self, Errno> {
+        let random = if method.passes > 1 {
+            Some(Aligned::random()?)
+        } else {
+            None
+        };
+        Ok(Self {
+            method,
+            control,
+            progress,
+            account,
+            storage: Storage::of(root)?,
+            mark: Mark::random()?,
+            zeros: Aligned::zeros(),
+            random,
+            links: Links::default(),
+            memory: Mutex::default(),
+        })
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        // Sets of which one more or less entry is always whole.
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The patterns, the last of which stays.
+    fn patterns(&self) -> impl Iterator<Item = (&[u8], bool)> {
+        let before = self.method.passes.saturating_sub(1);
+        let random = self.random.as_ref().map_or(&[][..], Aligned::get);
+        (0..before)
+            .map(move |_| (random, false))
+            .chain([(self.zeros.get(), true)])
+    }
+
+    /// Overwrites what it reaches of a whole tree, and marks it.
+    pub(super) fn ahead(&self, root: BorrowedFd<'_>) -> Result<(), StopReason> {
+        for (pattern, last) in self.patterns() {
+            let mut window = Window {
+                pieces: Vec::new(),
+                dirty: 0,
+            };
+            let mut pace = Pace::new(1);
+            let mut extents = Vec::new();
+            tree::visit(root, self.control, &mut |visit, path| {
+                if let Visit::File(dir, name) = visit {
+                    self.visit(dir, name, path, (pattern, last), &mut window, &mut extents)?;
+                    if window.dirty >= DIRTY || window.pieces.len() >= EXTENTS {
+                        self.settle(root, &mut window)?;
+                    }
+                    if !pace.removed(self.control, monotonic) {
+                        return Err(StopReason::Cancelled);
+                    }
+                }
+                Ok(Go::On)
+            })?;
+            self.settle(root, &mut window)?;
+        }
+        Ok(())
+    }
+
+    /// One file, ahead of the walk. What goes wrong here is tried again, and reported, before the
+    /// file is unlinked.
+    fn visit(
+        &self,
+        dir: BorrowedFd<'_>,
+        name: &[u8],
+        path: &dyn Fn() -> Raw,
+        (pattern, last): (&[u8], bool),
+        window: &mut Window,
+        extents: &mut Vec<FileExtent>,
+    ) -> Result<(), StopReason> {
+        let Ok(Some((entry, look))) = target::find(dir, name) else {
+            return Ok(());
+        };
+        if look.links != 1 || look.is_empty() || look.bears(self.mark) {
+            return Ok(());
+        }
+        let direct = look.allocated >= DIRECT_FROM;
+        let Ok(Some(file)) = take(&entry, &look, direct) else {
+            return Ok(());
+        };
+        drop(entry);
+        let known = window.pieces.len();
+        let pieces = last.then_some(&mut window.pieces);
+        let covered = match self.cover(file.as_fd(), &look, pattern, pieces, extents) {
+            Ok(covered) => covered,
+            Err(halt) => {
+                window.pieces.truncate(known);
+                return halt.errno().map(|_again_later| ());
+            }
+        };
+        if !direct {
+            window.dirty = window.dirty.saturating_add(covered.bytes);
+        }
+        self.account.written(covered.bytes);
+        let grew = covered.grew || grown(file.as_fd(), &look, &covered);
+        if !last || grew || self.mark.set(file.as_fd()).is_err() {
+            return Ok(());
+        }
+        self.account.file();
+        self.progress.overwritten(covered.bytes);
+        if let Some(short) = self.storage.short.or(covered.short) {
+            self.account.short(short, Some(path));
+        }
+        Ok(())
+    }
+
+    /// Writes over every extent of a file.
+    fn cover(
+        &self,
+        file: BorrowedFd<'_>,
+        look: &Look,
+        pattern: &[u8],
+        mut pieces: Option<&mut Vec<Piece>>,
+        extents: &mut Vec<FileExtent>,
+    ) -> Result<Covered, Halt> {
+        // A file that grows as fast as it is written over has to come to an end.
+        let most = look.allocated.saturating_add(64 << 20);
+        let mut covered = Covered {
+            bytes: 0,
+            end: 0,
+            short: None,
+            grew: false,
+        };
+        if self.storage.kind == FsKind::Ext4 && target::is_journaled(file) {
+            covered.short = Some(ShortOf::JournaledData);
+        }
+        let mut ranges: Vec<Range> = Vec::new();
+        loop {
+            let from = covered.end;
+            file_extents(file, from, false, extents).map_err(Halt::Io)?;
+            if extents.iter().any(FileExtent::is_pending) {
+                file_extents(file, from, true, extents).map_err(Halt::Io)?;
+            }
+            ranges.clear();
+            for extent in extents.iter() {
+                covered.end = covered
+                    .end
+                    .max(extent.logical.saturating_add(extent.length));
+                if let Some(short) = short_of(extent) {
+                    covered.short.get_or_insert(short);
+                }
+                // Written elsewhere, it would do nothing to what is shared.
+                if extent.is_shared() || extent.length == 0 {
+                    continue;
+                }
+                if let (Some(pieces), true) = (pieces.as_deref_mut(), extent.on_device())
+                    && self.method.verify
+                    && self.storage.device.is_some()
+                {
+                    pieces.push(Piece {
+                        physical: extent.physical,
+                        length: extent.length,
+                        inode: look.inode,
+                    });
+                }
+                match ranges.last_mut() {
+                    Some(range) if range.from.checked_add(range.length) == Some(extent.logical) => {
+                        range.length = range.length.saturating_add(extent.length);
+                    }
+                    Some(_) | None => ranges.push(Range {
+                        from: extent.logical,
+                        length: extent.length,
+                    }),
+                }
+            }
+            let written = write_over(file, &ranges, pattern, self.control)?;
+            covered.bytes = covered.bytes.saturating_add(written);
+            let ended = extents.last().is_none_or(FileExtent::is_last) || covered.end <= from;
+            if ended {
+                return Ok(covered);
+            }
+            if covered.bytes > most {
+                covered.grew = true;
+                return Ok(covered);
+            }
+        }
+    }
+
+    /// Makes what was written durable, and reads it back.
+    fn settle(&self, root: BorrowedFd<'_>, window: &mut Window) -> Result<(), StopReason> {
+        let pieces = std::mem::take(&mut window.pieces);
+        window.dirty = 0;
+        match in_time(root, self.control, |fd| retry_on_intr(|| syncfs(fd))) {
+            Ok(()) => {}
+            Err(Halt::Stopped) => return Err(StopReason::Cancelled),
+            Err(Halt::Io(errno)) => return Err(StopReason::from_errno(errno)),
+        }
+        let (wrong, bytes) = match self.read_pieces(pieces) {
+            Ok(read) => read,
+            // Everything is done again, one by one, and what is wrong is said there.
+            Err(halt) => {
+                halt.errno()?;
+                self.memory().all_again = true;
+                return Ok(());
+            }
+        };
+        self.account.read_back(bytes);
+        let mut memory = self.memory();
+        memory.again.extend(wrong);
+        if memory.again.len() > REMEMBERED {
+            memory.again.clear();
+            memory.all_again = true;
+        }
+        Ok(())
+    }
+
+    /// Reads pieces back: the inodes of those that are not all zeros, and how many bytes were.
+    fn read_pieces(&self, mut pieces: Vec<Piece>) -> Result<(BTreeSet<u64>, u64), Halt> {
+        let Some(device) = &self.storage.device else {
+            return Ok((BTreeSet::new(), 0));
+        };
+        pieces.sort_unstable_by_key(|piece| piece.physical);
+        let mut ranges: Vec<Range> = Vec::new();
+        for piece in &pieces {
+            match ranges.last_mut() {
+                Some(range) if range.from.checked_add(range.length) == Some(piece.physical) => {
+                    range.length = range.length.saturating_add(piece.length);
+                }
+                Some(_) | None => ranges.push(Range {
+                    from: piece.physical,
+                    length: piece.length,
+                }),
+            }
+        }
+        let zeros = self.zeros.get();
+        let wrong: Mutex<Vec<Range>> = Mutex::default();
+        let good = std::sync::atomic::AtomicU64::new(0);
+        read_back(device.as_fd(), &ranges, self.control, &|range, bytes| {
+            if zeros.get(..bytes.len()) == Some(bytes) {
+                good.fetch_add(range.length, std::sync::atomic::Ordering::Relaxed);
+            } else {
+                wrong
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(range);
+            }
+        })?;
+        let wrong = wrong.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let touches = |piece: &Piece, range: &Range| {
+            piece.physical < range.from.saturating_add(range.length)
+                && range.from < piece.physical.saturating_add(piece.length)
+        };
+        // Of a block that holds several files all are done again.
+        let inodes = pieces
+            .iter()
+            .filter(|piece| wrong.iter().any(|range| touches(piece, range)))
+            .map(|piece| piece.inode)
+            .collect();
+        Ok((inodes, good.into_inner()))
+    }
+
+    /// One file by itself: overwritten, synced, read back; why it fell short, if it did.
+    fn one(&self, entry: &OwnedFd, first: Look) -> Result<Option<ShortOf>, StopReason> {
+        let not_overwritten = |errno: Errno| ShortOf::NotOverwritten {
+            errno: errno.raw_os_error(),
+        };
+        let mut look = first;
+        let mut direct = look.allocated >= DIRECT_FROM;
+        let mut extents = Vec::new();
+        for _try in 0..TRIES {
+            let file = match take(entry, &look, direct) {
+                Ok(Some(file)) => file,
+                Ok(None) => return Ok(Some(ShortOf::Changing)),
+                Err(Errno::INVAL) if direct => {
+                    direct = false;
+                    continue;
+                }
+                Err(errno) => return Ok(Some(not_overwritten(errno))),
+            };
+            let mut pieces = Vec::new();
+            let mut short = self.storage.short;
+            let mut grew = false;
+            for (pattern, last) in self.patterns() {
+                let wanted = last.then_some(&mut pieces);
+                let covered = match self.cover(file.as_fd(), &look, pattern, wanted, &mut extents) {
+                    Ok(covered) => covered,
+                    Err(halt) => return Ok(Some(not_overwritten(halt.errno()?))),
+                };
+                match in_time(file.as_fd(), self.control, |fd| retry_on_intr(|| fsync(fd))) {
+                    Ok(()) => {}
+                    Err(halt) => return Ok(Some(not_overwritten(halt.errno()?))),
+                }
+                self.account.written(covered.bytes);
+                short = short.or(covered.short);
+                grew |= covered.grew || grown(file.as_fd(), &look, &covered);
+            }
+            if grew {
+                // What it is by now; whether it is still ours alone is seen when it is taken.
+                match target::look(file.as_fd()) {
+                    Ok(Some(now)) => look = now,
+                    Ok(None) | Err(_) => return Ok(Some(ShortOf::Changing)),
+                }
+                continue;
+            }
+            self.account.file();
+            self.progress.overwritten(look.allocated);
+            return match self.read_pieces(pieces) {
+                Ok((wrong, bytes)) => {
+                    self.account.read_back(bytes);
+                    Ok(short.or_else(|| {
+                        if wrong.is_empty() {
+                            self.unread(bytes)
+                        } else {
+                            Some(ShortOf::Differs)
+                        }
+                    }))
+                }
+                Err(halt) => Ok(Some(ShortOf::NotReadBack {
+                    errno: halt.errno()?.raw_os_error(),
+                })),
+            };
+        }
+        Ok(Some(ShortOf::Changing))
+    }
+
+    /// Where a promise to read back can't be kept for want of the device.
+    fn unread(&self, bytes: u64) -> Option<ShortOf> {
+        (self.method.verify && self.storage.device.is_none() && bytes == 0).then_some(
+            ShortOf::NotReadBack {
+                errno: Errno::NODEV.raw_os_error(),
+            },
+        )
+    }
+
+    /// Whether it was overwritten, read back, and not changed since.
+    fn is_done(&self, look: &Look) -> bool {
+        if !look.bears(self.mark) {
+            return false;
+        }
+        let memory = self.memory();
+        !memory.all_again && !memory.again.contains(&look.inode)
+    }
+
+    fn fell_short(&self, why: ShortOf, path: &dyn Fn() -> Raw) -> Ready {
+        if self.method.strict {
+            return Ready::Stays(LeftKind::Promise);
+        }
+        self.account.short(why, Some(path));
+        Ready::Unlink
+    }
+}
+
+impl BeforeUnlink for Overwrite<'_> {
+    fn before_unlink(
+        &self,
+        dir: BorrowedFd<'_>,
+        name: &[u8],
+        path: &dyn Fn() -> Raw,
+    ) -> Result<Ready, StopReason> {
+        let (entry, look) = match target::find(dir, name) {
+            Ok(Some(found)) => found,
+            // No regular file, or not to be reached: the unlink says which.
+            Ok(None) | Err(OpenError::Missing | OpenError::Mount | OpenError::Symlink) => {
+                return Ok(Ready::Unlink);
+            }
+            Err(OpenError::Io(errno)) => {
+                let errno = errno.raw_os_error();
+                return Ok(self.fell_short(ShortOf::NotOverwritten { errno }, path));
+            }
+            Err(OpenError::NotADirectory | OpenError::NoMountId) => {
+                let errno = Errno::NOSYS.raw_os_error();
+                return Ok(self.fell_short(ShortOf::NotOverwritten { errno }, path));
+            }
+        };
+        if look.is_empty() {
+            return Ok(Ready::Unlink);
+        }
+        if look.links > 1 {
+            if self.method.strict {
+                return Ok(Ready::Stays(LeftKind::Promise));
+            }
+            self.links.one_of_several(look.inode, self.account, path);
+            return Ok(Ready::Unlink);
+        }
+        if self.is_done(&look) {
+            return Ok(Ready::Unlink);
+        }
+        if let Some(why) = self.one(&entry, look)? {
+            return Ok(self.fell_short(why, path));
+        }
+        self.links.last(look.inode, self.account);
+        Ok(Ready::Unlink)
+    }
+
+    fn is_ready(&self, dir: BorrowedFd<'_>, name: &[u8]) -> bool {
+        match target::find(dir, name) {
+            Ok(None) => true,
+            Ok(Some((_, look))) => look.is_empty() || (look.links == 1 && self.is_done(&look)),
+            Err(_) => false,
+        }
+    }
+}
+
+/// What was written and is not durable yet, nor read back.
+struct Window {
+    pieces: Vec<Piece>,
+    dirty: u64,
+}
+
+/// Why a promise can't be kept for an extent.
+fn short_of(extent: &FileExtent) -> Option<ShortOf> {
+    if extent.is_shared() {
+        Some(ShortOf::SharedBlocks)
+    } else if extent.is_inline() {
+        Some(ShortOf::InlineData)
+    } else if extent.is_encoded() {
+        Some(ShortOf::Encoded)
+    } else if extent.is_pending() {
+        Some(ShortOf::Changing)
+    } else {
+        None
+    }
+}
+
+/// Opens for writing what was looked at; `None` when it is another by now, or has another name.
+fn take(entry: &OwnedFd, look: &Look, direct: bool) -> Result<Option<OwnedFd>, Errno> {
+    let more = if direct {
+        OFlags::DIRECT
+    } else {
+        OFlags::empty()
+    };
+    let file = target::open_to_write(entry, more)?;
+    let same =
+        target::look(file.as_fd())?.is_some_and(|now| now.inode == look.inode && now.links == 1);
+    Ok(same.then_some(file))
+}
+
+/// Whether somebody else made it longer: writing over its last block may have, a little.
+fn grown(file: BorrowedFd<'_>, before: &Look, covered: &Covered) -> bool {
+    match target::look(file) {
+        Ok(Some(now)) => now.links != 1 || now.size > before.size.max(covered.end),
+        Ok(None) | Err(_) => true,
+    }
+}
+
+/// Makes a call that may take long on a thread of its own, so that a stop need not wait for it.
+pub(super) fn in_time<T: Send + 'static>(
+    fd: BorrowedFd<'_>,
+    control: &Control,
+    call: impl Fn(BorrowedFd<'_>) -> Result<T, Errno> + Send + 'static,
+) -> Result<T, Halt> {
+    let own = fd
+        .try_clone_to_owned()
+        .map_err(|error| Halt::Io(Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
+    let (sender, receiver) = mpsc::channel();
+    let spawned = std::thread::Builder::new()
+        .name("sync".to_owned())
+        .stack_size(64 << 10)
+        .spawn(move || {
+            // Nobody may be there to hear it any more.
+            match sender.send(call(own.as_fd())) {
+                Ok(()) | Err(_) => {}
+            }
+        });
+    if spawned.is_err() {
+        return Err(Halt::Io(Errno::NOMEM));
+    }
+    loop {
+        match receiver.recv_timeout(LOOK) {
+            Ok(result) => return result.map_err(Halt::Io),
+            Err(mpsc::RecvTimeoutError::Disconnected) => return Err(Halt::Io(Errno::IO)),
+            Err(mpsc::RecvTimeoutError::Timeout) if control.proceed() => {}
+            Err(mpsc::RecvTimeoutError::Timeout) => return Err(Halt::Stopped),
+        }
+    }
+}
+
+fn monotonic() -> Duration {
+    let now = clock_gettime(ClockId::Monotonic);
+    Duration::new(
+        u64::try_from(now.tv_sec).unwrap_or(0),
+        u32::try_from(now.tv_nsec).unwrap_or(0),
+    )
+}
+
+/// Looks through a tree before anything is touched: the first file, if any, for which the promise
+/// can't be kept.
+pub(super) fn survey(
+    root: BorrowedFd<'_>,
+    control: &Control,
+) -> Result<Option<(ShortOf, Raw)>, StopReason> {
+    let storage = Storage::of(root).map_err(StopReason::from_errno)?;
+    if let Some(short) = storage.short {
+        return Ok(Some((short, Raw::from("."))));
+    }
+    let mut found = None;
+    let mut extents = Vec::new();
+    tree::visit(root, control, &mut |visit, path| {
+        found = match visit {
+            Visit::TooDeep => Some(ShortOf::TooDeep),
+            Visit::File(dir, name) => look_through(&storage, dir, name, &mut extents),
+        }
+        .map(|why| (why, path()));
+        Ok(if found.is_some() { Go::Enough } else { Go::On })
+    })?;
+    Ok(found)
+}
+
+/// Why the promise can't be kept for one file, as far as that shows without writing to it.
+fn look_through(
+    storage: &Storage,
+    dir: BorrowedFd<'_>,
+    name: &[u8],
+    extents: &mut Vec<FileExtent>,
+) -> Option<ShortOf> {
+    let unreadable = |errno: Errno| {
+        Some(ShortOf::NotOverwritten {
+            errno: errno.raw_os_error(),
+        })
+    };
+    let (entry, look) = match target::find(dir, name) {
+        Ok(Some(found)) => found,
+        Ok(None) | Err(OpenError::Missing) => return None,
+        Err(OpenError::Io(errno)) => return unreadable(errno),
+        Err(_) => return unreadable(Errno::XDEV),
+    };
+    if look.links > 1 {
+        return Some(ShortOf::HardLink);
+    }
+    if look.is_empty() {
+        return None;
+    }
+    let quiet = target::open(&entry, OFlags::RDONLY | OFlags::NOATIME);
+    let file = match quiet.or_else(|_refused| target::open(&entry, OFlags::RDONLY)) {
+        Ok(file) => file,
+        Err(errno) => return unreadable(errno),
+    };
+    if storage.kind == FsKind::Ext4 && target::is_journaled(file.as_fd()) {
+        return Some(ShortOf::JournaledData);
+    }
+    let mut from = 0;
+    loop {
+        if let Err(errno) = file_extents(file.as_fd(), from, false, extents) {
+            return unreadable(errno);
+        }
+        // What has no place yet gets one of its own.
+        let short = extents
+            .iter()
+            .filter(|extent| !extent.is_pending())
+            .find_map(short_of);
+        let end = extents
+            .last()
+            .map_or(from, |extent| extent.logical.saturating_add(extent.length));
+        if short.is_some() || end <= from || extents.last().is_none_or(FileExtent::is_last) {
+            return short;
+        }
+        from = end;
+    }
+}

@@ -1,0 +1,251 @@
+//! Writing over parts of files, and reading parts of devices back.
+
+use std::os::fd::BorrowedFd;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rustix::io::{Errno, pread, pwrite, retry_on_intr};
+
+use super::target::fill_random;
+use crate::act::wipe::control::Control;
+use crate::act::wipe::report::StopReason;
+
+/// The size of one write or read; larger ones were measured to gain nothing.
+pub(in crate::act::wipe) const BLOCK: usize = 1 << 20;
+const BLOCK_BYTES: u64 = 1 << 20;
+/// So many are under way at once where nobody asked for politeness: more gain nothing.
+const AT_ONCE: usize = 8;
+/// Less than this is written by one thread.
+const PARALLEL_FROM: u64 = 8 << 20;
+/// What O_DIRECT needs.
+const ALIGNMENT: usize = 4096;
+
+/// Bytes at an address that O_DIRECT takes.
+#[derive(Debug)]
+pub(in crate::act::wipe) struct Aligned {
+    bytes: Vec<u8>,
+    from: usize,
+}
+
+impl Aligned {
+    /// [`BLOCK`] zeros.
+    pub(in crate::act::wipe) fn zeros() -> Self {
+        let bytes = vec![0; BLOCK.saturating_add(ALIGNMENT)];
+        let from = bytes.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
+        Self { bytes, from }
+    }
+
+    /// [`BLOCK`] random bytes.
+    pub(super) fn random() -> Result<Self, Errno> {
+        let mut made = Self::zeros();
+        fill_random(made.get_mut())?;
+        Ok(made)
+    }
+
+    pub(in crate::act::wipe) fn get(&self) -> &[u8] {
+        self.bytes
+            .get(self.from..)
+            .and_then(|tail| tail.get(..BLOCK))
+            .unwrap_or_default()
+    }
+
+    pub(in crate::act::wipe) fn get_mut(&mut self) -> &mut [u8] {
+        self.bytes
+            .get_mut(self.from..)
+            .and_then(|tail| tail.get_mut(..BLOCK))
+            .unwrap_or_default()
+    }
+}
+
+/// Why work on a file or device did not come to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::act::wipe) enum Halt {
+    /// It was told to.
+    Stopped,
+    /// A call failed.
+    Io(Errno),
+}
+
+impl Halt {
+    /// The error number, where it was one; the wipe ends where it was told to.
+    pub(in crate::act::wipe) fn errno(self) -> Result<Errno, StopReason> {
+        match self {
+            Self::Stopped => Err(StopReason::Cancelled),
+            Self::Io(errno) => Ok(errno),
+        }
+    }
+}
+
+/// A part of a file or device, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::act::wipe) struct Range {
+    pub(in crate::act::wipe) from: u64,
+    pub(in crate::act::wipe) length: u64,
+}
+
+/// Writes `pattern`, again and again, over these parts of a file.
+pub(in crate::act::wipe) fn write_over(
+    file: BorrowedFd<'_>,
+    ranges: &[Range],
+    pattern: &[u8],
+    control: &Control,
+) -> Result<u64, Halt> {
+    let total = ranges
+        .iter()
+        .fold(0_u64, |sum, range| sum.saturating_add(range.length));
+    if total < PARALLEL_FROM || control.rate() > 0 {
+        for piece in ranges.iter().flat_map(|range| pieces(*range)) {
+            write_piece(file, piece, pattern, control)?;
+        }
+    } else {
+        let pieces: Vec<Range> = ranges.iter().flat_map(|range| pieces(*range)).collect();
+        at_once(
+            &pieces,
+            || (),
+            |(), piece| write_piece(file, piece, pattern, control),
+        )?;
+    }
+    Ok(total)
+}
+
+/// Reads these parts of a device back and calls `found` for each with its bytes.
+pub(in crate::act::wipe) fn read_back(
+    device: BorrowedFd<'_>,
+    ranges: &[Range],
+    control: &Control,
+    found: &(dyn Fn(Range, &[u8]) + Sync),
+) -> Result<(), Halt> {
+    let pieces: Vec<Range> = ranges.iter().flat_map(|range| pieces(*range)).collect();
+    let read = |buffer: &mut Aligned, piece: Range| {
+        let length = usize::try_from(piece.length).map_err(|_large| Halt::Io(Errno::OVERFLOW))?;
+        let buffer = buffer
+            .get_mut()
+            .get_mut(..length)
+            .ok_or(Halt::Io(Errno::OVERFLOW))?;
+        read_piece(device, piece.from, buffer, control)?;
+        found(piece, buffer);
+        Ok(())
+    };
+    if control.rate() > 0 || pieces.len() < 4 {
+        let mut buffer = Aligned::zeros();
+        pieces
+            .into_iter()
+            .try_for_each(|piece| read(&mut buffer, piece))
+    } else {
+        at_once(&pieces, Aligned::zeros, read)
+    }
+}
+
+/// A range in parts of at most one block.
+fn pieces(range: Range) -> impl Iterator<Item = Range> {
+    let count = range.length.div_ceil(BLOCK_BYTES);
+    (0..count).map(move |at| {
+        let offset = at.saturating_mul(BLOCK_BYTES);
+        Range {
+            from: range.from.saturating_add(offset),
+            length: range.length.saturating_sub(offset).min(BLOCK_BYTES),
+        }
+    })
+}
+
+/// Does it to all pieces, several at once; the first error ends it.
+fn at_once<W>(
+    pieces: &[Range],
+    with: impl Fn() -> W + Sync,
+    act: impl Fn(&mut W, Range) -> Result<(), Halt> + Sync,
+) -> Result<(), Halt> {
+    let next = AtomicUsize::new(0);
+    let failed: Mutex<Option<Halt>> = Mutex::new(None);
+    let fail = |halt: Halt| {
+        next.store(pieces.len(), Ordering::Relaxed);
+        let mut failed = match failed.lock() {
+            Ok(failed) => failed,
+            Err(poisoned) => poisoned.into_inner(),
+        };
+        failed.get_or_insert(halt);
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE.min(pieces.len()) {
+            let spawned = std::thread::Builder::new()
+                .name("overwrite".to_owned())
+                .stack_size(128 << 10)
+                .spawn_scoped(scope, || {
+                    let mut own = with();
+                    while let Some(piece) = pieces.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        if let Err(halt) = act(&mut own, *piece) {
+                            fail(halt);
+                            return;
+                        }
+                    }
+                });
+            if spawned.is_err() {
+                // Those that run do all; without any there is nobody to.
+                break;
+            }
+        }
+    });
+    let failed = match failed.into_inner() {
+        Ok(failed) => failed,
+        Err(poisoned) => poisoned.into_inner(),
+    };
+    match failed {
+        Some(halt) => Err(halt),
+        // No thread could be started.
+        None if next.load(Ordering::Relaxed) < pieces.len() => {
+            let mut own = with();
+            pieces
+                .get(next.load(Ordering::Relaxed)..)
+                .unwrap_or_default()
+                .iter()
+                .try_for_each(|piece| act(&mut own, *piece))
+        }
+        None => Ok(()),
+    }
+}
+
+fn write_piece(
+    file: BorrowedFd<'_>,
+    piece: Range,
+    pattern: &[u8],
+    control: &Control,
+) -> Result<(), Halt> {
+    if !control.proceed() {
+        return Err(Halt::Stopped);
+    }
+    let length = usize::try_from(piece.length).map_err(|_large| Halt::Io(Errno::OVERFLOW))?;
+    let mut rest = pattern.get(..length).ok_or(Halt::Io(Errno::OVERFLOW))?;
+    let mut at = piece.from;
+    while !rest.is_empty() {
+        let done = retry_on_intr(|| pwrite(file, rest, at)).map_err(Halt::Io)?;
+        // A write of nothing would never end.
+        rest = rest
+            .get(done..)
+            .filter(|_| done > 0)
+            .ok_or(Halt::Io(Errno::IO))?;
+        at = at.saturating_add(u64::try_from(done).unwrap_or(u64::MAX));
+    }
+    Ok(())
+}
+
+fn read_piece(
+    device: BorrowedFd<'_>,
+    from: u64,
+    buffer: &mut [u8],
+    control: &Control,
+) -> Result<(), Halt> {
+    if !control.proceed() {
+        return Err(Halt::Stopped);
+    }
+    let mut rest = buffer;
+    let mut at = from;
+    while !rest.is_empty() {
+        let done = retry_on_intr(|| pread(device, &mut *rest, at)).map_err(Halt::Io)?;
+        if done == 0 {
+            // Beyond its end there should be nothing to read.
+            return Err(Halt::Io(Errno::IO));
+        }
+        rest = rest.get_mut(done..).ok_or(Halt::Io(Errno::IO))?;
+        at = at.saturating_add(u64::try_from(done).unwrap_or(u64::MAX));
+    }
+    Ok(())
+}

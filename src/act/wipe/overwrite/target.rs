@@ -1,0 +1,147 @@
+//! A regular file, taken hold of without ever opening anything else.
+
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+
+use rustix::fs::{
+    AtFlags, CWD, IFlags, Mode, OFlags, StatxFlags, Timespec, Timestamps, UTIME_OMIT, futimens,
+    ioctl_getflags, ioctl_setflags, openat, statx,
+};
+use rustix::io::{Errno, retry_on_intr};
+
+use crate::sys::{OpenError, Resolver};
+
+/// What an entry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::act::wipe) struct Look {
+    pub(in crate::act::wipe) inode: u64,
+    pub(in crate::act::wipe) links: u32,
+    /// In bytes.
+    pub(in crate::act::wipe) size: u64,
+    /// Bytes that it takes on the file system.
+    pub(in crate::act::wipe) allocated: u64,
+    modified: Mark,
+}
+
+impl Look {
+    /// Whether it has no byte of data anywhere.
+    pub(in crate::act::wipe) fn is_empty(&self) -> bool {
+        self.size == 0 && self.allocated == 0
+    }
+
+    /// Whether nobody changed it since it was marked.
+    pub(super) fn bears(&self, mark: Mark) -> bool {
+        // Small inodes of ext4 keep whole seconds.
+        self.modified == mark || (self.modified.seconds == mark.seconds && self.modified.nanos == 0)
+    }
+}
+
+/// A time of change that nobody else would give a file. A file bears it from when it was
+/// overwritten until it is written to again, so that nothing has to be remembered about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mark {
+    seconds: i64,
+    nanos: u32,
+}
+
+impl Mark {
+    /// One that nobody can guess.
+    pub(super) fn random() -> Result<Self, Errno> {
+        let mut bytes = [0_u8; 8];
+        let (seconds, nanos) = {
+            fill_random(&mut bytes)?;
+            let (a, b) = bytes.split_at(4);
+            let number = |bytes: &[u8]| bytes.iter().fold(0_u32, |n, b| (n << 8) | u32::from(*b));
+            (number(a), number(b))
+        };
+        Ok(Self {
+            // From 1970 on for 68 years, which every file system can keep.
+            seconds: i64::from(seconds & 0x7FFF_FFFF),
+            nanos: nanos.checked_rem(1_000_000_000).unwrap_or(0).max(1),
+        })
+    }
+
+    /// Marks a file.
+    pub(super) fn set(self, file: BorrowedFd<'_>) -> Result<(), Errno> {
+        futimens(
+            file,
+            &Timestamps {
+                last_access: Timespec {
+                    tv_sec: 0,
+                    tv_nsec: UTIME_OMIT,
+                },
+                last_modification: Timespec {
+                    tv_sec: self.seconds,
+                    tv_nsec: self.nanos.into(),
+                },
+            },
+        )
+    }
+}
+
+/// Random bytes of the kernel.
+pub(super) fn fill_random(mut bytes: &mut [u8]) -> Result<(), Errno> {
+    while !bytes.is_empty() {
+        let got = retry_on_intr(|| {
+            rustix::rand::getrandom(&mut *bytes, rustix::rand::GetRandomFlags::empty())
+        })?;
+        bytes = bytes.get_mut(got..).ok_or(Errno::IO)?;
+    }
+    Ok(())
+}
+
+/// Looks at an open file.
+pub(super) fn look(fd: BorrowedFd<'_>) -> Result<Option<Look>, Errno> {
+    let flags = AtFlags::STATX_DONT_SYNC | AtFlags::EMPTY_PATH;
+    let found = retry_on_intr(|| statx(fd, c"", flags, StatxFlags::BASIC_STATS))?;
+    let kind = rustix::fs::FileType::from_raw_mode(u32::from(found.stx_mode));
+    Ok(kind.is_file().then_some(Look {
+        inode: found.stx_ino,
+        links: found.stx_nlink,
+        size: found.stx_size,
+        allocated: found.stx_blocks.saturating_mul(512),
+        modified: Mark {
+            seconds: found.stx_mtime.tv_sec,
+            nanos: found.stx_mtime.tv_nsec,
+        },
+    }))
+}
+
+/// The entry of this name if it is a regular file; nothing is opened for access.
+pub(in crate::act::wipe) fn find(
+    dir: BorrowedFd<'_>,
+    name: &[u8],
+) -> Result<Option<(OwnedFd, Look)>, OpenError> {
+    let entry = Resolver::probed().entry_beneath(dir, name)?;
+    let found = look(entry.as_fd()).map_err(OpenError::Io)?;
+    Ok(found.map(|look| (entry, look)))
+}
+
+/// Opens what [`find`] found: by its descriptor, so that no name is resolved again.
+pub(in crate::act::wipe) fn open(entry: &OwnedFd, access: OFlags) -> Result<OwnedFd, Errno> {
+    let path = format!("/proc/self/fd/{}", entry.as_raw_fd());
+    let flags = access | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    retry_on_intr(|| openat(CWD, path.as_str(), flags, Mode::empty()))
+}
+
+const KEEPING: IFlags = IFlags::IMMUTABLE.union(IFlags::APPEND);
+
+/// Opens it for writing, with its one name; takes the flags away that keep even root from it.
+pub(super) fn open_to_write(entry: &OwnedFd, more: OFlags) -> Result<OwnedFd, Errno> {
+    match open(entry, OFlags::RDWR | more) {
+        Err(Errno::PERM) => {
+            let file = open(entry, OFlags::RDONLY)?;
+            let flags = ioctl_getflags(&file)?;
+            if !flags.intersects(KEEPING) {
+                return Err(Errno::PERM);
+            }
+            ioctl_setflags(&file, flags.difference(KEEPING))?;
+            open(entry, OFlags::RDWR | more)
+        }
+        other => other,
+    }
+}
+
+/// Whether ext4 journals the data of this very file.
+pub(super) fn is_journaled(file: BorrowedFd<'_>) -> bool {
+    ioctl_getflags(file).is_ok_and(|flags| flags.contains(IFlags::JOURNALING))
+}

@@ -7,6 +7,7 @@ pub mod gate;
 pub mod jobs;
 pub mod lock;
 pub mod outcome;
+pub mod prepare;
 pub mod provision;
 pub mod publish;
 pub mod roots;

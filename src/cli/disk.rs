@@ -1,4 +1,4 @@
-//! `disk accept`.
+//! `disk accept`, and where the other `disk` commands begin.
 
 use anyhow::anyhow;
 use serde_json::json;
@@ -11,9 +11,11 @@ use crate::daemon::pass::look;
 use crate::decide::facts::{Fingerprint, Known, Words};
 use crate::units::Raw;
 
-/// Say that a disk is right as it is
+/// Prepare, take on and give back disks
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
+    Prepare(super::disk_prepare::Args),
+    Release(super::disk_release::Args),
     /// Take a root as it is now: its file system, and held volumes that have no directory on it
     #[command(after_help = "\
 Example: mesos-volumed disk accept /mnt/data
@@ -30,7 +32,11 @@ volumes missing (root_unverified), or under which another file system appeared
 }
 
 pub(super) fn run(command: &Command, context: &Context) -> anyhow::Result<Exit> {
-    let Command::Accept { root } = command;
+    let root = match command {
+        Command::Prepare(args) => return super::disk_prepare::run(args, context),
+        Command::Release(args) => return super::disk_release::run(args, context),
+        Command::Accept { root } => root,
+    };
     let root = Raw::from(root.as_path());
     let owner = Owner::new(context)?;
     let words = Words {

@@ -11,6 +11,8 @@ mod config_cmd;
 mod diff;
 mod discover;
 mod disk;
+mod disk_prepare;
+mod disk_release;
 pub mod exit;
 mod explain;
 mod host;

@@ -16,6 +16,7 @@ pub mod memory;
 mod overlap;
 pub mod plan;
 pub mod preflight;
+pub mod prepare;
 pub mod receipts;
 pub mod remember;
 pub mod roots;

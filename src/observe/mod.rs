@@ -17,6 +17,7 @@ pub mod host;
 pub mod mountinfo;
 pub mod node;
 pub mod places;
+pub mod prepare;
 mod proc;
 mod read;
 pub mod receipts;

@@ -10,6 +10,7 @@ pub mod identity;
 pub mod ioctl;
 pub mod list;
 pub mod open;
+pub mod program;
 pub mod read;
 pub mod stat;
 

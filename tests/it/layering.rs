@@ -37,6 +37,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "decide::manifest",
             "decide::memory",
             "decide::plan",
+            "decide::prepare",
             "decide::steps",
             "mesos",
             "sys",

@@ -23,6 +23,8 @@ mod own_namespace;
 #[cfg(test)]
 mod preflight;
 #[cfg(test)]
+mod prepare;
+#[cfg(test)]
 mod readme;
 #[cfg(test)]
 mod resources_json;

@@ -11,6 +11,7 @@ mod holders;
 mod host;
 mod mounts;
 mod policy;
+mod prepare;
 mod roots;
 mod start;
 
@@ -31,6 +32,10 @@ pub use holders::{FsLocation, Holder, HolderKind};
 pub use host::{GateFacts, GateFile, HostFacts, Moment};
 pub use mounts::{FsClass, MountEntry, MountTable};
 pub use policy::{OrphanPolicy, PidNamespace, Policy, WipeMethod, WipeMode, Words};
+pub use prepare::{
+    MountPoint, MountedElsewhere, PrepareFacts, PrepareRequest, PreparedDisk, PreparedFs, Probe,
+    Stage,
+};
 pub use roots::{
     AgentView, DeviceNumber, DirFacts, Drive, FileIdentity, FileKind, Fingerprint, FsFacts,
     FsFailure, MarkerOf, MountContent, RootFacts, RootMount, RootWitness, StrangeEntry, TrashFacts,

@@ -4,6 +4,6 @@
 mod codes;
 mod daemon;
 mod destroy;
-mod host;
+pub(crate) mod host;
 mod mount;
 mod trip;

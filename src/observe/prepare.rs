@@ -17,7 +17,7 @@ use crate::decide::facts::{
     PrepareRequest, PreparedDisk, Probe,
 };
 use crate::sys::{self, OpenError, program};
-use crate::units::Raw;
+use crate::units::{Raw, chain};
 
 /// So much of a device's beginning and end must be zeros.
 const EDGE: u64 = 1 << 20;
@@ -109,7 +109,7 @@ fn not_looked_at<T>() -> Known<T> {
 fn known<T, E: std::error::Error>(result: Result<T, E>) -> Known<T> {
     match result {
         Ok(value) => Known::Known(value),
-        Err(error) => Known::unknown(read::sentence(&error)),
+        Err(error) => Known::unknown(chain(&error)),
     }
 }
 
@@ -296,7 +296,7 @@ fn mount_point(path: &Raw, mounts: &MountTable) -> MountPoint {
                 Ok(_) => {}
                 Err(OpenError::Missing) => missing.push(here.clone()),
                 Err(error) => {
-                    return unusable(format!("{here} can't be used: {}", read::sentence(&error)));
+                    return unusable(format!("{here} can't be used: {}", chain(&error)));
                 }
             }
         } else {
@@ -307,7 +307,7 @@ fn mount_point(path: &Raw, mounts: &MountTable) -> MountPoint {
         return MountPoint::Missing(missing);
     }
     let content = sys::open_root(path.as_path())
-        .map_err(|error| read::sentence(&error))
+        .map_err(|error| chain(&error))
         .and_then(|dir| sys::list(&dir, 16).map_err(|errno| errno.to_string()));
     match content {
         Ok(entries) if entries.is_empty() => MountPoint::Empty,
@@ -325,7 +325,7 @@ pub fn records(state_dir: &Raw) -> Known<Vec<PreparedDisk>> {
     let names = match read::names(&folder) {
         Ok(names) => names,
         Err(error) if read::is_absent(&error) => return Known::Absent,
-        Err(error) => return Known::unknown(read::sentence(&error)),
+        Err(error) => return Known::unknown(chain(&error)),
     };
     let mut records = Vec::new();
     for name in names {
@@ -356,7 +356,7 @@ pub fn on_disk(record: &PreparedDisk) -> (Known<Vec<Raw>>, Known<bool>) {
         Ok(opened) => opened,
         Err(OpenError::Missing) => return (Known::Absent, Known::Absent),
         Err(error) => {
-            let why = format!("{at} can't be opened: {}", read::sentence(&error));
+            let why = format!("{at} can't be opened: {}", chain(&error));
             return (Known::unknown(why.clone()), Known::unknown(why));
         }
     };
@@ -364,7 +364,7 @@ pub fn on_disk(record: &PreparedDisk) -> (Known<Vec<Raw>>, Known<bool>) {
         Ok(uuid) if uuid == record.uuid => {}
         Ok(_) | Err(sys::FsUuidError::NoDevice) => return (Known::Absent, Known::Absent),
         Err(error) => {
-            let why = format!("{at}: {}", read::sentence(&error));
+            let why = format!("{at}: {}", chain(&error));
             return (Known::unknown(why.clone()), Known::unknown(why));
         }
     }
@@ -390,7 +390,7 @@ pub fn on_disk(record: &PreparedDisk) -> (Known<Vec<Raw>>, Known<bool>) {
     };
     let known = |found: Result<Vec<Raw>, OpenError>| match found {
         Ok(names) => Known::Known(names),
-        Err(error) => Known::unknown(format!("{at}: {}", read::sentence(&error))),
+        Err(error) => Known::unknown(format!("{at}: {}", chain(&error))),
     };
     (
         known(names(trash)),

@@ -1,3 +1,9 @@
+#![expect(
+    clippy::too_many_lines,
+    clippy::wildcard_enum_match_arm,
+    reason = "a table of cases; steps of one kind are picked out"
+)]
+
 use std::collections::BTreeMap;
 
 use super::*;
@@ -407,6 +413,7 @@ fn ledger(kind: DiskType, root: &str) -> Ledger {
                 root: root.into(),
             },
             fingerprint: None,
+            verified: None,
             role: None,
             advertised: None,
             first_seen: 0,
@@ -551,7 +558,7 @@ fn another_word_of_the_same_device_begins_nothing_of_its_own() {
     }
     // Another device of another size is not the one of the record.
     edit(&mut facts, |device| {
-        device.size_bytes = Known::Known(1 << 41)
+        device.size_bytes = Known::Known(1 << 41);
     });
     assert!(refused(&request(), &facts).contains(&Rule::HasSignature));
 }

@@ -19,7 +19,12 @@ const UNITS: [&str; 4] = [
     "mesos-volumed-sweep.timer",
     "mesos-volumed-resources.service",
 ];
-const DROP_IN: &str = "mesos-agent.service.d/10-mesos-volumed.conf";
+const OF_DCOS: &str = "mesos-volumed-resources.service.d/10-dcos.conf";
+
+/// The drop-in for an agent's unit.
+fn drop_in(agent: &str) -> String {
+    format!("{agent}.d/10-mesos-volumed.conf")
+}
 
 fn shipped(name: &str) -> String {
     let file = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -35,23 +40,29 @@ fn directives(text: &str) -> impl Iterator<Item = (&str, &str)> {
         .filter_map(|line| line.split_once('='))
 }
 
-/// A folder with the units, as installed but for the program's place, beside an agent's unit.
+/// A folder with the units, as installed but for the program's place, beside every agent's unit.
 fn installed() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
-    std::fs::create_dir(path.join("mesos-agent.service.d")).unwrap();
-    for name in UNITS.into_iter().chain([DROP_IN]) {
-        let text = shipped(name).replace(
+    let agents = gate::AGENT_UNITS;
+    for name in UNITS
+        .into_iter()
+        .map(str::to_owned)
+        .chain(agents.into_iter().map(drop_in))
+        .chain([OF_DCOS.to_owned()])
+    {
+        let text = shipped(&name).replace(
             "/usr/bin/mesos-volumed",
             env!("CARGO_BIN_EXE_mesos-volumed"),
         );
-        std::fs::write(path.join(name), text).unwrap();
+        let file = path.join(name);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, text).unwrap();
     }
-    std::fs::write(
-        path.join("mesos-agent.service"),
-        "[Service]\nExecStart=/bin/sleep infinity\n",
-    )
-    .unwrap();
+    for agent in agents {
+        let text = "[Service]\nExecStart=/bin/sleep infinity\n";
+        std::fs::write(path.join(agent), text).unwrap();
+    }
     folder
 }
 
@@ -76,7 +87,7 @@ fn verify(unit: &Path) -> Option<(bool, String)> {
 #[test]
 fn systemd_has_nothing_to_say_about_the_units_and_the_drop_in() {
     let folder = installed();
-    for unit in UNITS.into_iter().chain(["mesos-agent.service"]) {
+    for unit in UNITS.into_iter().chain(gate::AGENT_UNITS) {
         let Some(verdict) = verify(&folder.path().join(unit)) else {
             return;
         };
@@ -196,7 +207,7 @@ fn the_timer_has_a_calendar_that_systemd_reads() {
 }
 
 #[test]
-fn the_drop_in_is_taken_for_a_barrier() {
+fn every_drop_in_is_taken_for_a_barrier() {
     let folder = installed();
     let program = PathBuf::from(env!("CARGO_BIN_EXE_mesos-volumed"));
     assert_eq!(program.file_name().unwrap(), "mesos-volumed");
@@ -204,8 +215,37 @@ fn the_drop_in_is_taken_for_a_barrier() {
         units: vec![Raw::from(folder.path())],
         ..Places::default()
     };
-    assert_eq!(
-        gate::unit(&places),
-        Known::Known(Raw::from(folder.path()).join(DROP_IN))
-    );
+    // All of them run the gate, and an agent's unit without it is no barrier.
+    assert!(gate::unit(&places).known().is_some());
+    for agent in gate::AGENT_UNITS {
+        let file = folder.path().join(drop_in(agent));
+        let text = std::fs::read(&file).unwrap();
+        std::fs::remove_file(&file).unwrap();
+        assert_eq!(gate::unit(&places), Known::Absent, "{agent}");
+        std::fs::write(&file, text).unwrap();
+    }
+}
+
+/// A `-` would let the agent start through a closed gate; requiring our oneshot would keep it down
+/// for a disk that does not answer.
+#[test]
+fn an_agent_waits_for_the_gate_and_requires_nothing_else_of_ours() {
+    for agent in gate::AGENT_UNITS {
+        let text = shipped(&drop_in(agent));
+        let said: Vec<(&str, &str)> = directives(&text).collect();
+        assert_eq!(
+            said,
+            [
+                ("ExecStartPre", "+/usr/bin/mesos-volumed preflight --gate"),
+                ("TimeoutStartSec", "3min"),
+            ],
+            "{agent}"
+        );
+    }
+    for (name, value) in directives(&shipped(OF_DCOS)) {
+        assert!(
+            name != "EnvironmentFile" || value.starts_with('-'),
+            "{value}"
+        );
+    }
 }

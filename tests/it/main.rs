@@ -5,6 +5,8 @@ mod checkpoint;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+mod dcos;
+#[cfg(test)]
 mod decide;
 #[cfg(test)]
 mod discover;

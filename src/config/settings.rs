@@ -1,6 +1,7 @@
 //! Settings: validated, typed, and everything that the rest of the program sees of the
 //! configuration.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::fragments::{DiskFragment, Fragment, Values};
@@ -127,6 +128,8 @@ pub struct DaemonSettings {
     pub audit_file_size: Bytes,
     /// Closed files of the audit log older than this go, by lived time.
     pub audit_keep: Span,
+    /// Where metrics and health are told over TCP; `None`: nowhere.
+    pub listen: Option<SocketAddr>,
 }
 
 impl Settings {
@@ -334,6 +337,7 @@ fn build(inputs: &Inputs, rules: &[DiskFragment]) -> Result<Settings, Problem> {
             mount_mode: read(&k::WIPE_MOUNT_MODE, v)?,
         },
         daemon: DaemonSettings {
+            listen: read(&k::DAEMON_LISTEN, v)?,
             state_dir: Path::new(read(&k::DAEMON_STATE_DIR, v)?.as_os_str()).to_path_buf(),
             audit_file_size: read(&k::DAEMON_AUDIT_FILE_SIZE, v)?,
             audit_keep: read(&k::DAEMON_AUDIT_KEEP, v)?,

@@ -13,7 +13,7 @@ use crate::observe::checkpoints::observe_authorities;
 use crate::observe::mountinfo::MountinfoError;
 use crate::observe::places::Places;
 use crate::observe::{disks, filesystem, mountinfo, state_dir};
-use crate::units::{Raw, chain};
+use crate::units::{Raw, Span, chain};
 
 /// How often a host is looked at anew whose mounts change meanwhile.
 const LOOKS: u32 = 3;
@@ -82,6 +82,22 @@ impl View {
     /// Only without a mount table.
     pub fn new(rules: &DiskRules, state_dir: &Raw) -> Result<Self, MountinfoError> {
         let host = look(rules)?;
+        let ledger = state_dir::ledger(state_dir);
+        let held = held(&rules.work_dir, host.answers.get(&rules.work_dir));
+        Ok(Self::of(host, rules, ledger, held))
+    }
+
+    /// The same, with how long each mount has been as it is; one that is not told of was just met.
+    ///
+    /// # Errors
+    /// Only without a mount table.
+    pub fn aged(
+        rules: &DiskRules,
+        state_dir: &Raw,
+        ages: impl FnOnce(&MountTable) -> BTreeMap<u64, Span>,
+    ) -> Result<Self, MountinfoError> {
+        let mut host = look(rules)?;
+        host.settled = Settled::Since(ages(&host.mounts));
         let ledger = state_dir::ledger(state_dir);
         let held = held(&rules.work_dir, host.answers.get(&rules.work_dir));
         Ok(Self::of(host, rules, ledger, held))

@@ -4,8 +4,11 @@
 //! machine; [`disks`] finds disks.
 
 pub mod disks;
+pub mod figures;
 pub mod host;
+pub mod http;
 pub mod observer;
+mod offers;
 pub mod pass;
 pub mod preflight;
 pub mod resources;

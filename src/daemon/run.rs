@@ -1,16 +1,19 @@
-//! The daemon: signals, timers and systemd on the main thread, passes on a second one, wipes on
-//! one thread a file system.
+//! The daemon: signals, timers, metrics and systemd on the main thread, passes on a second one,
+//! looks at the disks on a third, wipes on one thread a file system.
 //!
 //! ```text
 //!  signals, timer, file events ──► main ──"pass", "reload", "stop"──► pass thread
 //!           systemd ◄── READY, STATUS, WATCHDOG ── main ◄──"passed"── │
-//!                                                    ▲                ▼ jobs
-//!                                                    └──"ended"── wipe threads
+//!                                                 ▲ ▲ │               ▼ jobs
+//!  uevents, mounts ── hints thread ──"heard"──────┘ │ │ ◄──"ended"── wipe threads
+//!                                         "looked"──┘ └──"look"──► disks thread ──► resources file
 //! ```
 //!
 //! The main thread only ever waits, so that a signal is answered at once whatever a disk does.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
@@ -21,13 +24,22 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 
+use super::figures::{Figures, PassFigures};
 use super::host::{Pace, Shared, Workers, WorkersHandle};
+use super::http::{self, Server};
 use super::observer::Observer;
+use super::offers::{self, Looked, Looker};
 use super::pass::{Pass, pass};
-use super::watch::{Hints, Stamps};
+use super::watch::{FileHints, Stamps};
 use crate::act::outcome::Outcome;
 use crate::config::{self, ConfigError, Settings, Source};
+use crate::decide::authority::Claims;
 use crate::decide::facts::Words;
+use crate::decide::guards::Refusal;
+use crate::decide::roots::RootView;
+use crate::decide::{listing, trip};
+use crate::observe::clock;
+use crate::observe::hints::{Heard, Hints};
 use crate::units::chain;
 
 /// How often stamps are compared. With `settle` this bounds the reaction to a destroy.
@@ -36,6 +48,18 @@ const TICK: Duration = Duration::from_secs(1);
 /// A pass may look at a hundred thousand directories on slow disks; one that takes longer hangs,
 /// and systemd's watchdog may end it.
 const LONGEST_PASS: Duration = Duration::from_mins(15);
+
+/// How long after a hint the disks are looked at: mounting a disk gives several.
+const DEBOUNCE: Duration = Duration::from_millis(200);
+
+/// Looks at the disks begin no sooner after one another, however many hints there are.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
+
+/// How long the hints thread rests after a hint, so that a flood of them costs nothing.
+const REST: Duration = Duration::from_millis(100);
+
+/// How often an address that can't be had is tried again.
+const BIND_AGAIN: Duration = Duration::from_secs(30);
 
 /// How long jobs and a running pass get to end on SIGTERM. What does not end is ended with the
 /// process, and goes on at the next start.
@@ -50,6 +74,9 @@ pub enum RunError {
     /// The pass thread ended by itself, which is a fault of this program.
     #[error("the thread that makes passes has ended unexpectedly; wipes go on at the next start")]
     PassThread,
+    /// The disks thread ended by itself, which is a fault of this program.
+    #[error("the thread that looks at the disks has ended unexpectedly")]
+    DisksThread,
 }
 
 enum Order {
@@ -65,6 +92,10 @@ enum Event {
     Ended,
     /// A pass ended: a line for people.
     Passed(String),
+    /// The disks may have changed.
+    Heard(Heard),
+    /// A look at the disks ended.
+    Looked(Looked),
 }
 
 /// Runs until SIGTERM or SIGINT.
@@ -84,10 +115,13 @@ struct Daemon {
     orders: std_mpsc::Sender<Order>,
     events: mpsc::Receiver<Event>,
     hint: mpsc::Sender<Event>,
+    looks: Looks,
+    figures: Figures,
+    listen: Listen,
     jobs: WorkersHandle,
     pass_thread: std::thread::JoinHandle<()>,
     stamps: Stamps,
-    hints: Option<Hints>,
+    hints: Option<FileHints>,
     /// A pass that was ordered and has not ended, since when.
     passing: Option<Instant>,
     /// When the next pass is due.
@@ -96,6 +130,115 @@ struct Daemon {
     /// The status that systemd has.
     told: String,
     ready: bool,
+}
+
+/// When the disks are looked at.
+struct Looks {
+    orders: std_mpsc::Sender<offers::Order>,
+    /// When the next look is due.
+    due: Instant,
+    /// Whether it is to be made although no mount of a disk changed.
+    anyway: bool,
+    /// Whether one was ordered and has not ended.
+    looking: bool,
+    /// No look begins before.
+    not_before: Instant,
+}
+
+impl Looks {
+    fn within(&mut self, span: Duration, anyway: bool) {
+        self.due = self.due.min(after(Instant::now(), span));
+        self.anyway |= anyway;
+    }
+
+    fn begins(&self) -> Instant {
+        self.due.max(self.not_before)
+    }
+
+    fn ended(&mut self, looked: Looked) {
+        self.looking = false;
+        if let Some(span) = looked.again_in {
+            // A little later, so that it has settled by then whatever the clocks' grain.
+            self.within(span.saturating_add(DEBOUNCE), true);
+        }
+    }
+
+    /// Without a disks thread there is nobody to look: the daemon then ends, as without a pass
+    /// thread.
+    fn look_if_due(&mut self, every: Duration) -> Result<(), RunError> {
+        let now = Instant::now();
+        if self.looking || now < self.begins() {
+            return Ok(());
+        }
+        self.looking = true;
+        self.due = after(now, every);
+        self.not_before = after(now, BETWEEN_LOOKS);
+        let anyway = std::mem::take(&mut self.anyway);
+        self.orders
+            .send(offers::Order::Look { anyway })
+            .map_err(|_gone| RunError::DisksThread)
+    }
+}
+
+/// The address for metrics and health.
+struct Listen {
+    address: Option<SocketAddr>,
+    server: Option<Server>,
+    /// When it is tried next.
+    due: Instant,
+    /// What was said of it last.
+    said: String,
+}
+
+impl Listen {
+    fn new(address: Option<SocketAddr>) -> Self {
+        Self {
+            address,
+            server: None,
+            due: Instant::now(),
+            said: String::new(),
+        }
+    }
+
+    fn set(&mut self, address: Option<SocketAddr>) {
+        if self.address != address {
+            *self = Self::new(address);
+        }
+    }
+
+    /// Listens, if it is to and does not yet. A port that is taken keeps no disk from being looked
+    /// after; that it is, is said loudly.
+    async fn serve(&mut self, figures: &Figures) {
+        let Some(address) = self.address else {
+            return;
+        };
+        if self.server.is_some() || Instant::now() < self.due {
+            return;
+        }
+        match http::serve(address, figures.clone()).await {
+            Ok(server) => {
+                tracing::info!("metrics are at http://{}/metrics", server.address);
+                if !address.ip().is_loopback() {
+                    tracing::warn!(
+                        "daemon.listen = \"{address}\" is beyond this host: whoever reaches it \
+                         can read the metrics"
+                    );
+                }
+                self.server = Some(server);
+            }
+            Err(error) => {
+                self.due = after(Instant::now(), BIND_AGAIN);
+                let said = format!(
+                    "daemon.listen = \"{address}\" can't be had: {error}; there are no metrics \
+                     and no health until it can"
+                );
+                if self.said != said {
+                    tracing::error!("{said}");
+                    self.said = said;
+                }
+            }
+        }
+    }
 }
 
 struct Signals {
@@ -125,14 +268,30 @@ impl Daemon {
             let hint = hint.clone();
             Arc::new(move || drop(hint.try_send(Event::Ended)))
         };
+        let store = shared.desk.store.clone();
         let workers = Workers::new(shared, ended);
         let jobs = workers.handle();
+        let figures = Figures::default();
+        figures.stale_after(stale_after(settings.sweep.every.0));
         let passer = Passer {
             observer: Observer::new(settings),
             workers,
             events: hint.clone(),
+            figures: figures.clone(),
             said: Vec::new(),
         };
+        let looker = Looker::new(settings, store, figures.clone());
+        let (looks, ordered) = std_mpsc::channel();
+        let came = hint.clone();
+        std::thread::Builder::new()
+            .name("disks".to_owned())
+            .spawn(move || {
+                looker.work(&ordered, |looked| {
+                    came.blocking_send(Event::Looked(looked)).is_ok()
+                });
+            })
+            .map_err(RunError::Setup)?;
+        listen_to_the_kernel(&figures, hint.clone())?;
         let pass_thread = std::thread::Builder::new()
             .name("pass".to_owned())
             .spawn(move || passer.work(&received))
@@ -148,6 +307,15 @@ impl Daemon {
             orders,
             events,
             hint,
+            looks: Looks {
+                orders: looks,
+                due: Instant::now(),
+                anyway: true,
+                looking: false,
+                not_before: Instant::now(),
+            },
+            figures,
+            listen: Listen::new(settings.daemon.listen),
             jobs,
             pass_thread,
             passing: None,
@@ -175,10 +343,13 @@ impl Daemon {
                 _ = signals.now.recv() => self.due = Instant::now(),
                 event = self.events.recv() => self.event(event),
                 () = tokio::time::sleep_until(self.due), if self.passing.is_none() => {}
+                () = tokio::time::sleep_until(self.looks.begins()), if !self.looks.looking => {}
                 _ = tick.tick() => self.compare(),
                 () = next(&mut watchdog) => self.alive(),
             }
             self.pass_if_due()?;
+            self.looks.look_if_due(self.every)?;
+            self.listen.serve(&self.figures).await;
         }
         self.stop().await;
         Ok(())
@@ -187,7 +358,7 @@ impl Daemon {
     /// Watches anew: `meta/resources` may be there by now.
     fn watch(&mut self) {
         let hint = self.hint.clone();
-        self.hints = Hints::watch(&self.work_dir, move || drop(hint.try_send(Event::Hint)));
+        self.hints = FileHints::watch(&self.work_dir, move || drop(hint.try_send(Event::Hint)));
     }
 
     fn event(&mut self, event: Option<Event>) {
@@ -204,6 +375,13 @@ impl Daemon {
                     tracing::info!("ready");
                 }
                 self.tell_status();
+            }
+            Some(Event::Heard(heard)) => self.looks.within(DEBOUNCE, heard.devices),
+            Some(Event::Looked(looked)) => {
+                self.looks.ended(looked);
+                if looked.changed {
+                    self.due = Instant::now();
+                }
             }
             // Never: this struct holds a sender itself.
             None => {}
@@ -248,6 +426,11 @@ impl Daemon {
                     .clone_into(&mut self.work_dir);
                 self.watch();
                 self.due = Instant::now();
+                self.figures.stale_after(stale_after(self.every));
+                self.listen.set(settings.daemon.listen);
+                self.looks.within(Duration::ZERO, true);
+                let for_looks = offers::Order::Reload(Box::new(settings.clone()));
+                drop(self.looks.orders.send(for_looks));
                 if self.orders.send(Order::Reload(Box::new(settings))).is_ok() {
                     tracing::info!("the configuration was read again");
                 }
@@ -293,6 +476,7 @@ impl Daemon {
         self.jobs.stop();
         // The pass thread ends after the pass that it may be in the middle of.
         drop(self.orders.send(Order::Stop));
+        drop(self.looks.orders.send(offers::Order::Stop));
         let until = after(Instant::now(), LAST_WORDS);
         while Instant::now() < until {
             if self.pass_thread.is_finished() && self.jobs.idle() {
@@ -301,6 +485,48 @@ impl Daemon {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
+}
+
+/// Hears what the kernel says of disks and mounts, on a thread that does nothing else and ends with
+/// the process.
+fn listen_to_the_kernel(figures: &Figures, hint: mpsc::Sender<Event>) -> Result<(), RunError> {
+    let hints = Hints::open().map_err(RunError::Setup)?;
+    let deaf = hints.deaf();
+    figures.hears(deaf.is_none());
+    if let Some(error) = deaf {
+        tracing::warn!(
+            "the kernel's events of block devices can't be heard ({error}); new mounts are seen all \
+             the same"
+        );
+    }
+    std::thread::Builder::new()
+        .name("hints".to_owned())
+        .spawn(move || {
+            loop {
+                match hints.wait() {
+                    Ok(heard) => {
+                        if hint.blocking_send(Event::Heard(heard)).is_err() {
+                            return;
+                        }
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "no hints of new disks any more, ignoring");
+                        return;
+                    }
+                }
+                std::thread::sleep(REST);
+            }
+        })
+        .map_err(RunError::Setup)?;
+    Ok(())
+}
+
+/// After how many seconds without a pass the daemon is not well: two are missing, or one hangs.
+fn stale_after(every: Duration) -> u64 {
+    every
+        .saturating_mul(2)
+        .saturating_add(LONGEST_PASS)
+        .as_secs()
 }
 
 fn keep_last_good(error: &ConfigError) {
@@ -350,6 +576,7 @@ struct Passer {
     observer: Observer,
     workers: Workers,
     events: mpsc::Sender<Event>,
+    figures: Figures,
     /// What is kept, as last logged: a line a change, not a line a pass.
     said: Vec<String>,
 }
@@ -374,19 +601,29 @@ impl Passer {
     }
 
     fn pass(&mut self) -> String {
+        let began = clock::since_boot();
+        let (status, seen) = self.try_pass();
+        let took = clock::since_boot().minus(began).0.as_secs_f64();
+        self.figures.passed(clock::wall_seconds(), took, seen);
+        status
+    }
+
+    /// A line for people, and the figures, or why there are none.
+    fn try_pass(&mut self) -> (String, Result<PassFigures, String>) {
         // Facts hold a damaged ledger as unknown, which keeps every volume; this says so first.
         if let Err(error) = self.observer.ledger() {
             tracing::error!(error = %error, "no pass was made");
-            return error.to_string();
+            let error = error.to_string();
+            return (error.clone(), Err(error));
         }
         let words = Words::default();
         let observer = &self.observer;
         match pass(&mut || observer.facts(&words), &mut self.workers) {
-            Ok(pass) => self.tell(&pass),
+            Ok(pass) => (self.tell(&pass), Ok(figures(&pass))),
             Err(error) => {
                 let error = chain(&error);
                 tracing::error!(error, "the pass failed");
-                format!("the last pass failed: {error}")
+                (format!("the last pass failed: {error}"), Err(error))
             }
         }
     }
@@ -398,6 +635,18 @@ impl Passer {
             said.push(format!("{}: {}", kept.path, reasons.join("; ")));
         }
         said.extend(pass.last.doubts.iter().map(ToString::to_string));
+        for root in &pass.facts.roots {
+            let differs = trip::root_drive_differences(root);
+            if !differs.is_empty() {
+                said.push(format!(
+                    "{}: {}; the file system is the same, so it is used as before (`mesos-volumed \
+                     disk accept {}` takes the drive on)",
+                    root.disk,
+                    differs.join(", "),
+                    root.disk.root
+                ));
+            }
+        }
         for line in said.iter().filter(|line| !self.said.contains(line)) {
             tracing::warn!("{line}, keeping");
         }
@@ -426,4 +675,27 @@ impl Passer {
         }
         status
     }
+}
+
+/// What a pass saw, in numbers.
+fn figures(pass: &Pass) -> PassFigures {
+    let mut figures = PassFigures::default();
+    let count = |number: &mut u32| *number = number.saturating_add(1);
+    let claims = Claims::join(&pass.facts);
+    for view in RootView::all(&pass.facts, &claims) {
+        let codes: BTreeSet<Refusal> = view.reasons.iter().map(|reason| reason.code).collect();
+        for code in codes {
+            count(figures.tripped.entry(code).or_default());
+        }
+    }
+    for kept in pass.last.kept.iter().filter(|kept| kept.due) {
+        let codes: BTreeSet<Refusal> = kept.reasons.iter().map(|reason| reason.code).collect();
+        for code in codes {
+            count(figures.refused.entry(code).or_default());
+        }
+    }
+    for row in listing::volumes(&pass.facts, &pass.last) {
+        count(figures.volumes.entry(row.state).or_default());
+    }
+    figures
 }

@@ -56,11 +56,11 @@ impl Stamps {
 
 /// Watches the folders in which the agent replaces its files. Dropped, it ends.
 #[derive(Debug)]
-pub(super) struct Hints {
+pub(super) struct FileHints {
     _watcher: notify::RecommendedWatcher,
 }
 
-impl Hints {
+impl FileHints {
     /// Calls `hint` whenever something happens there. `None` where the system grants no watches:
     /// the timer sees everything all the same, only later.
     #[must_use]
@@ -111,7 +111,7 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(temp.path().join("meta/resources")).unwrap();
         let (send, receive) = std::sync::mpsc::channel();
-        let hints = Hints::watch(temp.path(), move || _ = send.send(())).unwrap();
+        let hints = FileHints::watch(temp.path(), move || _ = send.send(())).unwrap();
         std::fs::write(temp.path().join("meta/resources/new"), "x").unwrap();
         receive
             .recv_timeout(std::time::Duration::from_secs(10))

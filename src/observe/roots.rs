@@ -205,6 +205,8 @@ fn ground(
         && !root.accepted
         && match (known_fingerprint(&root.disk, ledger), &answer.uuid) {
             (Known::Known(known), Known::Known(now)) => known.filesystem != *now,
+            // One that had a UUID is not one that has none.
+            (Known::Known(_), Known::Absent) => true,
             _ => false,
         };
     if strayed {

@@ -215,6 +215,7 @@ impl Host {
             min_size = "1MiB"
             [daemon]
             state_dir = "{state}"
+            listen = ""
             "#,
             work = self.root("ROOT").display(),
             path = self.root("PATH").display(),
@@ -349,7 +350,7 @@ impl Host {
         };
         wait_until("the daemon is ready", Duration::from_secs(20), || {
             assert!(daemon.runs(), "{}", daemon.log());
-            daemon.log().contains("ready")
+            daemon.log().contains(" ready\n")
         });
         daemon
     }
@@ -370,6 +371,10 @@ impl Daemon {
 
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

@@ -5,5 +5,6 @@ mod codes;
 mod daemon;
 mod destroy;
 pub(crate) mod host;
+mod hotplug;
 mod mount;
 mod trip;

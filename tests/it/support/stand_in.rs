@@ -108,6 +108,11 @@ impl StandIn {
         self.child = Some(child);
     }
 
+    /// Its process, while it runs.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
     /// Ends it as a power cut would.
     pub(crate) fn stop(&mut self) {
         if let Some(mut child) = self.child.take() {

@@ -25,7 +25,6 @@
 mod control;
 mod discard;
 mod links;
-mod names;
 mod overwrite;
 mod proof;
 mod report;

@@ -1,8 +1,11 @@
 //! `volumes list` and `volumes recreate`.
 
+mod usage;
+
 use anyhow::{anyhow, bail};
 use serde_json::{Value, json};
 
+use self::usage::Used;
 use super::host::Owner;
 use super::plan_text::reasons_json;
 use super::{Align, Context, Exit, Table, Text, WithExit, sweep};
@@ -24,7 +27,11 @@ Example: mesos-volumed volumes list --output json | jq '.volumes[] | select(.sta
   shows the directories that nobody names
 
 States: held, pending, destroyed, orphan, trashed, foreign, vanished.")]
-    List,
+    List {
+        /// Also look how much each takes up: MOUNT by the file system's count, others entry by entry
+        #[arg(long)]
+        usage: bool,
+    },
     /// Make the missing directory of a held volume again: empty, mode 0755, owner root
     #[command(after_help = "\
 Example: mesos-volumed volumes recreate slave_public/data --confirm data
@@ -41,7 +48,7 @@ Example: mesos-volumed volumes recreate slave_public/data --confirm data
 
 pub(super) fn run(command: &Command, context: &Context) -> anyhow::Result<Exit> {
     match command {
-        Command::List => list(context),
+        Command::List { usage } => list(*usage, context),
         Command::Recreate { volume, confirm } => recreate(volume, confirm, context),
     }
 }
@@ -70,14 +77,17 @@ pub(super) fn confirmed(key: &VolumeKey, confirm: &str) -> anyhow::Result<()> {
     .exit(Exit::Refused)
 }
 
-fn list(context: &Context) -> anyhow::Result<Exit> {
+fn list(with_usage: bool, context: &Context) -> anyhow::Result<Exit> {
     let observer = Observer::new(context.settings());
     let (facts, checked) = look(&mut || observer.facts(&Words::default()))?;
     let plan = checked.plan();
     let rows = listing::volumes(&facts, plan);
+    let used = with_usage.then(|| usage::of_rows(&rows, &facts));
+    let used = used.as_deref();
+    let of_row = |(at, row)| row_json(row, used.and_then(|used| used.get(at)));
     let value = || {
         json!({
-            "volumes": rows.iter().map(row_json).collect::<Vec<_>>(),
+            "volumes": rows.iter().enumerate().map(of_row).collect::<Vec<_>>(),
             "authorities": authorities_json(&facts),
             "doubts": reasons_json(&plan.doubts),
         })
@@ -85,26 +95,33 @@ fn list(context: &Context) -> anyhow::Result<Exit> {
     if context.output.is_json() {
         context.output.json(&value())?;
     } else {
-        context.output.text(&table(&rows, &plan.doubts, context))?;
+        context
+            .output
+            .text(&table(&rows, used, &plan.doubts, context))?;
     }
     Ok(Exit::Done)
 }
 
 fn table(
     rows: &[VolumeRow],
+    used: Option<&[Used]>,
     doubts: &[crate::decide::guards::Reason],
     context: &Context,
 ) -> String {
-    let mut table = Table::new(&[
+    let mut columns = vec![
         ("STATE", Align::Left),
         ("ROLE", Align::Left),
         ("ID", Align::Left),
         ("APP", Align::Left),
         ("DISK", Align::Left),
         ("MB", Align::Right),
-        ("REASONS", Align::Left),
-    ]);
-    for row in rows {
+    ];
+    if used.is_some() {
+        columns.extend([("USED MB", Align::Right), ("FILES", Align::Right)]);
+    }
+    columns.push(("REASONS", Align::Left));
+    let mut table = Table::new(&columns);
+    for (at, row) in rows.iter().enumerate() {
         let (role, id) = match &row.key {
             Some(key) => (key.role.to_string(), key.id.to_string()),
             None => ("-".to_owned(), row.path.to_string()),
@@ -123,7 +140,7 @@ fn table(
             .map(|reason| reason.code.code())
             .collect();
         codes.dedup();
-        table.row([
+        let mut cells = vec![
             row.state.word().to_owned(),
             role,
             id,
@@ -133,8 +150,12 @@ fn table(
                 .map_or_else(|| "-".to_owned(), ToString::to_string),
             row.size
                 .map_or_else(|| "-".to_owned(), |size| size.to_string()),
-            codes.join(","),
-        ]);
+        ];
+        if let Some(used) = used {
+            cells.extend(usage::cells(used.get(at)));
+        }
+        cells.push(codes.join(","));
+        table.row(cells);
     }
     let mut text = Text::new();
     for doubt in doubts {
@@ -164,7 +185,8 @@ fn put(object: &mut serde_json::Map<String, Value>, name: &str, value: &Raw) {
     }
 }
 
-fn row_json(row: &VolumeRow) -> Value {
+/// With what it takes up, where that was looked at.
+fn row_json(row: &VolumeRow, used: Option<&Used>) -> Value {
     let mut object = serde_json::Map::new();
     if let Some(key) = &row.key {
         put(&mut object, "id", key.id.as_raw());
@@ -194,6 +216,9 @@ fn row_json(row: &VolumeRow) -> Value {
     object.insert("app".to_owned(), json!(app));
     object.insert("trash".to_owned(), json!(row.trash));
     object.insert("reasons".to_owned(), reasons_json(&row.reasons));
+    if let Some(used) = used {
+        object.insert("usage".to_owned(), usage::json(used));
+    }
     Value::Object(object)
 }
 

@@ -28,6 +28,7 @@ pub mod state_dir;
 pub mod superblock;
 mod trash;
 mod units;
+pub mod usage;
 mod view;
 mod volumes;
 mod walk;

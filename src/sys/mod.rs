@@ -5,18 +5,22 @@
 //! same file system included), so that neither a hostile tree nor a file system that never
 //! answers can lead a caller astray.
 
+pub mod crew;
 pub mod fs_uuid;
 pub mod identity;
 pub mod ioctl;
 pub mod list;
+pub mod names;
 pub mod open;
 pub mod program;
 pub mod read;
 pub mod stat;
 
+pub use crew::Crew;
 pub use fs_uuid::{FsUuidError, filesystem_uuid};
 pub use identity::{IdentityError, identity, identity_of};
 pub use list::{Batch, More, TypeHint, list};
+pub use names::NameStack;
 pub use open::{OpenError, Resolver, open_beneath, open_root, reopen};
 pub use read::{ReadError, read_bounded, read_bounded_at};
-pub use stat::{MountId, Node, entry_kind, mount_id, node};
+pub use stat::{Footprint, MountId, Node, entry_kind, footprint, mount_id, node};

@@ -11,11 +11,10 @@ use std::os::fd::BorrowedFd;
 
 use self::crew::Crew;
 use super::control::{Control, Pace, Progress};
-use super::names::NameStack;
 use super::report::{LeftKind, StopReason, Tally};
 use crate::act::sys::{Anchor, FsKind, Sys};
 use crate::decide::facts::FileIdentity;
-use crate::sys::Batch;
+use crate::sys::{Batch, NameStack};
 use crate::units::Raw;
 
 /// What bounds memory and descriptors.

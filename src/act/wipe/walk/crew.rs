@@ -11,15 +11,13 @@
 //! what a wipe reports, it says.
 
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::super::control::{Control, Pace, Progress};
-use super::super::names::NameStack;
 use super::super::report::{StopReason, Tally};
 use super::{BeforeUnlink, Frame, Limits, Pass, Walk};
 use crate::act::sys::{FsKind, Kernel, Sys};
-use crate::sys::Batch;
+use crate::sys::{self, Batch, NameStack};
 
 /// More gain nothing.
 const MOST_WORKERS: u32 = 4;
@@ -48,107 +46,9 @@ pub(super) struct Task<D> {
 /// The workers on one tree.
 #[derive(Debug)]
 pub(super) struct Crew<D> {
-    state: Mutex<State<D>>,
-    changed: Condvar,
-    /// How many wait for names.
-    hungry: AtomicUsize,
-    /// Whether all are to come home.
-    over: AtomicBool,
+    tasks: sys::Crew<Task<D>>,
     /// Whether somebody has a large batch.
     large: AtomicBool,
-}
-
-#[derive(Debug)]
-struct State<D> {
-    tasks: Vec<Task<D>>,
-    waiting: usize,
-    working: usize,
-}
-
-impl<D> Crew<D> {
-    fn new(first: Task<D>) -> Self {
-        Self {
-            state: Mutex::new(State {
-                tasks: vec![first],
-                waiting: 0,
-                working: 0,
-            }),
-            changed: Condvar::new(),
-            hungry: AtomicUsize::new(0),
-            over: AtomicBool::new(false),
-            large: AtomicBool::new(false),
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State<D>> {
-        // Numbers and a list that is pushed to and popped from: never half changed.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn count(&self, state: &State<D>) {
-        let hungry = state.waiting.saturating_sub(state.tasks.len());
-        self.hungry.store(hungry, Ordering::Relaxed);
-    }
-
-    /// The next task; waits for one. `None` when nobody can have one any more.
-    fn next(&self) -> Option<Task<D>> {
-        let mut state = self.lock();
-        loop {
-            if self.over.load(Ordering::Relaxed) {
-                return None;
-            }
-            if let Some(task) = state.tasks.pop() {
-                state.working = state.working.saturating_add(1);
-                self.count(&state);
-                return Some(task);
-            }
-            if state.working == 0 {
-                self.changed.notify_all();
-                return None;
-            }
-            state.waiting = state.waiting.saturating_add(1);
-            self.count(&state);
-            state = self
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
-            state.waiting = state.waiting.saturating_sub(1);
-            self.count(&state);
-        }
-    }
-
-    fn give(&self, task: Task<D>) {
-        let mut state = self.lock();
-        state.tasks.push(task);
-        self.count(&state);
-        self.changed.notify_one();
-    }
-
-    /// After a task.
-    fn done(&self) {
-        let mut state = self.lock();
-        state.working = state.working.saturating_sub(1);
-        if state.working == 0 {
-            self.changed.notify_all();
-        }
-    }
-
-    /// All come home as soon as they can.
-    fn end(&self) {
-        let state = self.lock();
-        self.over.store(true, Ordering::Relaxed);
-        self.changed.notify_all();
-        drop(state);
-    }
-}
-
-/// A worker that has a task, until dropped.
-struct Working<'a, D>(&'a Crew<D>);
-
-impl<D> Drop for Working<'_, D> {
-    fn drop(&mut self) {
-        self.0.done();
-    }
 }
 
 /// What the workers did.
@@ -187,27 +87,30 @@ pub(in crate::act::wipe) fn hasten_within(
     let Ok(dir) = kernel.reopen(root) else {
         return Done::default();
     };
-    let crew = Crew::new(Task {
+    let first = Task {
         dir,
         names: NameStack::default(),
         whole: true,
-    });
+    };
+    let crew = Crew {
+        tasks: sys::Crew::new([first]),
+        large: AtomicBool::new(false),
+    };
     let work = || {
         let mut done = Done::default();
-        while let Some(task) = crew.next() {
+        while let Some((task, working)) = crew.tasks.next() {
             let mut walk = Walk::new(&kernel, control, progress, limits);
             walk.pace = Pace::new(workers);
             walk.kind = FsKind::Ext4;
             walk.crew = Some(&crew);
             walk.before = before;
-            let working = Working(&crew);
             let ended = walk.carry_out(task, &crew);
             drop(working);
             done.tally.add(walk.into_tally());
             match ended {
                 Ok(()) => {}
                 // The single walk may have better luck.
-                Err(StopReason::Moving | StopReason::Resources) => crew.end(),
+                Err(StopReason::Moving | StopReason::Resources) => crew.tasks.end(),
                 Err(
                     reason @ (StopReason::Cancelled
                     | StopReason::WrongDirectory
@@ -217,7 +120,7 @@ pub(in crate::act::wipe) fn hasten_within(
                     | StopReason::Unusable { .. }),
                 ) => {
                     done.stopped = Some(reason);
-                    crew.end();
+                    crew.tasks.end();
                 }
             }
         }
@@ -260,12 +163,12 @@ impl<S: Sys> Walk<'_, S> {
         self.names = task.names;
         while self.step()? {
             if self.control.rate() > 0 {
-                crew.end();
+                crew.tasks.end();
             }
-            if crew.over.load(Ordering::Relaxed) {
+            if crew.tasks.is_over() {
                 break;
             }
-            if crew.hungry.load(Ordering::Relaxed) > 0 {
+            if crew.tasks.is_hungry() {
                 self.lend(crew);
             }
         }
@@ -304,7 +207,7 @@ impl<S: Sys> Walk<'_, S> {
                 frame.names_from = frame.names_from.saturating_sub(taken);
             }
         }
-        crew.give(Task {
+        crew.tasks.give(Task {
             dir,
             names,
             whole: false,

@@ -1,20 +1,21 @@
-//! A stack of names in one piece of memory.
+//! A stack of names in one piece of memory: what a walk has still to enter.
 
 /// Names, the last one first out; each is kept with its length behind it, so that the stack needs
 /// no index.
 #[derive(Debug, Default)]
-pub(super) struct NameStack {
+pub struct NameStack {
     bytes: Vec<u8>,
 }
 
 impl NameStack {
     /// Its height: a place to come back to.
-    pub(super) fn height(&self) -> usize {
+    #[must_use]
+    pub fn height(&self) -> usize {
         self.bytes.len()
     }
 
     /// Lays a name on top; `false` (and nothing done) for one that can't be a name.
-    pub(super) fn push(&mut self, name: &[u8]) -> bool {
+    pub fn push(&mut self, name: &[u8]) -> bool {
         let Ok(length) = u16::try_from(name.len()) else {
             return false;
         };
@@ -24,7 +25,8 @@ impl NameStack {
     }
 
     /// The name whose end is at this height.
-    pub(super) fn ending_at(&self, height: usize) -> Option<&[u8]> {
+    #[must_use]
+    pub fn ending_at(&self, height: usize) -> Option<&[u8]> {
         let below = self.bytes.get(..height)?;
         let (rest, length) = below.split_last_chunk::<2>()?;
         let length = usize::from(u16::from_le_bytes(*length));
@@ -32,19 +34,21 @@ impl NameStack {
     }
 
     /// The name on top.
-    pub(super) fn top(&self) -> Option<&[u8]> {
+    #[must_use]
+    pub fn top(&self) -> Option<&[u8]> {
         self.ending_at(self.bytes.len())
     }
 
     /// Takes the name on top away.
-    pub(super) fn pop(&mut self) {
+    pub fn pop(&mut self) {
         let length = self.top().map_or(0, <[u8]>::len).saturating_add(2);
         self.cut(self.bytes.len().saturating_sub(length));
     }
 
     /// A height at about the middle of the names between two heights, with at least one name on
     /// either side; `None` where there are not two.
-    pub(super) fn middle(&self, from: usize, to: usize) -> Option<usize> {
+    #[must_use]
+    pub fn middle(&self, from: usize, to: usize) -> Option<usize> {
         let enough = to.saturating_sub(from).checked_div(2)?;
         let mut at = to;
         loop {
@@ -63,7 +67,8 @@ impl NameStack {
     }
 
     /// Takes the names between two heights out.
-    pub(super) fn take(&mut self, from: usize, to: usize) -> Self {
+    #[must_use]
+    pub fn take(&mut self, from: usize, to: usize) -> Self {
         if from > to || to > self.bytes.len() {
             return Self::default();
         }
@@ -73,7 +78,7 @@ impl NameStack {
     }
 
     /// Takes away everything above this height.
-    pub(super) fn cut(&mut self, height: usize) {
+    pub fn cut(&mut self, height: usize) {
         self.bytes.truncate(height);
     }
 }

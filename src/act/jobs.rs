@@ -219,6 +219,16 @@ fn done(
     path: Raw,
     report: &WipeReport,
 ) -> Outcome {
+    for held in report.still_open.iter().flatten() {
+        tracing::warn!(
+            volume = %authorization.volume(),
+            pid = held.pid,
+            files = held.files,
+            bytes = held.bytes,
+            "the data is gone from its disk's names, but a process holds files of it open; their space \
+             comes back when it closes them, or ends"
+        );
+    }
     Outcome::Done(Box::new(Receipt {
         step,
         plan: plan.to_owned(),

@@ -7,6 +7,7 @@
 #[cfg(test)]
 pub(in crate::act) mod hooked;
 mod kernel;
+mod still_open;
 
 use std::fmt::Debug;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -16,10 +17,12 @@ use std::time::Duration;
 pub use kernel::Kernel;
 pub(in crate::act) use kernel::{Access, replace_by, try_lock};
 pub use rustix::io::Errno;
+pub use still_open::StillOpen;
 
 use crate::decide::facts::{FileIdentity, FileKind};
 pub use crate::sys::fs_uuid::FsKind;
 use crate::sys::{Batch, IdentityError, More, Node, OpenError, ReadError};
+use crate::units::Raw;
 
 /// Room in a file system.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -146,6 +149,12 @@ pub trait Sys {
 
     /// Whether an entry is an active swap file.
     fn is_swap(&self, dir: &Self::Dir, name: &[u8]) -> Result<bool, Errno>;
+
+    /// What processes hold open on this directory's file system although it was unlinked, as far as they
+    /// can be looked at: of paths that have this in them; everything when that is empty.
+    fn still_open(&self, dir: &Self::Dir, within: &[u8]) -> Result<Vec<StillOpen>, Errno>;
+    /// The path by which an open directory is known now, for display.
+    fn path(&self, dir: &Self::Dir) -> Result<Raw, Errno>;
 
     /// Time that only goes forward, from any beginning.
     fn now(&self) -> Duration;

@@ -38,6 +38,8 @@ pub use control::{BY_FILE_SYSTEM, Control, Progress, ProgressNow};
 pub use proof::{Guarantee, Proof, Short, ShortOf};
 pub use report::{Left, LeftKind, StopReason, WipeReport};
 
+pub use super::sys::StillOpen;
+
 use super::sys::Sys;
 use super::volume_dir::VolumeDir;
 use crate::decide::facts::{WipeMethod, WipeMode};
@@ -81,12 +83,28 @@ pub fn wipe<S: Sys>(
 ) -> WipeReport {
     let begun = sys.now();
     let before = sys.space(volume.dir());
+    // Everything on the file system of a root is what was in it.
+    let path = match options.extent {
+        Extent::Content => Some(Vec::new()),
+        Extent::Tree => sys
+            .path(volume.dir())
+            .ok()
+            .map(|path| tail(path.as_bytes())),
+    };
+    if let (Extent::Content, Ok(space)) = (options.extent, &before) {
+        progress.expect(space.used_inodes);
+    }
     let account = Account::default();
-    let (tally, stopped) = if volume.identity() == authorization.identity() {
+    // A root lies in no directory that we know, so that it can't go itself.
+    let has_place = options.extent == Extent::Content || volume.place().is_some();
+    let (tally, stopped) = if has_place && volume.identity() == authorization.identity() {
         by_mode(sys, &volume, options, (control, progress), &account)
     } else {
         (Tally::default(), Some(StopReason::WrongDirectory))
     };
+    let still_open = path
+        .filter(|_| tally.files > 0)
+        .and_then(|path| sys.still_open(volume.dir(), &path).ok());
     let freed = match (before, sys.space(volume.dir())) {
         (Ok(before), Ok(after)) => Some(after.free_bytes.saturating_sub(before.free_bytes)),
         (Err(_), _) | (_, Err(_)) => None,
@@ -100,9 +118,20 @@ pub fn wipe<S: Sys>(
         elapsed: Span(sys.now().saturating_sub(begun)),
         complete: stopped.is_none() && tally.left.is_empty(),
         left: tally.left.into_values().collect(),
+        still_open,
         stopped,
         proof: account.proof(options.method),
     }
+}
+
+/// The end of a path by which what lay there is known again, also where its file system is mounted
+/// elsewhere: `/trash/<entry>/data`.
+fn tail(path: &[u8]) -> Vec<u8> {
+    let mut parts: Vec<&[u8]> = path.rsplit(|&byte| byte == b'/').take(3).collect();
+    parts.reverse();
+    let mut tail = vec![b'/'];
+    tail.extend_from_slice(&parts.join(&b'/'));
+    tail
 }
 
 /// Wipes with what the mode does before the walk, at each file, and after.

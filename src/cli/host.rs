@@ -95,8 +95,11 @@ fn show(progress: &Progress, subject: &str, job: &mut dyn FnMut() -> Outcome) ->
                     } else {
                         String::new()
                     };
+                    let expected = now
+                        .expected
+                        .map_or_else(String::new, |all| format!(" of about {all}"));
                     format!(
-                        "wiping {subject}: {overwritten}{} files, {} directories gone",
+                        "wiping {subject}: {overwritten}{} files, {} directories gone{expected}",
                         now.files, now.dirs
                     )
                 });

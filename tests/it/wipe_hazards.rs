@@ -1,18 +1,19 @@
 //! The hazards of destroying a tree that a hostile root task wrote, on real file systems.
 //!
 //! Every test looks at a tree outside the volume before and after: not a byte of it may change.
-//! Hazards that this kind of machine can't show: fscrypt and casefold directories (CONFIG_UNICODE
-//! is off), file systems that never end a listing (shown on a made-up one in `act::wipe`).
+//! `root_hazard_rows_that_are_not_shown_here` names what this kind of machine can't show.
 
 #![expect(clippy::disallowed_methods, reason = "tests make trees of their own")]
 
 mod churn;
 mod flags;
+mod formats;
 mod limits;
 mod mounts;
 mod outside;
 mod storage;
 mod subvolumes;
+mod usage;
 
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};

@@ -6,9 +6,10 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Anchor, Errno, FsKind, Kernel, Space, Sys};
+use super::{Anchor, Errno, FsKind, Kernel, Space, StillOpen, Sys};
 use crate::decide::facts::{FileIdentity, FileKind};
 use crate::sys::{Batch, IdentityError, More, Node, OpenError, ReadError, TypeHint};
+use crate::units::Raw;
 
 /// Called before a call, with its name and the entry's name; an error is what the call gives.
 pub(in crate::act) type Hook<'a> = &'a dyn Fn(&'static str, &[u8]) -> Result<(), Errno>;
@@ -148,5 +149,7 @@ impl Sys for Hooked<'_> {
         make_subvolume_writable() -> bool;
         open_large(name: &[u8], more_than: u64) -> Option<(OwnedFd, u64)>;
         is_swap(name: &[u8]) -> bool;
+        still_open(name: &[u8]) -> Vec<StillOpen>;
+        path() -> Raw;
     }
 }

@@ -18,7 +18,7 @@ use rustix::fs::{
 use rustix::io::{Errno, retry_on_intr};
 use rustix::time::{ClockId, clock_gettime};
 
-use super::{Anchor, FsKind, Space, Sys, temp_name};
+use super::{Anchor, FsKind, Space, StillOpen, Sys, still_open, temp_name};
 use crate::decide::facts::{FileIdentity, FileKind};
 use crate::sys::open::{one_component, without_noatime_if_refused};
 use crate::sys::stat::open_path;
@@ -276,8 +276,7 @@ impl Sys for Kernel {
     }
 
     fn mounts_below(&self, dir: &OwnedFd) -> Result<bool, Errno> {
-        let link = format!("/proc/self/fd/{}", dir.as_raw_fd());
-        let path = Raw::new(readlinkat(CWD, link.as_str(), Vec::new())?.into_bytes());
+        let path = self.path(dir)?;
         let table = mount_table()?;
         Ok(mount_points(&table).any(|point| {
             Raw::new(point)
@@ -327,6 +326,16 @@ impl Sys for Kernel {
                 .and_then(node)
                 .is_ok_and(|swap| (swap.device, swap.inode) == (this.device, this.inode))
         }))
+    }
+
+    fn still_open(&self, dir: &OwnedFd, within: &[u8]) -> Result<Vec<StillOpen>, Errno> {
+        still_open::still_open(dir, within)
+    }
+
+    fn path(&self, dir: &OwnedFd) -> Result<Raw, Errno> {
+        let link = format!("/proc/self/fd/{}", dir.as_raw_fd());
+        let text = readlinkat(CWD, link.as_str(), Vec::new())?;
+        Ok(Raw::new(text.into_bytes()))
     }
 
     fn now(&self) -> Duration {

@@ -156,6 +156,7 @@ pub struct Progress {
     dirs: AtomicU64,
     left: AtomicU64,
     overwritten: AtomicU64,
+    expected: AtomicU64,
 }
 
 /// [`Progress`] at one moment.
@@ -169,6 +170,9 @@ pub struct ProgressNow {
     pub left: u64,
     /// Bytes of files overwritten.
     pub overwritten: u64,
+    /// How many files and directories there were in the beginning, about; `None` where nothing tells
+    /// without looking at all of them: a part of a file system, or one that does not count.
+    pub expected: Option<u64>,
 }
 
 impl Progress {
@@ -179,7 +183,13 @@ impl Progress {
             dirs: self.dirs.load(Ordering::Relaxed),
             left: self.left.load(Ordering::Relaxed),
             overwritten: self.overwritten.load(Ordering::Relaxed),
+            expected: Some(self.expected.load(Ordering::Relaxed)).filter(|&inodes| inodes > 0),
         }
+    }
+
+    /// So many inodes are in use where everything goes.
+    pub(super) fn expect(&self, inodes: u64) {
+        self.expected.store(inodes, Ordering::Relaxed);
     }
 
     #[inline]

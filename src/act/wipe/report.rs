@@ -7,6 +7,7 @@ use rustix::io::Errno;
 use serde::Serialize;
 
 use super::proof::Proof;
+use crate::act::sys::StillOpen;
 use crate::units::{Raw, Span};
 
 /// What a wipe did. Nothing is called complete that was not looked at and made durable.
@@ -27,6 +28,9 @@ pub struct WipeReport {
     pub complete: bool,
     /// What could not be removed, by kind.
     pub left: Vec<Left>,
+    /// Who holds files open that were unlinked: their space is not back yet. As far as processes can be
+    /// looked at; `None` when they could not be at all, or nothing was removed.
+    pub still_open: Option<Vec<StillOpen>>,
     /// Why it ended early; `None` when it went through the whole tree.
     pub stopped: Option<StopReason>,
     /// What was reached of what the mode promises.

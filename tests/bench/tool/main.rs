@@ -28,6 +28,7 @@ mod measure;
 mod neighbour;
 mod table;
 mod trees;
+mod usage;
 mod wipe;
 
 use std::path::PathBuf;
@@ -83,6 +84,8 @@ fn main() {
     let json = match args.first().map(String::as_str) {
         Some("engine") => return engine::run(&args[1..]),
         Some("tree") => return trees::run(&args[1..]),
+        Some("walk") => return usage::walk(&args[1..]),
+        Some("usage") => usage::run(&Request::read(&args[1..])),
         Some("wipe") => wipe::run(&Request::read(&args[1..])),
         _ => panic_with("it is started by scripts/bench"),
     };

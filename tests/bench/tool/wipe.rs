@@ -127,6 +127,16 @@ impl<'a> Site<'a> {
         command
     }
 
+    /// `mesos-volumed volumes list --usage`
+    pub(crate) fn list_usage(&self) -> Command {
+        let mut command = Command::new(&self.ours);
+        command
+            .arg("--config")
+            .arg(&self.config)
+            .args(["volumes", "list", "--usage"]);
+        command
+    }
+
     fn command(&self, contender: &str) -> Command {
         let volume = self.volume.as_os_str();
         let of = |program: &str, args: &[&str]| {

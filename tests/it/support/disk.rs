@@ -144,6 +144,14 @@ impl LoopDisk {
         self.fs
     }
 
+    /// Unmounts it and mounts it with these options.
+    pub(crate) fn mount_again(&mut self, options: &str) {
+        sh!("umount", self.path());
+        self.device = attach(&self.folder.path().join("image"));
+        self.mount(options);
+        sh!("losetup", "--detach", &self.device);
+    }
+
     /// Mounts it anew with other options, such as `ro`.
     pub(crate) fn remount(&self, options: &str) -> Output {
         let options = format!("remount,{options}");

@@ -99,6 +99,52 @@ fn root_hazard_tree_moved_away_while_we_are_inside() {
     }
 }
 
+/// The same names are files, directories and links in turn, as fast as can be.
+#[test]
+fn root_hazard_names_that_change_their_type_meanwhile() {
+    if !entered("wipe_hazards::churn::root_hazard_names_that_change_their_type_meanwhile") {
+        return;
+    }
+    for fs in Fs::ALL {
+        for threads in [1, 3] {
+            let site = Site::new(fs);
+            plant(&site.volume, 3, 3);
+            let flat = site.volume.join("dir0");
+            let done = AtomicBool::new(false);
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    let mut round = 0_usize;
+                    while !done.load(Ordering::Relaxed) {
+                        let path = flat.join(format!("name{}", round % 7));
+                        // Each may fail, as the wipe is at it as well.
+                        let changed = match round % 5 {
+                            0 => std::fs::write(&path, ""),
+                            1 => std::fs::remove_file(&path),
+                            2 => std::fs::create_dir(&path),
+                            3 => std::os::unix::fs::symlink(&site.outside, path.join("link")),
+                            _ => std::fs::remove_dir(&path),
+                        };
+                        round = round.wrapping_add(1 + usize::from(changed.is_err()));
+                    }
+                });
+                for _ in 0..5 {
+                    let control = Control::new(0).with_threads(threads);
+                    let report = site.wipe_by(Kernel::new(), &control, &Progress::default());
+                    assert_eq!(report.stopped, None, "{report:?}");
+                    if report.complete {
+                        break;
+                    }
+                }
+                done.store(true, Ordering::Relaxed);
+            });
+            site.assert_untouched();
+            if !is_gone(&site.volume) {
+                site.wipe_whole();
+            }
+        }
+    }
+}
+
 fn many_files(at: &Path, number: usize) {
     for i in 0..number {
         std::fs::write(at.join(i.to_string()), "").unwrap();

@@ -14,10 +14,10 @@ use crate::support::disk::{Fs, LoopDisk};
 use crate::support::trees::{is_gone, plant_chain};
 
 /// This process's limit of open files, put back when dropped.
-struct Descriptors(Rlimit);
+pub(super) struct Descriptors(Rlimit);
 
 impl Descriptors {
-    fn at_most(number: u64) -> Self {
+    pub(super) fn at_most(number: u64) -> Self {
         let before = getrlimit(Resource::Nofile);
         let limit = Rlimit {
             current: Some(number),
@@ -34,7 +34,7 @@ impl Drop for Descriptors {
     }
 }
 
-fn on_a_small_stack<T: Send>(act: impl FnOnce() -> T + Send) -> T {
+pub(super) fn on_a_small_stack<T: Send>(act: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
         std::thread::Builder::new()
             .stack_size(256 << 10)
@@ -97,7 +97,7 @@ const WALK: u64 = 12 << 20;
 
 /// How much more memory of its own this process has at most while something is done, in bytes; the
 /// program's pages, which come and go, are not counted.
-fn memory_for<T>(act: impl FnOnce() -> T) -> (u64, T) {
+pub(super) fn memory_for<T>(act: impl FnOnce() -> T) -> (u64, T) {
     let now = || {
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
         let line = status.lines().find(|line| line.starts_with("RssAnon:"));

@@ -125,7 +125,7 @@ fn root_hazard_other_file_systems_inside() {
 }
 
 /// A FUSE file system whose server never answers.
-fn hung_fuse(at: &std::path::Path) -> std::os::fd::OwnedFd {
+pub(super) fn hung_fuse(at: &std::path::Path) -> std::os::fd::OwnedFd {
     let flags = OFlags::RDWR | OFlags::CLOEXEC;
     let server = rustix::fs::open("/dev/fuse", flags, Mode::empty()).unwrap();
     let number = std::os::fd::AsRawFd::as_raw_fd(&server);

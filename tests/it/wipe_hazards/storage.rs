@@ -102,6 +102,83 @@ fn root_hazard_device_that_fails() {
 }
 
 #[test]
+fn root_hazard_device_that_fails_in_the_middle() {
+    if !entered("wipe_hazards::storage::root_hazard_device_that_fails_in_the_middle") {
+        return;
+    }
+    for fs in [Fs::Ext4, Fs::Xfs] {
+        let site = Site::new(fs);
+        for i in 0..3_000 {
+            std::fs::write(site.volume.join(i.to_string()), "").unwrap();
+        }
+        let kernel = Kernel::new();
+        let volume = site.open(kernel);
+        let authorization = authorize(volume.identity());
+        let (control, progress) = (Control::new(1_000), Progress::default());
+        let report = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while progress.now().files < 100 {
+                    std::thread::yield_now();
+                }
+                sh!("xfs_io", "-x", "-c", "shutdown", site.disk.path());
+            });
+            wipe(&kernel, volume, &authorization, TREE, &control, &progress)
+        });
+        assert!(!report.complete, "{report:?}");
+        assert!((100..3_000).contains(&report.files), "{report:?}");
+        assert!(
+            matches!(
+                report.stopped,
+                Some(StopReason::Failing | StopReason::ReadOnly)
+            ) || report.left.iter().any(|left| left.kind == LeftKind::Failed),
+            "{report:?}"
+        );
+    }
+}
+
+#[test]
+fn root_hazard_open_but_deleted_files_are_named_with_who_holds_them() {
+    if !entered(
+        "wipe_hazards::storage::root_hazard_open_but_deleted_files_are_named_with_who_holds_them",
+    ) {
+        return;
+    }
+    for fs in Fs::ALL {
+        let site = Site::new(fs);
+        plant(&site.volume, 2, 1);
+        let large = site.volume.join("dir0/large");
+        std::fs::write(&large, vec![b'x'; 8 << 20]).unwrap();
+        let elsewhere = File::create(site.outside.join("theirs")).unwrap();
+        std::fs::remove_file(site.outside.join("theirs")).unwrap();
+        let mut holder = std::process::Command::new("sh")
+            .args([
+                "-c",
+                "exec 3<\"$1\"; exec 4<\"$1\"; echo open; exec sleep 1000",
+                "sh",
+            ])
+            .arg(&large)
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = [0; 4];
+        std::io::Read::read_exact(&mut holder.stdout.take().unwrap(), &mut said).unwrap();
+        let report = site.wipe();
+        assert!(report.complete, "{report:?}");
+        let held = report.still_open.clone().unwrap();
+        assert_eq!(held.len(), 1, "{fs:?}: {held:?}");
+        assert_eq!((held[0].pid, held[0].files), (holder.id().cast_signed(), 1));
+        assert!(held[0].bytes >= 8 << 20, "{held:?}");
+        holder.kill().unwrap();
+        holder.wait().unwrap();
+        drop(elsewhere);
+
+        std::fs::create_dir(&site.volume).unwrap();
+        plant(&site.volume, 2, 1);
+        assert_eq!(site.wipe().still_open, Some(Vec::new()));
+    }
+}
+
+#[test]
 fn root_hazard_full_file_system() {
     if !entered("wipe_hazards::storage::root_hazard_full_file_system") {
         return;

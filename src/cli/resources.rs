@@ -41,8 +41,8 @@ pub(super) struct Args {
     /// of resources.format]
     #[arg(long, value_name = "FORM", value_parser = format)]
     format: Option<ResourcesFormat>,
-    /// Write to this file, atomically and durably, if it would change [default: that of
-    /// resources.write_to, or else where the layout has it]
+    /// Write to this file, atomically and durably, if it would change [default: where the layout has
+    /// it, and for the form of resources.format that of resources.write_to]
     #[arg(long, value_name = "FILE", num_args = 0..=1)]
     #[expect(
         clippy::option_option,
@@ -153,16 +153,12 @@ fn target(args: &Args, context: &Context) -> anyhow::Result<Option<Target>> {
         return Ok(Target::configured(settings));
     }
     let form = args.format.unwrap_or(settings.resources.format);
+    // resources.write_to is the file of resources.format; another form has another file.
     let named = args.write.clone().flatten();
-    // A file that is configured is meant in whatever form is asked for.
-    let configured = settings.resources.write_to.clone();
-    match named
-        .or(configured)
-        .or_else(|| settings.resources_file(form))
-    {
+    match named.or_else(|| settings.resources_file(form)) {
         Some(file) => Ok(Some(Target { file, form })),
         None => Err(anyhow::anyhow!(
-            "no file is named: write --write FILE, or set write_to in [resources]"
+            "no file is named: write --write FILE, or set write_to in [resources] for its format"
         ))
         .exit(Exit::Usage),
     }

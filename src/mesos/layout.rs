@@ -4,6 +4,8 @@
 //! What else stands in such a file stays as it is: other variables, comments, other resources. A
 //! file that can't be read with certainty is an error, never an empty one.
 
+use serde::de::IgnoredAny;
+
 use super::env_file::{self, Assigned, EnvFileError};
 use super::resources_json::{GenerateError, ResourcesText};
 use crate::units::Raw;
@@ -41,6 +43,9 @@ pub enum LayoutError {
     /// It is no flag.
     #[error("it is not `--resources=…` alone")]
     Flag,
+    /// Its content has another form, which would be spoilt.
+    #[error("it is no environment file but {0}; say so with --format, or name another file")]
+    OtherForm(&'static str),
     /// The agent reads another file.
     #[error(
         "it names another file, {file}; write that one with --format json --write {file}, or take \
@@ -63,7 +68,10 @@ impl Layout {
             Self::Json => Some(content.to_owned()),
             // The shell's `$(cat file)`.
             Self::Value => Some(content.trim_end_matches('\n').to_owned()),
-            Self::Env | Self::Dcos => env_file::value(content, VARIABLE)?,
+            Self::Env | Self::Dcos => {
+                no_other_form(content)?;
+                env_file::value(content, VARIABLE)?
+            }
             Self::Flag => flag(content)?,
         };
         match text {
@@ -90,6 +98,7 @@ impl Layout {
             Self::Value => format!("{}\n", resources.argument()?),
             Self::Flag => resources.flag()?,
             Self::Env => {
+                no_other_form(present)?;
                 let value = env_file::double_quoted(&resources.variable()?);
                 env_file::set(present, VARIABLE, &value)?
             }
@@ -112,6 +121,7 @@ pub fn dcos_cache(present: Option<&str>, resources: &ResourcesText) -> Result<St
 /// In single quotes wherever they can hold it, as DC/OS's own generator writes and reads it.
 fn dcos(present: &str, value: &str) -> Result<String, LayoutError> {
     let quoted = env_file::single_quoted(value).unwrap_or_else(|| env_file::double_quoted(value));
+    no_other_form(present)?;
     let edited = env_file::set(headless(present), VARIABLE, &quoted)?;
     Ok(format!("{HEADER}{edited}"))
 }
@@ -120,12 +130,23 @@ fn dcos(present: &str, value: &str) -> Result<String, LayoutError> {
 fn headless(content: &str) -> &str {
     let mut rest = content;
     while let Some((line, below)) = rest.split_once('\n') {
-        if !line.starts_with(GENERATED) && line.trim_end() != "#" {
+        if !line.starts_with(GENERATED) {
             break;
         }
-        rest = below;
+        rest = below.strip_prefix("#\n").unwrap_or(below);
     }
     rest
+}
+
+/// To add a variable to JSON or to a flag would spoil it.
+fn no_other_form(content: &str) -> Result<(), LayoutError> {
+    if content.trim_start().starts_with("--") {
+        return Err(LayoutError::OtherForm("a flag"));
+    }
+    match serde_json::from_str::<IgnoredAny>(content) {
+        Ok(_) => Err(LayoutError::OtherForm("JSON")),
+        Err(_) => Ok(()),
+    }
 }
 
 fn flag(content: &str) -> Result<Option<String>, LayoutError> {

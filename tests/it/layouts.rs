@@ -315,6 +315,20 @@ fn a_file_that_cannot_be_read_with_certainty_is_refused() {
     for (_, layout) in ALL {
         assert_eq!(layout.read("").unwrap(), None);
     }
+    // To add a variable would spoil what stands there.
+    for content in [
+        "[]\n",
+        "[\n {\"name\":\"cpus\"}\n]",
+        "{}",
+        "--work_dir=/w\n",
+        "7",
+    ] {
+        for layout in [Layout::Env, Layout::Dcos] {
+            let error = layout.read(content).unwrap_err();
+            assert!(matches!(error, LayoutError::OtherForm(_)), "{content}");
+            assert!(layout.write(Some(content), &text).is_err(), "{content}");
+        }
+    }
 }
 
 #[test]
@@ -517,4 +531,11 @@ fn each_layout_knows_its_file() {
         host.text("state/resources.env")
             .starts_with("MESOS_RESOURCES=\"")
     );
+    // resources.write_to is of resources.format alone.
+    let host = Host::new("[resources]\nwrite_to = \"/nowhere/resources\"\n");
+    let output = host.run("env", &["--write"]);
+    assert!(output.status.success(), "{output:?}");
+    assert!(host.at("state/resources.env").exists());
+    let said = String::from_utf8(host.run("json", &["--write"]).stderr).unwrap();
+    assert!(said.contains("/nowhere/resources"), "{said}");
 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::audit::{AuditLimits, AuditLog};
 use super::durable::{self, ReadError, ReplaceError};
 use crate::decide::facts::{Fingerprint, GateFile};
-use crate::decide::ledger::{Ledger, LedgerChange, LedgerRoot, Verified};
+use crate::decide::ledger::{Ledger, LedgerChange, LedgerPlace, LedgerRoot, Verified};
 use crate::decide::memory::Memory;
 use crate::mesos::disk::DiskRef;
 use crate::units::{Bytes, Raw};
@@ -239,44 +239,44 @@ pub fn with_verified_root(
     now: i64,
 ) -> Ledger {
     let change = |what: String| LedgerChange { at: now, what };
-    match ledger.roots.iter_mut().find(|entry| entry.disk == *disk) {
-        Some(entry) => {
-            if entry.fingerprint.as_ref() != Some(print) {
-                let before = entry.fingerprint.as_ref().map_or_else(
-                    || "never verified".to_owned(),
-                    |old| format!("{} {}", old.fs_type, old.filesystem),
-                );
-                entry.changes.push(change(format!(
-                    "verified as {} {} (before: {before})",
-                    print.fs_type, print.filesystem
-                )));
-                entry.fingerprint = Some(print.clone());
-            }
-            if let Some(before) = &entry.verified
-                && before.total_bytes != verified.total_bytes
-            {
-                entry.changes.push(change(format!(
-                    "its file system of {} was {} before",
-                    Bytes(verified.total_bytes),
-                    Bytes(before.total_bytes)
-                )));
-            }
-            entry.verified = Some(verified);
-            entry.last_seen = now;
-        }
-        None => ledger.roots.push(LedgerRoot {
-            disk: disk.clone(),
-            fingerprint: Some(print.clone()),
-            role: None,
-            advertised: None,
-            first_seen: now,
-            last_seen: now,
-            verified: Some(verified),
-            changes: vec![change(format!(
-                "first verified as {} {}",
+    if let Some(entry) = ledger.roots.iter_mut().find(|entry| entry.disk == *disk) {
+        if entry.fingerprint.as_ref() != Some(print) {
+            let before = entry.fingerprint.as_ref().map_or_else(
+                || "never verified".to_owned(),
+                |old| format!("{} {}", old.fs_type, old.filesystem),
+            );
+            entry.changes.push(change(format!(
+                "verified as {} {} (before: {before})",
                 print.fs_type, print.filesystem
-            ))],
-        }),
+            )));
+            entry.fingerprint = Some(print.clone());
+            // Where it lay no longer says anything of what it lies on now.
+            let is_there = |place: &LedgerPlace| {
+                let uuid = place.filesystem.as_ref();
+                uuid.is_none_or(|uuid| *uuid == print.filesystem)
+            };
+            entry.place = entry.place.take().filter(is_there);
+        }
+        if let Some(before) = &entry.verified
+            && before.total_bytes != verified.total_bytes
+        {
+            entry.changes.push(change(format!(
+                "its file system of {} was {} before",
+                Bytes(verified.total_bytes),
+                Bytes(before.total_bytes)
+            )));
+        }
+        entry.verified = Some(verified);
+        entry.last_seen = now;
+    } else {
+        let mut entry = LedgerRoot::new(disk.clone(), now);
+        entry.fingerprint = Some(print.clone());
+        entry.verified = Some(verified);
+        entry.changes.push(change(format!(
+            "first verified as {} {}",
+            print.fs_type, print.filesystem
+        )));
+        ledger.roots.push(entry);
     }
     ledger
 }

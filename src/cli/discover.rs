@@ -7,6 +7,7 @@ use super::{Align, Context, Exit, Table, Text};
 use crate::daemon::disks::View;
 use crate::decide::discover::{Code, DiskVerdict, FilesystemSeen, Verdict};
 use crate::decide::facts::{BlockDevice, Known};
+use crate::decide::preflight::missing::Emit;
 use crate::mesos::disk::DiskType;
 use crate::mesos::ids::VolumeKey;
 use crate::units::{Bytes, Megabytes, Raw};
@@ -30,8 +31,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let settings = context.settings();
-    let state_dir = Raw::from(settings.daemon.state_dir.as_path());
-    let view = View::new(&settings.disk_rules(), &state_dir)?;
+    let view = View::of_host(settings)?;
     let warnings = warnings(&view);
     if context.output.is_json() {
         context.output.json(&Answer {
@@ -74,6 +74,10 @@ pub(super) fn warnings(view: &View) -> Vec<String> {
     if let Known::Unknown(why) = &view.ledger {
         warnings.push(format!("the ledger can't be read: {why}"));
     }
+    warnings.extend(view.unread.iter().cloned());
+    if let Some(why) = &view.blocked {
+        warnings.push(format!("nothing can be advertised yet: {why}"));
+    }
     for doubt in &view.held.doubts {
         warnings.push(format!(
             "what the agent holds can't be told: {doubt}; keeping every number"
@@ -109,11 +113,14 @@ fn table(disks: &[&DiskVerdict]) -> Table {
             Verdict::Offered(offer) => (
                 "offered".to_owned(),
                 offer.number.to_string(),
-                offer.because.clone(),
+                offer.reason.to_string(),
             ),
             Verdict::Rejected(rejection) => (
                 rejection.code.to_string(),
-                dash(),
+                disk.last_good
+                    .as_ref()
+                    .filter(|last| last.emit == Emit::LastGood)
+                    .map_or_else(dash, |last| last.number.to_string()),
                 match &rejection.remedy {
                     Some(remedy) => format!("{}; {remedy}", rejection.sentence),
                     None => rejection.sentence.clone(),
@@ -191,12 +198,19 @@ struct DiskJson<'a> {
     root_base64: Option<String>,
     verdict: &'static str,
     reason: Option<Code>,
-    explanation: &'a str,
+    explanation: String,
     remedy: Option<&'a str>,
     device: Option<String>,
     drive: Option<DriveJson<'a>>,
     filesystem: Option<FilesystemJson<'a>>,
     advertised_mb: Option<Value>,
+    /// Why the number is what it is, as a code; `explanation` says it in a sentence.
+    number_reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    adopted_from: Option<String>,
+    /// What an agent does that starts without the disk, or with its last good number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent_would: Option<String>,
     role: Option<String>,
     rule: Option<usize>,
     held: Vec<VolumeJson>,
@@ -241,6 +255,7 @@ struct VolumeJson {
 fn disk_json<'a>(disk: &'a DiskVerdict, view: &View) -> DiskJson<'a> {
     let root = disk.path.as_ref().map(Name::new);
     let (offer, rejection) = (disk.offer(), disk.rejection());
+    let last_good = disk.last_good.as_ref();
     DiskJson {
         kind: disk.disk.as_ref().map(|disk| disk.kind),
         root_base64: root.as_ref().and_then(|root| root.base64.clone()),
@@ -252,8 +267,8 @@ fn disk_json<'a>(disk: &'a DiskVerdict, view: &View) -> DiskJson<'a> {
         },
         reason: rejection.map(|rejection| rejection.code),
         explanation: match &disk.verdict {
-            Verdict::Offered(offer) => &offer.because,
-            Verdict::Rejected(rejection) => &rejection.sentence,
+            Verdict::Offered(offer) => offer.reason.to_string(),
+            Verdict::Rejected(rejection) => rejection.sentence.clone(),
         },
         remedy: rejection.and_then(|rejection| rejection.remedy.as_deref()),
         device: disk
@@ -262,7 +277,22 @@ fn disk_json<'a>(disk: &'a DiskVerdict, view: &View) -> DiskJson<'a> {
             .map(|device| Raw::from("/dev").join(&device.name).to_string()),
         drive: disk.device.as_ref().map(drive_json),
         filesystem: disk.filesystem.as_ref().map(filesystem_json),
-        advertised_mb: offer.map(|offer| number(offer.number)),
+        advertised_mb: match (offer, last_good) {
+            (Some(offer), _) => Some(number(offer.number)),
+            (None, Some(last)) if last.emit == Emit::LastGood => Some(number(last.number)),
+            (None, _) => None,
+        },
+        number_reason: match (offer, last_good) {
+            (Some(offer), _) => Some(offer.reason.as_str()),
+            (None, last) => last.map(|last| match last.emit {
+                Emit::LastGood => "last_good",
+                Emit::LeaveOut => "left_out",
+            }),
+        },
+        adopted_from: offer
+            .and_then(|offer| offer.reason.adopted.as_ref())
+            .map(ToString::to_string),
+        agent_would: last_good.and_then(|last| last.agent.map(|agent| agent.to_string())),
         role: disk.role.as_ref().map(ToString::to_string),
         rule: offer.and_then(|offer| offer.rule),
         held: disk

@@ -39,8 +39,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let subject = Raw::from(args.subject.as_os_str());
     let settings = context.settings();
-    let state_dir = Raw::from(settings.daemon.state_dir.as_path());
-    let view = View::new(&settings.disk_rules(), &state_dir)?;
+    let view = View::of_host(settings)?;
     let observer = Observer::new(settings);
     let looked = look(&mut || observer.facts(&Words::default()));
     let asked = Asked {

@@ -64,24 +64,17 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let target = target(args, context)?;
     let acts = args.write.is_some() || args.check;
     let rules = settings.disk_rules();
-    let state_dir = Raw::from(settings.daemon.state_dir.as_path());
-    let mut view = View::new(&rules, &state_dir)?;
+    let mut view = View::of_host(settings)?;
     if acts && !args.check {
         view = view.settle(&rules, ROUNDS)?;
     }
-    let proposal = proposal(context, &view, target.as_ref())?;
     for warning in discover::warnings(&view) {
         warn!("{warning}");
     }
+    let proposal = proposal(context, &view, target.as_ref())?;
     let advertisement = &proposal.advertisement;
-    for (disk, rejection) in &advertisement.degraded {
-        warn!(
-            disk.root = %disk.root,
-            refusal = rejection.code.as_str(),
-            "{disk} is advertised with its last good number: {}; {}",
-            rejection.sentence,
-            rejection.remedy.as_deref().unwrap_or("look at the disk")
-        );
+    for warning in advertisement.warnings() {
+        warn!("{warning}");
     }
     for entry in &proposal.kept {
         warn!(
@@ -123,8 +116,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 /// What would be written, as JSON.
 pub(super) fn proposed(context: &Context) -> anyhow::Result<String> {
     let settings = context.settings();
-    let state_dir = Raw::from(settings.daemon.state_dir.as_path());
-    let view = View::new(&settings.disk_rules(), &state_dir)?;
+    let view = View::of_host(settings)?;
     let target = Target::configured(settings);
     Ok(proposal(context, &view, target.as_ref())?.text.json())
 }

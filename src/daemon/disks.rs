@@ -5,14 +5,26 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::decide::discover::{Code, Discovery, Input, discover, questions};
-use crate::decide::facts::{DiskRules, HostDisks, Known, MountTable, PathAnswer, Settled};
+use super::preflight::{self, Request};
+use crate::config::Settings;
+use crate::decide::adopt::{AdoptedFrom, Told, adopt};
+use crate::decide::advertise::{AdvertiseError, Advertisement, advertise};
+use crate::decide::baseline::{Baselines, disks_of};
+use crate::decide::discover::{
+    Code, Discovery, Input, discover, emptied, questions, questions_of_agent,
+};
+use crate::decide::facts::{
+    AgentFlags, DiskRules, FlagSource, HostDisks, Known, MountTable, PathAnswer,
+    ReconfigurationPolicy, Role, Settled,
+};
 use crate::decide::held::Held;
 use crate::decide::ledger::Ledger;
+use crate::mesos::resources_json::parse_resources;
 use crate::observe::checkpoints::observe_authorities;
 use crate::observe::mountinfo::MountinfoError;
 use crate::observe::places::Places;
-use crate::observe::{disks, filesystem, mountinfo, state_dir};
+use crate::observe::told::{self as written, DCOS_FILES};
+use crate::observe::{clock, disks, filesystem, mountinfo, start, state_dir};
 use crate::units::{Raw, Span, chain};
 
 /// How often a host is looked at anew whose mounts change meanwhile.
@@ -67,10 +79,17 @@ fn known<T, E: std::error::Error>(read: Result<T, E>) -> Known<T> {
 pub struct View {
     /// What was seen.
     pub host: HostDisks,
-    /// What was advertised before. Unknown: damaged, and no number may be taken from it.
+    /// What was advertised before, and what an agent had before that. Unknown: damaged, and no
+    /// number may be taken from it.
     pub ledger: Known<Ledger>,
     /// What the agent's files hold.
     pub held: Held,
+    /// What the agent's start is measured by.
+    pub agent: Baselines,
+    /// What could not be read of the agent's numbers: a sentence each.
+    pub unread: Vec<String>,
+    /// Why nothing may be advertised, although the ledger can be read.
+    pub blocked: Option<String>,
     /// The verdicts.
     pub discovery: Discovery,
 }
@@ -80,11 +99,9 @@ impl View {
     ///
     /// # Errors
     /// Only without a mount table.
-    pub fn new(rules: &DiskRules, state_dir: &Raw) -> Result<Self, MountinfoError> {
-        let host = look(rules)?;
-        let ledger = state_dir::ledger(state_dir);
-        let held = held(&rules.work_dir, host.answers.get(&rules.work_dir));
-        Ok(Self::of(host, rules, ledger, held))
+    pub fn of_host(settings: &Settings) -> Result<Self, MountinfoError> {
+        let rules = settings.disk_rules();
+        Ok(Self::of(settings, &rules, look(&rules)?))
     }
 
     /// The same, with how long each mount has been as it is; one that is not told of was just met.
@@ -92,31 +109,74 @@ impl View {
     /// # Errors
     /// Only without a mount table.
     pub fn aged(
-        rules: &DiskRules,
-        state_dir: &Raw,
+        settings: &Settings,
         ages: impl FnOnce(&MountTable) -> BTreeMap<u64, Span>,
     ) -> Result<Self, MountinfoError> {
-        let mut host = look(rules)?;
+        let rules = settings.disk_rules();
+        let mut host = look(&rules)?;
         host.settled = Settled::Since(ages(&host.mounts));
-        let ledger = state_dir::ledger(state_dir);
-        let held = held(&rules.work_dir, host.answers.get(&rules.work_dir));
-        Ok(Self::of(host, rules, ledger, held))
+        Ok(Self::of(settings, &rules, host))
     }
 
-    fn of(host: HostDisks, rules: &DiskRules, ledger: Known<Ledger>, held: Held) -> Self {
-        let empty = Ledger::default();
-        let discovery = discover(Input {
-            rules,
-            host: &host,
-            ledger: ledger.known().unwrap_or(&empty),
-            held: &held.known(),
-        });
-        Self {
+    fn of(settings: &Settings, rules: &DiskRules, host: HostDisks) -> Self {
+        let ledger = state_dir::ledger(&Raw::from(settings.daemon.state_dir.as_path()));
+        let answer = host.answers.get(&rules.work_dir);
+        let held = held(&rules.work_dir, answer);
+        let (agent, told) = agent(settings, answer);
+        let adoption = adopt(
+            ledger.known().unwrap_or(&Ledger::default()),
+            &agent,
+            &told,
+            clock::wall_seconds(),
+        );
+        let mut view = Self {
             host,
-            ledger,
+            ledger: match ledger {
+                Known::Unknown(why) => Known::Unknown(why),
+                Known::Known(_) | Known::Absent => Known::Known(adoption.ledger),
+            },
             held,
-            discovery,
+            agent,
+            unread: adoption.warnings,
+            blocked: adoption.blocked,
+            discovery: Discovery::default(),
+        };
+        view.judge(rules);
+        view
+    }
+
+    /// Judges what was seen, after a look at the roots that only the agent names.
+    fn judge(&mut self, rules: &DiskRules) {
+        let empty = Ledger::default();
+        let ledger = self.ledger.known().unwrap_or(&empty);
+        let mut paths = questions_of_agent(ledger, &self.agent);
+        paths.retain(|path| !self.host.answers.contains_key(path));
+        let answers = filesystem::ask(&Places::default(), paths, &self.host.mounts);
+        self.host.answers.extend(answers);
+        self.agent.emptied = emptied(ledger, &self.agent, &self.host.answers);
+        self.discovery = discover(Input {
+            rules,
+            host: &self.host,
+            ledger,
+            held: &self.held.known(),
+            agent: &self.agent,
+        });
+    }
+
+    /// The disk entries of `--resources`.
+    ///
+    /// # Errors
+    /// When they can't be told, or an agent would not be served by them.
+    pub fn advertise(&self, rules: &DiskRules) -> Result<Advertisement, AdvertiseError> {
+        if let Some(why) = self.ledger.why() {
+            return Err(AdvertiseError::Ledger {
+                why: why.to_string(),
+            });
         }
+        if let Some(why) = &self.blocked {
+            return Err(AdvertiseError::Unread { why: why.clone() });
+        }
+        advertise(&self.discovery, rules)
     }
 
     /// Waits until the offered disks that the ledger does not know have been as they are for
@@ -143,7 +203,8 @@ impl View {
                 .map(|mount| (mount.id, span))
                 .collect::<BTreeMap<_, _>>();
             host.settled = Settled::Since(ages);
-            view = Self::of(host, rules, view.ledger, view.held);
+            view.host = host;
+            view.judge(rules);
             let waits = |code| code == Some(Code::NotSettled);
             let is_settled = !view
                 .discovery
@@ -173,6 +234,100 @@ impl View {
             is_new && is_wanted
         })
     }
+}
+
+/// What the agent compares with when it starts, and what was written for it.
+fn agent(settings: &Settings, answer: Option<&PathAnswer>) -> (Baselines, Vec<Told>) {
+    let work_dir = &settings.agent.work_dir;
+    let configured = settings.resources.policy;
+    match answer {
+        Some(PathAnswer::Directory(_)) => {}
+        Some(PathAnswer::Missing | PathAnswer::NotADirectory) => {
+            let none = Baselines {
+                policy: configured,
+                ..Baselines::default()
+            };
+            return (none, told(settings, None));
+        }
+        Some(
+            PathAnswer::OutOfBounds(_)
+            | PathAnswer::Unanswering
+            | PathAnswer::Erring(..)
+            | PathAnswer::Failed(_),
+        )
+        | None => {
+            let why = format!("agent.work_dir {work_dir} was not looked at");
+            return (Baselines::unknown(&why, configured), Vec::new());
+        }
+    }
+    let places = Places::default();
+    let facts = match start::files(&places, work_dir) {
+        Ok(facts) => facts,
+        Err(error) => return (Baselines::unknown(&chain(&error), configured), Vec::new()),
+    };
+    let flags = preflight::flags(settings, &Request::default(), &places, &facts);
+    let policy = match flags.policy {
+        Known::Known(policy) => policy,
+        Known::Absent => ReconfigurationPolicy::default(),
+        Known::Unknown(_) => configured,
+    };
+    let mut agent = Baselines::new(&facts, policy, preflight::rebooted(&facts));
+    let told = told(settings, Some(&flags));
+    for told in told.iter().filter(|told| told.running) {
+        agent
+            .running
+            .extend(told.disks.known().into_iter().flatten().cloned());
+    }
+    (agent, told)
+}
+
+/// What was written for the agent: its own flag, our file, DC/OS's.
+fn told(settings: &Settings, flags: Option<&AgentFlags>) -> Vec<Told> {
+    let work_dir = &settings.agent.work_dir;
+    let unreserved = Role::new("*");
+    let role = flags
+        .and_then(|flags| flags.default_role.known())
+        .unwrap_or(&unreserved);
+    let read = |text: &str| match parse_resources(text, role) {
+        Ok(resources) => Known::Known(disks_of(&resources, work_dir).0),
+        Err(error) => Known::unknown(error.to_string()),
+    };
+    let mut all = Vec::new();
+    if let Some(flags) = flags {
+        let of_flag = format!("--resources of {}", flags.source);
+        match &flags.resources {
+            Known::Known(text) => all.push(Told {
+                // What a file holds by now need not be what the agent was started with.
+                running: match flags.source {
+                    FlagSource::Http(_) => true,
+                    FlagSource::Process(_) => text.from == of_flag,
+                    FlagSource::Unit(_) | FlagSource::Files(_) | FlagSource::Nowhere => false,
+                },
+                from: AdoptedFrom::Flags(text.from.clone()),
+                disks: read(&text.text),
+            }),
+            Known::Unknown(why) if flags.source.is_sure() => all.push(Told {
+                from: AdoptedFrom::Flags(of_flag),
+                running: false,
+                disks: Known::Unknown(why.clone()),
+            }),
+            Known::Absent | Known::Unknown(_) => {}
+        }
+    }
+    let ours = settings.resources.write_to.as_deref().map(Raw::from);
+    for file in ours.into_iter().chain(DCOS_FILES.map(Raw::from)) {
+        let disks = match written::text(&file) {
+            Ok(None) => continue,
+            Ok(Some(text)) => read(&text),
+            Err(why) => Known::unknown(why),
+        };
+        all.push(Told {
+            from: AdoptedFrom::File(file),
+            running: false,
+            disks,
+        });
+    }
+    all
 }
 
 /// What the agent's files hold; an agent that has not run yet holds nothing. They are read only

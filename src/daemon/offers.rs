@@ -14,7 +14,7 @@ use crate::act::publish::Published;
 use crate::act::store::Store;
 use crate::config::Settings;
 use crate::decide::advertise::Advertisement;
-use crate::decide::discover::{Code, DiskVerdict};
+use crate::decide::discover::{Code, DiskVerdict, Rejection};
 use crate::decide::facts::{FlagText, FsClass, MountEntry, MountTable};
 use crate::decide::preflight::{Verdict, preflight};
 use crate::mesos::disk::{DiskRef, DiskType};
@@ -98,10 +98,9 @@ impl Looker {
             return Looked::default();
         }
         let rules = self.settings.disk_rules();
-        let state_dir = Raw::from(self.settings.daemon.state_dir.as_path());
         let now = clock::since_boot();
         let mut since = std::mem::take(&mut self.since);
-        let view = View::aged(&rules, &state_dir, |mounts| ages(&mut since, mounts, now));
+        let view = View::aged(&self.settings, |mounts| ages(&mut since, mounts, now));
         self.since = since;
         let view = match view {
             Ok(view) => view,
@@ -219,7 +218,13 @@ impl Looker {
         };
         figures.take(&proposal.advertisement);
         if !proposal.changes() {
-            figures.file = FileState::Current;
+            // A disk that an agent would not start with is left out before it comes to a file.
+            let waits = |(_, rejection): &(_, Rejection)| rejection.code == Code::NeedsAdditive;
+            figures.file = if proposal.advertisement.held_back.iter().any(waits) {
+                FileState::HeldBack
+            } else {
+                FileState::Current
+            };
             self.said.clear();
             return false;
         }

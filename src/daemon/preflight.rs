@@ -94,7 +94,7 @@ pub fn observe(settings: &Settings, request: &Request) -> Result<PreflightInput,
 }
 
 /// Whether the host has rebooted since an agent last ran, as an agent tells it.
-fn rebooted(facts: &StartFacts) -> Known<bool> {
+pub(in crate::daemon) fn rebooted(facts: &StartFacts) -> Known<bool> {
     match (&facts.agent_boot, &facts.host_boot) {
         // An agent that can't read the file does not count that as a reboot.
         (Known::Absent | Known::Unknown(_), _) => Known::Known(false),
@@ -104,7 +104,7 @@ fn rebooted(facts: &StartFacts) -> Known<bool> {
     }
 }
 
-fn flags(
+pub(in crate::daemon) fn flags(
     settings: &Settings,
     request: &Request,
     places: &Places,

@@ -8,14 +8,12 @@ use super::disks::View;
 use crate::act::publish::{self, PublishError, Published};
 use crate::act::store::{Store, StoreError};
 use crate::config::{ResourcesFormat, Settings};
-use crate::decide::advertise::{AdvertiseError, Advertisement, advertise, recorded};
-use crate::decide::facts::{Known, Why};
-use crate::decide::ledger::Ledger;
+use crate::decide::advertise::{AdvertiseError, Advertisement, recorded};
 use crate::mesos::disk::{DiskRef, DiskType};
 use crate::mesos::layout::{Layout, LayoutError, dcos_cache};
 use crate::mesos::resources_json::{
-    DiskEntry, Foreign, ForeignError, MergeError, Merged, ResourcesText, SourceExtras, Written,
-    WrittenError, merge,
+    DiskEntry, Foreign, ForeignError, MergeError, Merged, ResourcesText, Written, WrittenError,
+    merge,
 };
 use crate::observe::agent_flags::parts;
 use crate::units::Raw;
@@ -57,9 +55,6 @@ pub enum ProposeError {
     /// The configuration's own resources.
     #[error("resources.extra can't be used")]
     Extra(#[source] ForeignError),
-    /// No number may be given without the ledger.
-    #[error("no numbers can be given without the ledger: {0}; the old resources stay")]
-    Ledger(Why),
     /// The numbers.
     #[error(transparent)]
     Advertise(#[from] AdvertiseError),
@@ -187,12 +182,7 @@ pub fn propose(
     environment: Option<&str>,
 ) -> Result<Proposal, ProposeError> {
     let extra = Foreign::parse(&settings.resources.extra).map_err(ProposeError::Extra)?;
-    let ledger = match &view.ledger {
-        Known::Known(ledger) => ledger.clone(),
-        Known::Absent => Ledger::default(),
-        Known::Unknown(why) => return Err(ProposeError::Ledger(why.clone())),
-    };
-    let advertisement = advertise(&view.discovery, &settings.disk_rules(), &ledger)?;
+    let advertisement = view.advertise(&settings.disk_rules())?;
     let disks: Vec<DiskEntry> = advertisement
         .disks
         .iter()
@@ -200,7 +190,8 @@ pub fn propose(
             disk: entry.disk.clone(),
             size: entry.number,
             role: entry.role.clone(),
-            extras: SourceExtras::default(),
+            extras: entry.extras.clone(),
+            known: entry.known,
         })
         .collect();
     let was_ours = |kind: DiskType, root: &Raw| {
@@ -208,8 +199,9 @@ pub fn propose(
             kind,
             root: root.clone(),
         };
-        ledger
-            .root(&disk)
+        view.ledger
+            .known()
+            .and_then(|ledger| ledger.root_spelt_in_any_way(&disk))
             .is_some_and(|entry| entry.advertised.is_some())
     };
     let joined = |file: &Raw, present: &[&Written]| {

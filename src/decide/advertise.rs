@@ -1,193 +1,13 @@
-//! The numbers of disks: what each offers of its file system.
-//!
-//! A number comes from a total, an explicit size or the ledger, never from free space: one that
-//! moves while volumes fill keeps the agent from starting (F§6.5).
+//! The disk entries of `--resources`, and the ledger after they were written.
 
-use super::discover::{Code, Discovery, Rejection};
-use super::facts::{DiskRules, SizeRule};
-use super::ledger::{Ledger, LedgerChange, LedgerRoot};
-use crate::mesos::disk::{DiskRef, DiskType};
+use super::adopt::AdoptedFrom;
+use super::discover::{Code, Discovery, DiskVerdict, Form, LastGood, Rejection};
+use super::facts::DiskRules;
+use super::ledger::{Ledger, LedgerChange, LedgerPart, LedgerPlace, LedgerRoot};
+use super::preflight::missing::Emit;
+use crate::mesos::disk::{DiskRef, DiskType, SourceExtras};
 use crate::mesos::ids::Role;
-use crate::units::{Bytes, MIB, Megabytes};
-
-/// What a disk asks of the file system that it lies on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Claim {
-    /// ROOT, PATH or MOUNT.
-    pub kind: DiskType,
-    /// The rule's number.
-    pub size: SizeRule,
-    /// Size of the file system.
-    pub total: Bytes,
-    /// What was advertised before.
-    pub earlier: Option<Megabytes>,
-    /// Whether a reservation or volume is on the disk; `None`: it can't be told.
-    pub held: Option<bool>,
-}
-
-impl Claim {
-    /// The earlier number, where it must stay: a disk that is held, or that may be, keeps it. Only
-    /// the operator's explicit size moves a ROOT or PATH then; a MOUNT never moves while held,
-    /// because the agent would not start any more (F§6.4).
-    fn kept(&self) -> Option<Share> {
-        let number = self.earlier?;
-        if self.held == Some(false) {
-            return None;
-        }
-        let asked = match self.size {
-            SizeRule::Reserve(_) => None,
-            SizeRule::Size(size) => Some(Megabytes::whole(size.whole_megabytes())),
-        };
-        let holds = match self.held {
-            Some(_) => "volumes or reservations are on it",
-            None => "whether volumes are on it can't be told",
-        };
-        match asked {
-            Some(asked) if asked != number && self.kind != DiskType::Mount => None,
-            Some(asked) if asked != number => Some(Share {
-                number,
-                because: format!("kept as advertised before, not {asked}: {holds}"),
-            }),
-            Some(_) | None => Some(Share {
-                number,
-                because: format!("kept as advertised before: {holds}"),
-            }),
-        }
-    }
-}
-
-/// What a disk gets.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Share {
-    /// The number.
-    pub number: Megabytes,
-    /// Where it comes from.
-    pub because: String,
-}
-
-/// Shares one file system out among these claims, the strongest first, without giving more than
-/// there is: numbers that must stay first, then explicit sizes, and the rest to the one that takes
-/// all but a reserve. The answers are in the order of the claims.
-#[must_use]
-pub fn allot(claims: &[Claim]) -> Vec<Result<Share, Rejection>> {
-    let kept: Vec<Option<Share>> = claims.iter().map(Claim::kept).collect();
-    // In thousandths of a megabyte: an earlier number need not be whole.
-    let mut taken: u64 = kept
-        .iter()
-        .flatten()
-        .map(|share| thousandths(share.number))
-        .fold(0, u64::saturating_add);
-    let rest_taker = claims
-        .iter()
-        .zip(&kept)
-        .position(|(claim, kept)| kept.is_none() && matches!(claim.size, SizeRule::Reserve(_)));
-    // What the taker of the rest needs at least: its reserve and one megabyte.
-    let needs = |index: usize| match (rest_taker, rest_taker.and_then(|at| claims.get(at))) {
-        (Some(at), Some(claim)) if at < index => match claim.size {
-            SizeRule::Reserve(reserve) => MIB.saturating_add(reserve.0),
-            SizeRule::Size(_) => 0,
-        },
-        _ => 0,
-    };
-    let mut shares: Vec<Option<Result<Share, Rejection>>> =
-        kept.into_iter().map(|share| share.map(Ok)).collect();
-    for (index, claim) in claims.iter().enumerate() {
-        let SizeRule::Size(size) = claim.size else {
-            continue;
-        };
-        let Some(share @ None) = shares.get_mut(index) else {
-            continue;
-        };
-        *share = Some(explicit(claim, size, taken, needs(index)).inspect(|given| {
-            taken = taken.saturating_add(thousandths(given.number));
-        }));
-    }
-    claims
-        .iter()
-        .zip(shares)
-        .map(|(claim, share)| share.unwrap_or_else(|| rest(claim, taken)))
-        .collect()
-}
-
-fn thousandths(number: Megabytes) -> u64 {
-    u64::try_from(number.thousandths()).unwrap_or(0)
-}
-
-/// Bytes that so many thousandths of a megabyte take up, rounded up.
-fn in_bytes(thousandths: u64) -> u64 {
-    let bytes = u128::from(thousandths)
-        .saturating_mul(u128::from(MIB))
-        .div_ceil(1000);
-    u64::try_from(bytes).unwrap_or(u64::MAX)
-}
-
-fn explicit(claim: &Claim, size: Bytes, taken: u64, needed: u64) -> Result<Share, Rejection> {
-    let number = Megabytes::whole(size.whole_megabytes());
-    if number == Megabytes::default() {
-        return Err(Rejection::new(
-            Code::TooSmall,
-            format!("its size = {size} is less than one megabyte"),
-            "set a larger size",
-        ));
-    }
-    let left = claim
-        .total
-        .0
-        .saturating_sub(in_bytes(taken))
-        .saturating_sub(needed);
-    if in_bytes(thousandths(number)) > left {
-        let others = match claim.total.0.saturating_sub(left) {
-            0 => String::new(),
-            others => format!(
-                ", of which {} go to other roots or a reserve",
-                Bytes(others)
-            ),
-        };
-        return Err(Rejection::new(
-            Code::SizeBeyondFilesystem,
-            format!(
-                "its size = {size} does not fit into the file system of {}{others}",
-                claim.total
-            ),
-            "set a smaller size",
-        ));
-    }
-    Ok(Share {
-        number,
-        because: format!("size = {size}"),
-    })
-}
-
-fn rest(claim: &Claim, taken: u64) -> Result<Share, Rejection> {
-    let reserve = match claim.size {
-        SizeRule::Reserve(reserve) | SizeRule::Size(reserve) => reserve,
-    };
-    let others = in_bytes(taken);
-    let left = claim
-        .total
-        .0
-        .saturating_sub(reserve.0)
-        .saturating_sub(others);
-    let because = match others {
-        0 => format!("{} less reserve = {reserve}", claim.total),
-        others => format!(
-            "{} less reserve = {reserve}, less {} of other roots there",
-            claim.total,
-            Bytes(others)
-        ),
-    };
-    match Bytes(left).whole_megabytes() {
-        0 => Err(Rejection::new(
-            Code::TooSmall,
-            format!("nothing is left: {because}"),
-            "lower the reserve, or use a larger disk",
-        )),
-        megabytes => Ok(Share {
-            number: Megabytes::whole(megabytes),
-            because,
-        }),
-    }
-}
+use crate::units::Megabytes;
 
 /// One disk entry of `--resources`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -200,17 +20,66 @@ pub struct Advertised {
     pub number: Megabytes,
     /// Where the number comes from.
     pub because: String,
+    /// What its source says beside type and root.
+    pub extras: SourceExtras,
+    /// Whether an agent has it already: see [`crate::mesos::resources_json::DiskEntry`].
+    pub known: bool,
+    /// Where the number was found, if it is not ours.
+    pub adopted: Option<AdoptedFrom>,
+    /// What it lies on; `None` where it is not seen now.
+    pub on: Option<LedgerPlace>,
 }
 
 /// The disk entries of `--resources`, and what is wrong with them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Advertisement {
-    /// ROOT first, then PATH and MOUNT by root: the same disks always in the same order.
+    /// ROOT first, then PATH and MOUNT by root: the same disks always in the same order. Parts of
+    /// one root with several roles stand together, the one that may grow first.
     pub disks: Vec<Advertised>,
-    /// Disks that were advertised before and can't be offered now. They are among the entries
-    /// with their last good number: without it the agent would refuse to start, or start as a new
-    /// one.
+    /// Disks that were advertised before, or that the agent has, and that can't be offered now.
+    /// Some are among the entries with their last good number, some are left out: see
+    /// [`super::preflight::missing`]. The remedy says what an agent does that starts so.
     pub degraded: Vec<(DiskRef, Rejection)>,
+    /// Disks that the rules name and that are not written, because an agent would not start with
+    /// them; and disks that stay although the configuration takes them out.
+    pub held_back: Vec<(DiskRef, Rejection)>,
+}
+
+impl Advertisement {
+    /// Whether an entry of this disk is written.
+    #[must_use]
+    pub fn has(&self, disk: &DiskRef) -> bool {
+        self.disks.iter().any(|entry| entry.disk == *disk)
+    }
+
+    /// What the operator must hear: a sentence each.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let degraded = self.degraded.iter().map(|(disk, rejection)| {
+            let how = if self.has(disk) {
+                "is advertised with its last good number"
+            } else {
+                "is left out"
+            };
+            format!("{disk} {how}: {}", sentence(rejection))
+        });
+        let held_back = self.held_back.iter().map(|(disk, rejection)| {
+            let how = if self.has(disk) {
+                "stays"
+            } else {
+                "is not added"
+            };
+            format!("{disk} {how}: {}", sentence(rejection))
+        });
+        degraded.chain(held_back).collect()
+    }
+}
+
+fn sentence(rejection: &Rejection) -> String {
+    match &rejection.remedy {
+        Some(remedy) => format!("{} ({}); {remedy}", rejection.sentence, rejection.code),
+        None => format!("{} ({})", rejection.sentence, rejection.code),
+    }
 }
 
 /// Why no disk entries can be written.
@@ -229,6 +98,21 @@ pub enum AdvertiseError {
         /// Why it is not offered.
         rejection: Rejection,
     },
+    /// Without the ledger no number is known.
+    #[error("no numbers can be given without the ledger: {why}; the old resources stay")]
+    Ledger {
+        /// Why it can't be read, with the remedy.
+        why: String,
+    },
+    /// No number was ever written, and the ones that an agent has can't be read.
+    #[error(
+        "which numbers the agent has can't be told ({why}), and others would keep it from \
+         starting; mend that, see `mesos-volumed preflight`"
+    )]
+    Unread {
+        /// What can't be read.
+        why: String,
+    },
 }
 
 /// The disk entries for what discovery offers. ROOT is always written out: one entry of any disk
@@ -240,112 +124,212 @@ pub enum AdvertiseError {
 pub fn advertise(
     discovery: &Discovery,
     rules: &DiskRules,
-    ledger: &Ledger,
 ) -> Result<Advertisement, AdvertiseError> {
     let mut advertisement = Advertisement::default();
+    let mut seen: Vec<&DiskRef> = Vec::new();
     for verdict in &discovery.disks {
         let Some(disk) = &verdict.disk else {
             continue;
         };
-        if advertisement.disks.iter().any(|entry| entry.disk == *disk) {
+        if seen.contains(&disk) {
             // A second mount at the same mount point, hidden by the first.
             continue;
         }
-        let role = verdict.role.clone().unwrap_or_else(|| Role::new("*"));
-        let Some(rejection) = verdict.rejection() else {
-            advertisement
-                .disks
-                .extend(verdict.offer().map(|offer| Advertised {
-                    disk: disk.clone(),
-                    role,
-                    number: offer.number,
-                    because: offer.because.clone(),
-                }));
-            continue;
-        };
-        let earlier = ledger.root(disk).and_then(|entry| entry.advertised);
-        match earlier {
-            Some(number) if !rejection.code.withdraws() => {
-                advertisement.disks.push(Advertised {
-                    disk: disk.clone(),
-                    role,
-                    number,
-                    because: format!(
-                        "last good number: {} ({})",
-                        rejection.sentence, rejection.code
-                    ),
-                });
-                advertisement
-                    .degraded
-                    .push((disk.clone(), rejection.clone()));
+        seen.push(disk);
+        if let Some(offer) = verdict.offer() {
+            let because = offer.reason.to_string();
+            add(
+                &mut advertisement.disks,
+                disk,
+                &offer.form,
+                (offer.number, because),
+                Some(&offer.on),
+            );
+            // A number that the rule moved is ours.
+            if let Some(entry) = advertisement.disks.iter_mut().find(|one| one.disk == *disk) {
+                entry.adopted.clone_from(&offer.reason.adopted);
             }
-            Some(_) | None if disk.kind != DiskType::Root => {}
-            Some(_) | None if !rules.root.advertise => advertisement.disks.push(Advertised {
-                disk: disk.clone(),
-                role: Role::new("*"),
-                number: Megabytes::default(),
-                because: rejection.sentence.clone(),
-            }),
-            Some(_) | None => {
-                return Err(AdvertiseError::NoRoot {
-                    root: disk.root.clone(),
-                    rejection: rejection.clone(),
-                });
-            }
+        } else if let Some(rejection) = verdict.rejection() {
+            rejected(&mut advertisement, verdict, disk, rejection, rules)?;
         }
     }
     advertisement.disks.sort_by(|a, b| a.disk.cmp(&b.disk));
     Ok(advertisement)
 }
 
+fn rejected(
+    advertisement: &mut Advertisement,
+    verdict: &DiskVerdict,
+    disk: &DiskRef,
+    rejection: &Rejection,
+    rules: &DiskRules,
+) -> Result<(), AdvertiseError> {
+    let told = || (disk.clone(), rejection.clone());
+    let is_written = match &verdict.last_good {
+        None => false,
+        Some(LastGood {
+            emit: Emit::LeaveOut,
+            degrades,
+            ..
+        }) => {
+            if *degrades {
+                advertisement.degraded.push(told());
+            }
+            false
+        }
+        Some(last_good) => {
+            if last_good.degrades {
+                advertisement.degraded.push(told());
+            } else {
+                advertisement.held_back.push(told());
+            }
+            let because = format!(
+                "last good number: {} ({})",
+                rejection.sentence, rejection.code
+            );
+            let number = (last_good.number, because);
+            add(
+                &mut advertisement.disks,
+                disk,
+                &last_good.form,
+                number,
+                None,
+            );
+            true
+        }
+    };
+    if rejection.code == Code::NeedsAdditive {
+        advertisement.held_back.push(told());
+    }
+    if is_written || disk.kind != DiskType::Root {
+        return Ok(());
+    }
+    if rules.root.advertise && rejection.code != Code::NeedsAdditive {
+        return Err(AdvertiseError::NoRoot {
+            root: disk.root.clone(),
+            rejection: rejection.clone(),
+        });
+    }
+    advertisement.disks.push(Advertised {
+        disk: disk.clone(),
+        role: Role::new("*"),
+        number: Megabytes::default(),
+        because: rejection.sentence.clone(),
+        extras: SourceExtras::default(),
+        known: false,
+        adopted: None,
+        on: None,
+    });
+    Ok(())
+}
+
+/// The entry of a disk, and those of its other parts.
+fn add(
+    disks: &mut Vec<Advertised>,
+    disk: &DiskRef,
+    form: &Form,
+    (number, because): (Megabytes, String),
+    on: Option<&LedgerPlace>,
+) {
+    let entry = |role: &Role, number, because| Advertised {
+        disk: disk.clone(),
+        role: role.clone(),
+        number,
+        because,
+        extras: form.known.clone().unwrap_or_default(),
+        known: form.known.is_some(),
+        adopted: form.adopted.clone(),
+        on: on.cloned(),
+    };
+    disks.push(entry(&form.role, number, because));
+    for (role, number) in &form.parts {
+        let because = "kept as the agent has it: a part of the root with a role of its own";
+        disks.push(entry(role, *number, because.to_owned()));
+    }
+}
+
+/// How long a sight is not worth a write, in seconds.
+const SEEN: i64 = 3600;
+
 /// The ledger after these entries were written, at this time (seconds since 1970); the same ledger
-/// when no number and no role changed. What is no longer advertised stays in it: the number must be
-/// the same if the disk comes back.
+/// when nothing changed and every root was seen within the hour. What is no longer advertised stays
+/// in it: the number must be the same if the disk comes back.
 #[must_use]
 pub fn recorded(ledger: &Ledger, advertisement: &Advertisement, now: i64) -> Ledger {
     let mut ledger = ledger.clone();
+    let mut last: Option<&DiskRef> = None;
     for entry in &advertisement.disks {
+        let is_part = last.replace(&entry.disk) == Some(&entry.disk);
+        // A last good number was recorded when it was good.
+        if is_part || entry.on.is_none() && entry.number != Megabytes::default() {
+            continue;
+        }
+        let known = ledger
+            .root_spelt_in_any_way(&entry.disk)
+            .map(|known| &known.disk);
         let index = ledger
             .roots
             .iter()
-            .position(|known| known.disk == entry.disk)
+            .position(|one| Some(&one.disk) == known)
             .unwrap_or_else(|| {
-                ledger.roots.push(LedgerRoot {
-                    disk: entry.disk.clone(),
-                    fingerprint: None,
-                    role: None,
-                    advertised: None,
-                    first_seen: now,
-                    last_seen: now,
-                    changes: Vec::new(),
-                    verified: None,
-                });
+                ledger.roots.push(LedgerRoot::new(entry.disk.clone(), now));
                 ledger.roots.len().saturating_sub(1)
             });
-        let Some(known) = ledger.roots.get_mut(index) else {
-            continue;
-        };
-        let is_degraded = advertisement
-            .degraded
+        let parts: Vec<LedgerPart> = advertisement
+            .disks
             .iter()
-            .any(|(disk, _)| *disk == entry.disk);
-        if is_degraded {
-            continue;
+            .filter(|one| one.disk == entry.disk && one.role != entry.role)
+            .map(|one| LedgerPart {
+                role: one.role.clone(),
+                advertised: one.number,
+            })
+            .collect();
+        if let Some(known) = ledger.roots.get_mut(index) {
+            record(known, entry, parts, now);
         }
-        let what = match known.advertised {
-            None => format!("advertised with {} MB: {}", entry.number, entry.because),
-            Some(before) if before != entry.number => {
-                format!("{before} MB became {} MB: {}", entry.number, entry.because)
-            }
-            Some(_) if known.role.as_ref() != Some(&entry.role) => {
-                format!("its role became {}", entry.role)
-            }
-            Some(_) => continue,
-        };
-        known.advertised = Some(entry.number);
-        known.role = Some(entry.role.clone());
-        known.last_seen = now;
-        known.changes.push(LedgerChange { at: now, what });
     }
     ledger
+}
+
+fn record(known: &mut LedgerRoot, entry: &Advertised, parts: Vec<LedgerPart>, now: i64) {
+    let mut changes = Vec::new();
+    match known.advertised {
+        None => changes.push(match &entry.adopted {
+            Some(from) => format!("{} MB adopted from {from}", entry.number),
+            None => format!("advertised with {} MB: {}", entry.number, entry.because),
+        }),
+        Some(before) if before != entry.number => changes.push(format!(
+            "{before} MB became {} MB: {}",
+            entry.number, entry.because
+        )),
+        Some(_) => {}
+    }
+    if known.role.as_ref() != Some(&entry.role) && known.advertised.is_some() {
+        changes.push(format!("its role became {}", entry.role));
+    }
+    if known.disk != entry.disk {
+        changes.push(format!("the agent spells it {}", entry.disk.root));
+    }
+    if let (Some(before), Some(on)) = (&known.place, &entry.on)
+        && before.mount_point != on.mount_point
+    {
+        changes.push(format!("it lies on the mount at {}", on.mount_point));
+    }
+    if !changes.is_empty() || now.saturating_sub(known.last_seen) >= SEEN {
+        known.last_seen = now;
+    }
+    known.disk = entry.disk.clone();
+    known.advertised = Some(entry.number);
+    known.role = Some(entry.role.clone());
+    known.extras = entry.extras.clone();
+    known.adopted.clone_from(&entry.adopted);
+    known.parts = parts;
+    if entry.on.is_some() {
+        known.place.clone_from(&entry.on);
+    }
+    known.changes.extend(
+        changes
+            .into_iter()
+            .map(|what| LedgerChange { at: now, what }),
+    );
 }

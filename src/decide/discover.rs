@@ -16,24 +16,29 @@ mod codes;
 mod devices;
 mod directory;
 mod judge;
+mod number;
 mod passes;
 mod rules;
 mod warnings;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use codes::{Code, Rejection};
+pub use codes::{Code, Meaning, Rejection};
 pub use passes::{Passed, Passes};
 
 use self::candidate::{Candidate, Judged};
 use self::judge::Judge;
 use self::rules::{Rules, is_plain_absolute};
-use super::advertise;
+use super::adopt::AdoptedFrom;
+use super::baseline::{Baselines, plain};
 use super::facts::{
-    BlockDevice, DeviceNumber, DiskRules, HostDisks, Known, MountTable, RootMount, device_of,
+    BlockDevice, DeviceNumber, DiskRules, HostDisks, Known, MountTable, PathAnswer, RootMount,
+    device_of,
 };
-use super::ledger::Ledger;
-use crate::mesos::disk::{DiskRef, DiskType};
+use super::ledger::{Ledger, LedgerPlace};
+use super::numbers::{self, NumberReason};
+use super::preflight::missing::{AgentWill, Emit};
+use crate::mesos::disk::{DiskRef, DiskType, SourceExtras};
 use crate::mesos::ids::Role;
 use crate::units::{Megabytes, Raw};
 
@@ -48,6 +53,8 @@ pub struct Input<'a> {
     pub ledger: &'a Ledger,
     /// The disks that a reservation or volume is on. Unknown counts as held.
     pub held: &'a Known<BTreeSet<DiskRef>>,
+    /// What the agent's start is measured by.
+    pub agent: &'a Baselines,
 }
 
 /// Every verdict, and what is odd about the rules.
@@ -112,6 +119,8 @@ pub struct DiskVerdict {
     pub passes: Passes,
     /// Offered or not.
     pub verdict: Verdict,
+    /// What stands in for a disk that is rejected, and that was advertised or that the agent has.
+    pub last_good: Option<LastGood>,
 }
 
 impl DiskVerdict {
@@ -151,7 +160,7 @@ pub struct FilesystemSeen {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// A disk for Mesos.
-    Offered(Offer),
+    Offered(Box<Offer>),
     /// Not.
     Rejected(Rejection),
 }
@@ -159,19 +168,52 @@ pub enum Verdict {
 /// A disk for Mesos, with its number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offer {
-    /// Whole megabytes, or the ledger's earlier number.
+    /// Whole megabytes, or a number that had to be kept.
     pub number: Megabytes,
-    /// Where the number comes from, in a sentence.
-    pub because: String,
-    /// The rule that offers it: its place among `[[disks]]`, from 1; `None` for ROOT.
+    /// Where the number comes from.
+    pub reason: NumberReason,
+    /// The rule that offers it: its place among `[[disks]]`, from 1; `None` for ROOT, and for what
+    /// the agent has and no rule names.
     pub rule: Option<usize>,
+    /// How its entry is written.
+    pub form: Form,
+    /// What it lies on.
+    pub on: LedgerPlace,
+}
+
+/// How the entry of a disk is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Form {
+    /// The static role; `*` for none.
+    pub role: Role,
+    /// Other parts of the root with roles of their own, which the agent has.
+    pub parts: Vec<(Role, Megabytes)>,
+    /// What its source says beside type and root; set for what the agent has, or was advertised.
+    pub known: Option<SourceExtras>,
+    /// Where its number was found, if it is not ours.
+    pub adopted: Option<AdoptedFrom>,
+}
+
+/// What stands in for a disk that can't be offered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastGood {
+    /// The number that it had.
+    pub number: Megabytes,
+    /// How its entry was written.
+    pub form: Form,
+    /// Whether it is written.
+    pub emit: Emit,
+    /// What an agent does that starts with it, where that is decided by this alone.
+    pub agent: Option<AgentWill>,
+    /// Whether something is wrong with the host.
+    pub degrades: bool,
 }
 
 /// The paths that must be asked before [`discover`] can judge: the work_dir, mount points that a
 /// rule names and that can answer, and the rules' exact paths.
 #[must_use]
 pub fn questions(rules: &DiskRules, mounts: &MountTable, devices: &[BlockDevice]) -> Vec<Raw> {
-    let ready = Rules::new(rules);
+    let ready = Rules::new(rules, &[]);
     let mut paths = BTreeSet::from([rules.work_dir.clone()]);
     for mount in mounts.entries() {
         let device = device_of(mount, devices);
@@ -184,11 +226,80 @@ pub fn questions(rules: &DiskRules, mounts: &MountTable, devices: &[BlockDevice]
     paths.into_iter().collect()
 }
 
+/// The paths that must be asked because of the agent: the roots that it has or that were found
+/// written for it, and the directories of volumes by which a root is told that was never verified.
+#[must_use]
+pub fn questions_of_agent(ledger: &Ledger, agent: &Baselines) -> Vec<Raw> {
+    let mut paths = BTreeSet::new();
+    for disk in number::of_agent(ledger, agent) {
+        if disk.kind == DiskType::Root {
+            continue;
+        }
+        paths.insert(plain(&disk.root));
+        if !is_verified(ledger, &disk) {
+            paths.extend(agent.volume_directories(&disk));
+        }
+    }
+    paths.into_iter().filter(is_plain_absolute).collect()
+}
+
+/// The PATH disks on which not one of the volumes that the agent holds there has its directory, and
+/// of which nothing else tells whether they are the right ones.
+#[must_use]
+pub fn emptied(
+    ledger: &Ledger,
+    agent: &Baselines,
+    answers: &BTreeMap<Raw, PathAnswer>,
+) -> BTreeSet<DiskRef> {
+    let is_gone = |path: &Raw| matches!(answers.get(path), Some(PathAnswer::Missing));
+    agent
+        .disks()
+        .into_iter()
+        .filter(|disk| !is_verified(ledger, disk))
+        .filter(|disk| {
+            let volumes = agent.volume_directories(disk);
+            !volumes.is_empty() && volumes.iter().all(is_gone)
+        })
+        .collect()
+}
+
+fn is_verified(ledger: &Ledger, disk: &DiskRef) -> bool {
+    ledger
+        .root_spelt_in_any_way(disk)
+        .is_some_and(|entry| entry.fingerprint.is_some() || entry.place.is_some())
+}
+
 /// Judges every block device and every mount.
 #[must_use]
 pub fn discover(input: Input<'_>) -> Discovery {
-    let rules = Rules::new(input.rules);
-    let judge = Judge::new(input, &rules);
+    let discovery = judged(input);
+    // The agent's files lie on ROOT. Where that is gone, what is seen of them is nothing, and not
+    // that there is none.
+    let root = discovery
+        .disks
+        .iter()
+        .find(|disk| matches!(disk.subject, Subject::WorkDir(_)));
+    let is_gone = root.is_some_and(|root| {
+        root.last_good.is_some()
+            && root
+                .rejection()
+                .is_some_and(|rejection| matches!(rejection.code.meaning(), Meaning::Gone(_)))
+    });
+    if !is_gone || input.agent.registered.why().is_some() {
+        return discovery;
+    }
+    let why = "the disk of agent.work_dir, on which the agent's files lie, is gone";
+    judged(Input {
+        held: &Known::unknown(why),
+        agent: &Baselines::unknown(why, input.agent.policy),
+        ..input
+    })
+}
+
+fn judged(input: Input<'_>) -> Discovery {
+    let of_agent = number::of_agent(input.ledger, input.agent);
+    let rules = Rules::new(input.rules, &of_agent);
+    let judge = Judge::new(input, &rules, &of_agent);
     let mut rows = vec![judge.work_dir()];
     let root_mount = rows
         .iter()
@@ -203,8 +314,12 @@ pub fn discover(input: Input<'_>) -> Discovery {
     }
     rows.extend(judge.exact_paths());
     rows.extend(judge.forgotten(&rows));
+    rows.extend(judge.unshown(&rows));
     settle_conflicts(&mut rows);
     settle_numbers(&mut rows);
+    for row in &mut rows {
+        judge.stand_in(&mut row.verdict);
+    }
     let mut disks: Vec<DiskVerdict> = rows.into_iter().map(|row| row.verdict).collect();
     disks.extend(devices::rows(input.host, &judge, &disks));
     disks.sort_by_cached_key(rank);
@@ -268,11 +383,11 @@ fn settle_numbers(rows: &mut [Judged]) {
                 .and_then(|row| row.candidate.as_ref())
                 .map(Candidate::strength)
         });
-        let claims: Vec<advertise::Claim> = sharing
+        let claims: Vec<numbers::Claim> = sharing
             .iter()
             .filter_map(|index| Some(rows.get(*index)?.candidate.as_ref()?.claim.clone()))
             .collect();
-        for (index, share) in sharing.iter().zip(advertise::allot(&claims)) {
+        for (index, share) in sharing.iter().zip(numbers::allot(&claims)) {
             let Some(row) = rows.get_mut(*index) else {
                 continue;
             };

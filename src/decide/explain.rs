@@ -12,6 +12,7 @@ pub use self::guards::{SWEEPABLE, sweepable, volume};
 use super::discover::{DiskVerdict, Verdict};
 use super::guards::Reason;
 use super::ledger::{Ledger, LedgerRoot};
+use super::preflight::missing::Emit;
 use crate::mesos::disk::DiskRef;
 
 /// What a rule said.
@@ -113,7 +114,7 @@ pub fn offer(verdict: &DiskVerdict) -> Question {
         })
         .collect();
     let answer = match &verdict.verdict {
-        Verdict::Offered(offer) => format!("yes, with {} MB: {}", offer.number, offer.because),
+        Verdict::Offered(offer) => format!("yes, with {} MB: {}", offer.number, offer.reason),
         Verdict::Rejected(rejection) => {
             rules.push(Rule {
                 code: rejection.code.as_str(),
@@ -121,8 +122,15 @@ pub fn offer(verdict: &DiskVerdict) -> Question {
                 evidence: rejection.sentence.clone(),
                 remedy: rejection.remedy.clone(),
             });
+            let instead = match &verdict.last_good {
+                Some(last) if last.emit == Emit::LastGood => {
+                    format!("; its last good number, {} MB, stays", last.number)
+                }
+                Some(_) => "; it is left out".to_owned(),
+                None => String::new(),
+            };
             format!(
-                "no, {}; rules after this one were not tried",
+                "no, {}{instead}; rules after this one were not tried",
                 rejection.code
             )
         }

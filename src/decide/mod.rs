@@ -1,8 +1,10 @@
 //! Every decision, as pure functions of [`facts::Facts`]: no clock, file system, network,
 //! environment or runtime is reachable from here.
 
+pub mod adopt;
 pub mod advertise;
 pub mod authority;
+pub mod baseline;
 pub mod check;
 pub mod discover;
 pub mod explain;
@@ -13,6 +15,7 @@ pub mod ledger;
 pub mod listing;
 pub mod manifest;
 pub mod memory;
+pub mod numbers;
 mod overlap;
 pub mod plan;
 pub mod preflight;

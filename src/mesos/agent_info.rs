@@ -4,7 +4,8 @@
 use prost::Message;
 use serde_json::{Value as Json, json};
 
-use super::checkpoint::{Fault, wire};
+use super::checkpoint::{Fault, normalise, wire};
+use super::resource::Resource;
 use super::resources::{Entry, Resources, TextFormat, joined, lossy, print_ranges, print_scalar};
 use super::resources_json::{Simple, simple_value, upgraded};
 use crate::units::{Megabytes, Raw};
@@ -325,6 +326,18 @@ pub fn parse_domain(text: &str) -> Result<Domain, FlagError> {
 }
 
 impl AgentInfo {
+    /// Its disks, each as it is written in the list; what this program has no words for is left
+    /// out.
+    #[must_use]
+    pub fn disks(&self) -> Vec<Resource> {
+        self.resources
+            .entries()
+            .iter()
+            .filter(|entry| entry.name() == "disk")
+            .filter_map(|entry| normalise(entry.clone().into_message()).ok())
+            .collect()
+    }
+
     /// From the message in `slave.info`.
     pub(in crate::mesos) fn from_message(message: wire::SlaveInfo) -> Result<Self, Fault> {
         let hostname = message

@@ -78,3 +78,46 @@ pub struct DiskSource {
     /// CSI metadata, as key and value in the order given.
     pub metadata: Vec<(Raw, Option<Raw>)>,
 }
+
+/// What a source says beside type, root and `id`: part of Mesos's equality, so that an agent that
+/// was given it must be given it again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct SourceExtras {
+    /// CSI vendor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vendor: Option<Raw>,
+    /// CSI profile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Raw>,
+    /// CSI metadata, as key and value in the order given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub metadata: Vec<(Raw, Option<Raw>)>,
+}
+
+impl SourceExtras {
+    /// Whether there is nothing of it, as with almost every disk.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.vendor.is_none() && self.profile.is_none() && self.metadata.is_empty()
+    }
+}
+
+impl From<&DiskSource> for SourceExtras {
+    fn from(source: &DiskSource) -> Self {
+        Self {
+            vendor: source.vendor.clone(),
+            profile: source.profile.clone(),
+            metadata: source.metadata.clone(),
+        }
+    }
+}
+
+impl From<DiskSource> for SourceExtras {
+    fn from(source: DiskSource) -> Self {
+        Self {
+            vendor: source.vendor,
+            profile: source.profile,
+            metadata: source.metadata,
+        }
+    }
+}

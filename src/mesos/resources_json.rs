@@ -9,7 +9,7 @@ mod json;
 mod parse;
 mod written;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::Number;
@@ -20,7 +20,8 @@ pub use parse::{AgentResources, ResourcesError, parse_resources, read_resources}
 pub(in crate::mesos) use parse::{Simple, simple_value, upgraded};
 pub use written::{Foreign, ForeignError, MergeError, Merged, Written, WrittenError, merge};
 
-use super::disk::{DiskRef, DiskSource, DiskType};
+pub use super::disk::SourceExtras;
+use super::disk::{DiskRef, DiskType};
 use super::env_file;
 use super::ids::Role;
 use super::resource::{Resource, Value};
@@ -41,27 +42,9 @@ pub struct DiskEntry {
     pub role: Role,
     /// What else its source has; ROOT has none.
     pub extras: SourceExtras,
-}
-
-/// Fields of `disk.source` beside type and root. Mesos compares disks by them too.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SourceExtras {
-    /// `vendor`.
-    pub vendor: Option<Raw>,
-    /// `profile`.
-    pub profile: Option<Raw>,
-    /// `metadata`, as key and value in the order given.
-    pub metadata: Vec<(Raw, Option<Raw>)>,
-}
-
-impl From<DiskSource> for SourceExtras {
-    fn from(source: DiskSource) -> Self {
-        Self {
-            vendor: source.vendor,
-            profile: source.profile,
-            metadata: source.metadata,
-        }
-    }
+    /// Whether an agent has it already: then its root is written as the agent spells it, even where
+    /// nobody would spell it so today, and other parts of it may have other roles.
+    pub known: bool,
 }
 
 /// Why no `--resources` can be written.
@@ -277,24 +260,29 @@ fn generate_with(
     disks: &[DiskEntry],
     mut entries: Vec<String>,
 ) -> Result<ResourcesText, GenerateError> {
-    let roots = disks
-        .iter()
-        .filter(|entry| entry.disk.kind == DiskType::Root)
-        .count();
-    if roots != 1 {
-        return Err(GenerateError::Roots { count: roots });
-    }
     let mut sorted: Vec<&DiskEntry> = disks.iter().collect();
-    sorted.sort_by(|one, other| one.disk.cmp(&other.disk));
-    let mut seen = BTreeSet::new();
+    sorted.sort_by_key(|entry| (&entry.disk, &entry.role));
+    let is_part = |one: &DiskEntry, other: &DiskEntry| {
+        one.known && other.known && one.disk == other.disk && one.role != other.role
+    };
+    let mut roots = 0_usize;
+    let mut seen: BTreeMap<&Raw, &DiskEntry> = BTreeMap::new();
+    let mut last: Option<&DiskEntry> = None;
     let others = entries.len();
     for entry in &sorted {
-        if entry.disk.kind != DiskType::Root && !seen.insert(&entry.disk.root) {
+        let is_part = last.is_some_and(|last| is_part(last, entry));
+        if entry.disk.kind == DiskType::Root {
+            roots = roots.saturating_add(usize::from(!is_part));
+        } else if seen.insert(&entry.disk.root, entry).is_some() && !is_part {
             return Err(GenerateError::Duplicate {
                 root: entry.disk.root.clone(),
             });
         }
+        last = Some(entry);
         entries.push(disk_json(entry)?);
+    }
+    if roots != 1 {
+        return Err(GenerateError::Roots { count: roots });
     }
     // A control character that JSON allows, and that systemd throws a whole variable away for.
     for entry in &mut entries {
@@ -344,7 +332,7 @@ fn source_of(resource: &Resource) -> Option<(DiskType, &Raw, SourceExtras)> {
         SourceType::Mount => DiskType::Mount,
         SourceType::Block | SourceType::Raw | SourceType::Unknown(_) => return None,
     };
-    Some((kind, source.root.as_ref()?, source.clone().into()))
+    Some((kind, source.root.as_ref()?, SourceExtras::from(source)))
 }
 
 fn disk_json(entry: &DiskEntry) -> Result<String, GenerateError> {
@@ -381,7 +369,9 @@ fn disk_json(entry: &DiskEntry) -> Result<String, GenerateError> {
             .root
             .as_str()
             .ok_or_else(|| broken("is not UTF-8, which JSON can't hold"))?;
-        if let Some(rule) = root_fault(root) {
+        if !entry.known
+            && let Some(rule) = root_fault(root)
+        {
             return Err(broken(rule));
         }
         Some(source_json(disk.kind, root, &entry.extras).ok_or_else(|| {

@@ -26,6 +26,7 @@ pub mod roots;
 pub mod start;
 pub mod state_dir;
 pub mod superblock;
+pub mod told;
 mod trash;
 mod units;
 pub mod usage;

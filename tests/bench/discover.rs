@@ -7,6 +7,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use mesos_volumed::decide::advertise::advertise;
+use mesos_volumed::decide::baseline::Baselines;
 use mesos_volumed::decide::discover::{Input, discover, questions};
 use mesos_volumed::decide::facts::{
     BlockDevice, Content, DeviceNumber, DirectoryAnswer, DiscoveryRules, DiskRule, DiskRules,
@@ -187,8 +188,9 @@ fn resources(text: &str, devices: &[BlockDevice], rules: &DiskRules) -> Option<S
         host: &host,
         ledger: &ledger,
         held: &Known::Known(BTreeSet::new()),
+        agent: &Baselines::default(),
     });
-    let entries: Vec<DiskEntry> = advertise(&discovery, rules, &ledger)
+    let entries: Vec<DiskEntry> = advertise(&discovery, rules)
         .ok()?
         .disks
         .into_iter()
@@ -196,7 +198,8 @@ fn resources(text: &str, devices: &[BlockDevice], rules: &DiskRules) -> Option<S
             disk: entry.disk,
             size: entry.number,
             role: entry.role,
-            extras: mesos_volumed::mesos::resources_json::SourceExtras::default(),
+            extras: entry.extras,
+            known: entry.known,
         })
         .collect();
     Some(generate(&entries, &Foreign::default()).ok()?.json())

@@ -544,7 +544,8 @@ fn root_a_work_dir_that_never_answers_hangs_nothing() {
     host.rule("MOUNT", "dcos/volume*", "reserve = \"1MiB\"");
     let _held = never_answering(&host.at("work"));
     let disks = host.discover();
-    assert_eq!(host.row(&disks, "dcos/volume0")["verdict"], "offered");
+    // Whether an agent registered without it, and would not start with it, can't be told.
+    assert_eq!(host.row(&disks, "dcos/volume0")["reason"], "unreadable");
     let rows = host.rows(&disks, "work");
     assert!(
         rows.iter().all(|row| row["reason"] == "fuse_filesystem"),
@@ -554,15 +555,17 @@ fn root_a_work_dir_that_never_answers_hangs_nothing() {
     assert_eq!(output.status.code(), Some(1));
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(
-        error.contains("the ROOT disk ") && error.contains("has no number"),
+        error.contains("which numbers the agent has can't be told"),
         "{error}"
     );
     assert!(output.stdout.is_empty());
 }
 
 #[test]
-fn root_a_known_disk_that_goes_missing_keeps_its_number_and_is_told() {
-    if !entered("discover::root_a_known_disk_that_goes_missing_keeps_its_number_and_is_told") {
+fn root_a_known_disk_that_goes_missing_is_left_out_and_told_and_comes_back_as_it_was() {
+    if !entered(
+        "discover::root_a_known_disk_that_goes_missing_is_left_out_and_told_and_comes_back_as_it_was",
+    ) {
         return;
     }
     let mut host = Host::new();
@@ -612,13 +615,15 @@ fn root_a_known_disk_that_goes_missing_keeps_its_number_and_is_told() {
     assert_eq!(degraded.status.code(), Some(4), "{degraded:?}");
     let said = String::from_utf8(degraded.stderr).unwrap();
     assert!(
-        said.contains("dcos/volume0 is advertised with its last good number"),
+        said.contains("dcos/volume0 is left out") && said.contains("an agent does not start"),
         "{said}"
     );
-    assert_eq!(std::fs::read(host.at("resources")).unwrap(), first);
+    let without = std::fs::read(host.at("resources")).unwrap();
+    let entries: Value = serde_json::from_slice(&without).unwrap();
+    assert_eq!(entries.as_array().unwrap().len(), 4);
     let printed = host.run_with(extra, &["resources"]);
     assert_eq!(printed.status.code(), Some(4));
-    assert_eq!(printed.stdout, first);
+    assert_eq!(printed.stdout, without);
 
     host.mount(&device, "dcos/volume0", "-o rw");
     sh("losetup", &[OsStr::new("--detach"), device.as_os_str()]);
@@ -628,6 +633,7 @@ fn root_a_known_disk_that_goes_missing_keeps_its_number_and_is_told() {
             .code(),
         Some(0)
     );
+    assert_eq!(std::fs::read(host.at("resources")).unwrap(), first);
 }
 
 #[test]

@@ -52,6 +52,7 @@ fn disks() -> Vec<DiskEntry> {
         size: Megabytes::from_thousandths(thousandths),
         role: Role::new(role),
         extras: SourceExtras::default(),
+        known: false,
     };
     vec![
         entry(DiskType::Root, "/var/lib/mesos/slave", 92_160_000, "*"),

@@ -100,6 +100,7 @@ fn the_resources_of_the_readme_are_what_is_written_to_the_byte() {
         size: Megabytes::whole(megabytes),
         role: Role::new("*"),
         extras: SourceExtras::default(),
+        known: false,
     };
     let foreign = Foreign::parse("cpus:8;mem:16384;ports:[31000-32000]").unwrap();
     let written = generate(

@@ -159,6 +159,7 @@ pub(super) fn nasty() -> Vec<DiskEntry> {
         size: Megabytes::whole(7),
         role: Role::new("*"),
         extras: SourceExtras::default(),
+        known: false,
     })
     .collect()
 }

@@ -13,6 +13,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use mesos_volumed::decide::advertise::{advertise, recorded};
+use mesos_volumed::decide::baseline::{AgentDisk, Baselines};
 use mesos_volumed::decide::discover::{Discovery, Input, Subject, Verdict, discover, questions};
 use mesos_volumed::decide::facts::{
     BlockDevice, Content, DeviceNumber, DirectoryAnswer, DiscoveryRules, DiskRule, DiskRules,
@@ -20,7 +21,7 @@ use mesos_volumed::decide::facts::{
     SizeRule, device_of,
 };
 use mesos_volumed::decide::ledger::{Ledger, LedgerRoot};
-use mesos_volumed::mesos::disk::{DiskRef, DiskType};
+use mesos_volumed::mesos::disk::{DiskRef, DiskType, SourceExtras};
 use mesos_volumed::mesos::ids::Role;
 use mesos_volumed::observe::mountinfo;
 use mesos_volumed::units::{Bytes, Megabytes, Raw, Span};
@@ -88,6 +89,7 @@ struct Case {
     host: HostDisks,
     ledger: Ledger,
     held: Known<BTreeSet<DiskRef>>,
+    agent: Baselines,
     /// Directories besides mount points.
     directories: Vec<&'static str>,
     /// Size of file systems, where it is not 10 GiB.
@@ -126,6 +128,7 @@ impl Case {
             },
             ledger: Ledger::default(),
             held: Known::Absent,
+            agent: Baselines::default(),
             directories: vec!["/var/lib/mesos"],
             sizes: BTreeMap::new(),
         }
@@ -200,6 +203,7 @@ impl Case {
             host: &self.host,
             ledger: &self.ledger,
             held: &self.held,
+            agent: &self.agent,
         })
     }
 
@@ -218,12 +222,26 @@ impl Case {
     }
 }
 
-fn known(kind: DiskType, root: &str, megabytes: u64, uuid: Option<&str>) -> LedgerRoot {
-    LedgerRoot {
+/// A disk as an agent has it.
+fn agent_disk(kind: DiskType, root: &str, megabytes: u64) -> AgentDisk {
+    AgentDisk {
         disk: DiskRef {
             kind,
             root: root.into(),
         },
+        role: Role::new("*"),
+        number: Megabytes::whole(megabytes),
+        extras: SourceExtras::default(),
+        volumes: BTreeSet::new(),
+    }
+}
+
+fn known(kind: DiskType, root: &str, megabytes: u64, uuid: Option<&str>) -> LedgerRoot {
+    let disk = DiskRef {
+        kind,
+        root: root.into(),
+    };
+    LedgerRoot {
         fingerprint: uuid.map(|uuid| Fingerprint {
             filesystem: uuid.to_owned(),
             fs_type: "ext4".to_owned(),
@@ -234,10 +252,7 @@ fn known(kind: DiskType, root: &str, megabytes: u64, uuid: Option<&str>) -> Ledg
         }),
         role: Some(Role::new("*")),
         advertised: Some(Megabytes::whole(megabytes)),
-        first_seen: 0,
-        last_seen: 0,
-        changes: Vec::new(),
-        verified: None,
+        ..LedgerRoot::new(disk, 0)
     }
 }
 
@@ -260,7 +275,7 @@ fn render(discovery: &Discovery) -> String {
             Verdict::Offered(offer) => writeln!(
                 text,
                 "{kind} {path} {device}: offered {} MB\n    {}",
-                offer.number, offer.because
+                offer.number, offer.reason
             ),
             Verdict::Rejected(rejection) => writeln!(
                 text,
@@ -736,26 +751,39 @@ fn a_disk_of_another_file_system_is_not_the_disk_that_was_verified() {
     )];
     assert_eq!(case.code("/dcos/volume0"), "fingerprint_mismatch");
     let discovery = case.discover();
-    let advertisement = advertise(&discovery, &case.rules, &case.ledger).unwrap();
+    let advertisement = advertise(&discovery, &case.rules).unwrap();
     assert_eq!(advertisement.degraded.len(), 1);
-    let entry = advertisement
-        .disks
-        .iter()
-        .find(|entry| entry.disk.root == "/dcos/volume0".into())
-        .unwrap();
-    assert_eq!(entry.number, Megabytes::whole(9000));
+    let (disk, rejection) = &advertisement.degraded[0];
+    assert!(
+        !advertisement.has(disk),
+        "an agent would take it for the disk"
+    );
+    let remedy = rejection.remedy.as_ref().unwrap();
+    assert!(remedy.contains("disk accept /dcos/volume0"), "{remedy}");
 }
 
 #[test]
-fn a_known_disk_that_is_gone_keeps_its_last_good_number() {
+fn a_mount_that_is_gone_keeps_its_last_good_number_where_an_agent_would_miss_it() {
     let mut case = agent();
+    case.agent.registered = Known::Known(
+        [
+            (DiskType::Root, "/var/lib/mesos", 5120),
+            (DiskType::Path, "/mnt/data", 2048),
+            (DiskType::Mount, "/dcos/volume0", 10140),
+            (DiskType::Mount, "/dcos/volume1", 10140),
+            (DiskType::Mount, "/dcos/volume3", 10140),
+            (DiskType::Mount, "/dcos/volume7", 500),
+        ]
+        .map(|(kind, root, megabytes)| agent_disk(kind, root, megabytes))
+        .to_vec(),
+    );
     case.ledger.roots = vec![
         known(DiskType::Mount, "/dcos/volume7", 500, None),
         known(DiskType::Mount, "/elsewhere", 500, None),
     ];
     let discovery = case.discover();
     assert_eq!(case.code("/dcos/volume7"), "missing");
-    let advertisement = advertise(&discovery, &case.rules, &case.ledger).unwrap();
+    let advertisement = advertise(&discovery, &case.rules).unwrap();
     let disks: Vec<String> = advertisement
         .disks
         .iter()
@@ -812,7 +840,7 @@ fn root_that_is_not_wanted_is_written_as_nothing() {
     case.rules.root.advertise = false;
     assert_eq!(case.code("/var/lib/mesos"), "not_advertised");
     let discovery = case.discover();
-    let advertisement = advertise(&discovery, &case.rules, &case.ledger).unwrap();
+    let advertisement = advertise(&discovery, &case.rules).unwrap();
     assert_eq!(advertisement.disks[0].disk.kind, DiskType::Root);
     assert_eq!(advertisement.disks[0].number, Megabytes::default());
     assert!(advertisement.degraded.is_empty());
@@ -825,14 +853,15 @@ fn without_a_number_for_root_nothing_is_written() {
         .answers
         .insert("/var/lib/mesos".into(), PathAnswer::Missing);
     let discovery = case.discover();
-    let error = advertise(&discovery, &case.rules, &case.ledger).unwrap_err();
+    let error = advertise(&discovery, &case.rules).unwrap_err();
     assert_eq!(
         error.to_string(),
         "the ROOT disk /var/lib/mesos has no number: agent.work_dir /var/lib/mesos is not there \
          (missing); mend that, or set root.advertise = false to offer no ROOT disk"
     );
     case.ledger.roots = vec![known(DiskType::Root, "/var/lib/mesos", 777, None)];
-    let advertisement = advertise(&discovery, &case.rules, &case.ledger).unwrap();
+    let discovery = case.discover();
+    let advertisement = advertise(&discovery, &case.rules).unwrap();
     assert_eq!(advertisement.disks[0].number, Megabytes::whole(777));
     assert_eq!(advertisement.degraded.len(), 1);
 }
@@ -841,14 +870,14 @@ fn without_a_number_for_root_nothing_is_written() {
 fn the_ledger_records_each_number_once() {
     let mut case = agent();
     let discovery = case.discover();
-    let advertisement = advertise(&discovery, &case.rules, &case.ledger).unwrap();
+    let advertisement = advertise(&discovery, &case.rules).unwrap();
     let first = recorded(&case.ledger, &advertisement, 100);
     assert_eq!(first.roots.len(), advertisement.disks.len());
     assert_eq!(recorded(&first, &advertisement, 200), first);
     case.ledger = first.clone();
     case.rules.disks[1].size = SizeRule::Size(Bytes(3 * GIB));
     let discovery = case.discover();
-    let advertisement = advertise(&discovery, &case.rules, &case.ledger).unwrap();
+    let advertisement = advertise(&discovery, &case.rules).unwrap();
     let second = recorded(&first, &advertisement, 300);
     let changed = second
         .roots
@@ -1038,7 +1067,7 @@ proptest! {
             let kept: i64 = offered
                 .iter()
                 .filter(|disk| disk.mount.as_ref().unwrap().device == device)
-                .filter(|disk| disk.offer().unwrap().because.starts_with("kept"))
+                .filter(|disk| disk.offer().unwrap().reason.to_string().starts_with("kept"))
                 .map(|disk| disk.offer().unwrap().number.thousandths())
                 .sum();
             prop_assert!(sum <= 10 * 1024 * 1000 || sum == kept, "{device}: {sum}");
@@ -1063,7 +1092,7 @@ proptest! {
     #[test]
     fn entries_have_root_first_and_each_root_once(mut case in any_case()) {
         let discovery = case.discover();
-        if let Ok(advertisement) = advertise(&discovery, &case.rules, &case.ledger) {
+        if let Ok(advertisement) = advertise(&discovery, &case.rules) {
             prop_assert_eq!(advertisement.disks[0].disk.kind, DiskType::Root);
             let roots: BTreeSet<_> = advertisement.disks.iter().map(|entry| &entry.disk).collect();
             prop_assert_eq!(roots.len(), advertisement.disks.len());

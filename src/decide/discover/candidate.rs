@@ -1,9 +1,10 @@
 //! Disks that nothing about themselves speaks against, and what they do to one another.
 
 use super::codes::{Code, Rejection};
-use super::{DiskVerdict, Offer, Verdict};
-use crate::decide::advertise::{Claim, Share};
+use super::{DiskVerdict, Form, Offer, Verdict};
 use crate::decide::facts::{FsLocation, SizeRule};
+use crate::decide::ledger::LedgerPlace;
+use crate::decide::numbers::{Claim, Pin, Share};
 use crate::mesos::disk::{DiskRef, DiskType};
 use crate::units::Raw;
 
@@ -21,6 +22,10 @@ pub(super) struct Candidate {
     pub(super) location: FsLocation,
     /// What it asks of its file system.
     pub(super) claim: Claim,
+    /// How its entry is written.
+    pub(super) form: Form,
+    /// What it lies on.
+    pub(super) on: LedgerPlace,
 }
 
 impl Candidate {
@@ -74,8 +79,10 @@ impl Candidate {
             return nested("has mounted inside it");
         }
         let takes_the_rest =
-            |candidate: &Self| matches!(candidate.claim.size, SizeRule::Reserve(_));
-        (shares && takes_the_rest(self) && takes_the_rest(other)).then(|| {
+            |candidate: &Self| matches!(candidate.claim.size, Some(SizeRule::Reserve(_)));
+        // One that has its number already keeps it beside the other.
+        let is_new = self.claim.pin == Pin::Free;
+        (shares && is_new && takes_the_rest(self) && takes_the_rest(other)).then(|| {
             Rejection::new(
                 Code::DuplicateDevice,
                 format!(
@@ -113,11 +120,13 @@ impl Judged {
                     share.number, candidate.claim.total
                 ),
             );
-            self.verdict.verdict = Verdict::Offered(Offer {
+            self.verdict.verdict = Verdict::Offered(Box::new(Offer {
                 number: share.number,
-                because: share.because,
+                reason: share.reason,
                 rule: (candidate.rule > 0).then_some(candidate.rule),
-            });
+                form: candidate.form,
+                on: candidate.on,
+            }));
         }
     }
 }

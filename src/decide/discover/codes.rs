@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::decide::preflight::missing::Gone;
+
 /// The rule that speaks against a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -80,11 +82,13 @@ pub enum Code {
     DeviceGone,
     /// The explicit size does not fit into the file system, or into what others leave of it.
     SizeBeyondFilesystem,
+    /// The agent registered without it, and its policy lets nothing be added.
+    NeedsAdditive,
 }
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::OsDisk,
         Self::NotMounted,
         Self::Overmounted,
@@ -122,6 +126,7 @@ impl Code {
         Self::FilesystemFailed,
         Self::DeviceGone,
         Self::SizeBeyondFilesystem,
+        Self::NeedsAdditive,
     ];
 
     /// The code as users see it; it never changes.
@@ -165,24 +170,28 @@ impl Code {
             Self::FilesystemFailed => "filesystem_failed",
             Self::DeviceGone => "device_gone",
             Self::SizeBeyondFilesystem => "size_beyond_filesystem",
+            Self::NeedsAdditive => "needs_additive",
         }
     }
 
-    /// Whether it is the configuration that no longer wants the disk. All other codes say that
-    /// something happened to it: one that was advertised stays so, with its last good number.
+    /// What such a verdict means for a disk that was advertised before.
     #[must_use]
-    pub fn withdraws(self) -> bool {
+    pub fn meaning(self) -> Meaning {
         match self {
-            Self::NoRule | Self::Excluded | Self::NotAdvertised => true,
-            Self::FilesystemNotAllowed
-            | Self::OsDisk
-            | Self::NotMounted
+            Self::NoRule | Self::Excluded | Self::NotAdvertised => Meaning::Withdrawn,
+            Self::NeedsAdditive => Meaning::Refused,
+            Self::Missing | Self::NotMounted | Self::NotADirectory | Self::DeletedRoot => {
+                Meaning::Gone(Gone::Missing)
+            }
+            Self::FingerprintMismatch
             | Self::Overmounted
-            | Self::ReadOnly
             | Self::NetworkFilesystem
             | Self::FuseFilesystem
             | Self::PseudoFilesystem
-            | Self::UnknownFilesystem
+            | Self::UnknownFilesystem => Meaning::Gone(Gone::Replaced),
+            Self::FilesystemNotAllowed
+            | Self::OsDisk
+            | Self::ReadOnly
             | Self::Unanswering
             | Self::Unreadable
             | Self::TooSmall
@@ -192,24 +201,33 @@ impl Code {
             | Self::NestedRoot
             | Self::WrongDevice
             | Self::NotSettled
-            | Self::NotADirectory
             | Self::NotUtf8Root
             | Self::SymlinkedRoot
             | Self::NotAbsolute
-            | Self::DeletedRoot
             | Self::Swap
             | Self::Partitioned
             | Self::Member
             | Self::Unformatted
             | Self::NoMedium
-            | Self::Missing
-            | Self::FingerprintMismatch
             | Self::FilesystemShrunk
             | Self::FilesystemFailed
             | Self::DeviceGone
-            | Self::SizeBeyondFilesystem => false,
+            | Self::SizeBeyondFilesystem => Meaning::Unfit,
         }
     }
+}
+
+/// What a rejection means for a disk that was advertised before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// The configuration no longer wants it.
+    Withdrawn,
+    /// An agent would not start with it.
+    Refused,
+    /// It is not there, or another is.
+    Gone(Gone),
+    /// It is there, and something is wrong with it: its last good number stays.
+    Unfit,
 }
 
 impl std::fmt::Display for Code {

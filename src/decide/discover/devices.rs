@@ -34,6 +34,7 @@ pub(super) fn rows(host: &HostDisks, judge: &Judge<'_>, shown: &[DiskVerdict]) -
                 passes,
                 verdict: Verdict::Rejected(rejection),
                 device: Some(device.clone()),
+                last_good: None,
             }
         })
         .collect()

@@ -39,31 +39,25 @@ impl<'a> Judge<'a> {
             Wanted::WorkDir => DiskType::Root,
             Wanted::Rule(rule) => rule.kind,
         };
+        let disk = self.spelt(DiskRef {
+            kind,
+            root: path.clone(),
+        });
+        let known = self.input.ledger.root(&disk);
+        // What an agent has, it was given as it is.
+        let of_agent = self.is_of_agent(&disk);
+        if let (Wanted::Rule(_), Some(excluded)) = (wanted, self.excluded(Some(path), None)) {
+            return Err(excluded);
+        }
         let answer = self.answer(path, kind)?;
         let Some(mount) = self.host().mounts.by_id(answer.mount) else {
             return Err(unreadable(path, "its mount is not in the mount table"));
         };
         passes.note(Code::Unanswering, "its file system answered in time");
         passes.note(Code::NotADirectory, "it is a directory");
-        if kind != DiskType::Root && answer.resolved != *path {
-            return Err(Rejection::new(
-                Code::SymlinkedRoot,
-                format!(
-                    "{path} is a symbolic link, or lies behind one; it is {}",
-                    answer.resolved
-                ),
-                format!("name the directory itself: {}", answer.resolved),
-            ));
-        }
-        passes.note(
-            Code::SymlinkedRoot,
-            if answer.resolved == *path {
-                "no symbolic link leads to it".into()
-            } else {
-                Cow::from(format!("it is {}; ROOT may be a link", answer.resolved))
-            },
-        );
+        directly(path, answer, kind == DiskType::Root || of_agent, passes)?;
         self.mount_of_directory(path, &answer.resolved, mount, kind)?;
+        self.where_it_lay(path, known, mount, answer)?;
         passes.note(
             Code::Missing,
             format!(
@@ -71,48 +65,31 @@ impl<'a> Judge<'a> {
                 mount.fs_type, mount.source, mount.mount_point
             ),
         );
-        let disk = DiskRef {
-            kind,
-            root: path.clone(),
-        };
-        let known = self.input.ledger.root(&disk);
         if let Wanted::Rule(rule) = wanted {
-            self.by_rule(path, rule, mount, answer, passes)?;
-            self.beneath(mount, known)?;
-            passes.note(
-                Code::Overmounted,
-                "no other disk is mounted below it at its mount point",
-            );
-        }
-        match &answer.failure {
-            None => {}
-            Some(FsFailure::Failed(what)) => {
-                return Err(failed(
-                    Code::FilesystemFailed,
-                    what,
-                    Refusal::FilesystemFailed,
-                ));
-            }
-            Some(FsFailure::DeviceGone(what)) => {
-                return Err(failed(Code::DeviceGone, what, Refusal::DeviceGone));
+            self.by_rule(path, rule, mount, answer, of_agent, passes)?;
+            if !of_agent {
+                self.beneath(mount, known)?;
+                passes.note(
+                    Code::Overmounted,
+                    "no other disk is mounted below it at its mount point",
+                );
             }
         }
-        passes.note(Code::DeviceGone, "its device is there");
-        passes.note(
-            Code::FilesystemFailed,
-            "the file system takes writes, as far as can be seen",
-        );
-        if mount.read_only() || answer.read_only {
+        if self.input.agent.emptied.contains(&disk) {
             return Err(Rejection::new(
-                Code::ReadOnly,
-                format!("the file system at {} is read-only", mount.mount_point),
-                "find out why (dmesg), then remount it read-write",
+                Code::Missing,
+                format!(
+                    "not one of the volumes that the agent holds on {path} is there; it lies on \
+                     {}",
+                    mount.mount_point
+                ),
+                format!(
+                    "mount its disk, or, if the data are lost, make the directory of a volume at \
+                     {path}"
+                ),
             ));
         }
-        passes.note(
-            Code::ReadOnly,
-            "neither the mount nor the file system is read-only",
-        );
+        healthy(mount, answer, passes)?;
         self.against_ledger(known, mount, answer, passes)?;
         match mount.location(&answer.resolved) {
             Some(location) => Ok(Found {
@@ -250,6 +227,7 @@ impl<'a> Judge<'a> {
         rule: &Rule,
         mount: &MountEntry,
         answer: &DirectoryAnswer,
+        of_agent: bool,
         passes: &mut Passes,
     ) -> Result<(), Rejection> {
         let device = self.host().device_of(mount);
@@ -283,6 +261,52 @@ impl<'a> Judge<'a> {
                 rule.number
             ),
         );
+        if of_agent {
+            self.beyond_the_system(path, rule, mount, answer)?;
+            passes.note(
+                Code::NeedsAdditive,
+                "the agent has it, so that discovery.filesystems, discovery.min_size and what is \
+                 said of removable drives and the system's own disk do not apply",
+            );
+            return Ok(());
+        }
+        self.by_taste(path, rule, mount, answer, passes)
+    }
+
+    /// A PATH of the agent on the system's own disk, of which nothing is known but its number: if
+    /// that is more than there is, its own disk is not mounted.
+    fn beyond_the_system(
+        &self,
+        path: &Raw,
+        rule: &Rule,
+        mount: &MountEntry,
+        answer: &DirectoryAnswer,
+    ) -> Result<(), Rejection> {
+        let disk = self.spelt(DiskRef {
+            kind: rule.kind,
+            root: path.clone(),
+        });
+        let known = self.input.ledger.root(&disk);
+        let is_verified =
+            known.is_some_and(|entry| entry.fingerprint.is_some() || entry.place.is_some());
+        let number = known.and_then(|entry| entry.advertised);
+        let total = Megabytes::whole(Bytes(answer.total_bytes).whole_megabytes());
+        if is_verified || number.is_none_or(|number| number <= total) {
+            return Ok(());
+        }
+        self.not_the_system(path, rule, mount, self.host().device_of(mount))
+    }
+
+    /// What speaks against a directory for a disk that no agent has yet.
+    fn by_taste(
+        &self,
+        path: &Raw,
+        rule: &Rule,
+        mount: &MountEntry,
+        answer: &DirectoryAnswer,
+        passes: &mut Passes,
+    ) -> Result<(), Rejection> {
+        let device = self.host().device_of(mount);
         self.not_the_system(path, rule, mount, device)?;
         passes.note(
             Code::OsDisk,
@@ -360,7 +384,7 @@ impl<'a> Judge<'a> {
         device: Option<&BlockDevice>,
     ) -> Result<(), Rejection> {
         let is_meant = rule.kind == DiskType::Path
-            && matches!(rule.size, SizeRule::Size(_))
+            && matches!(rule.size, Some(SizeRule::Size(_)))
             && device.is_some_and(|device| rule.devices.find_device(device).is_some())
             && path.as_bytes() != b"/";
         if is_meant || !self.os.contains(&mount.device) {
@@ -385,6 +409,38 @@ impl<'a> Judge<'a> {
         ))
     }
 
+    /// A root that lay on a mount of its own, and now lies on one above that.
+    fn where_it_lay(
+        &self,
+        path: &Raw,
+        known: Option<&LedgerRoot>,
+        mount: &MountEntry,
+        answer: &DirectoryAnswer,
+    ) -> Result<(), Rejection> {
+        let Some(place) = known.and_then(|known| known.place.as_ref()) else {
+            return Ok(());
+        };
+        let is_above = place
+            .mount_point
+            .below(&mount.mount_point)
+            .is_some_and(|tail| !tail.is_empty());
+        let is_same = match (&place.filesystem, self.uuid(mount, answer)) {
+            (Some(then), Some(now)) => then == now,
+            (None, _) | (_, None) => false,
+        };
+        if !is_above || is_same {
+            return Ok(());
+        }
+        Err(Rejection::new(
+            Code::Missing,
+            format!(
+                "{path} lay on the mount at {}; nothing is mounted there, and it lies on {} now",
+                place.mount_point, mount.mount_point
+            ),
+            format!("mount it: mount {}", place.mount_point),
+        ))
+    }
+
     /// What speaks against a disk because of what is known of it.
     fn against_ledger(
         &self,
@@ -406,31 +462,29 @@ impl<'a> Judge<'a> {
             return Ok(());
         };
         passes.note(Code::NotSettled, "the ledger knows it already");
-        let present = answer
-            .uuid
-            .known()
-            .map(String::as_str)
-            .or_else(|| self.host().device_of(mount).and_then(BlockDevice::uuid));
-        match (&known.fingerprint, present) {
-            (Some(fingerprint), Some(present)) if fingerprint.filesystem != present => {
-                Err(Rejection::new(
-                    Code::FingerprintMismatch,
-                    format!(
-                        "the file system {present} is there; {} was when it was verified",
-                        fingerprint.filesystem
-                    ),
-                    format!(
-                        "mount the right one; or, if the disk was replaced: disk accept {}",
-                        known.disk.root
-                    ),
-                ))
-            }
-            (fingerprint, present) => {
+        let verified = known
+            .fingerprint
+            .as_ref()
+            .map(|fingerprint| (&fingerprint.filesystem, "verified"));
+        let advertised = known
+            .place
+            .as_ref()
+            .and_then(|place| Some((place.filesystem.as_ref()?, "advertised")));
+        match (verified.or(advertised), self.uuid(mount, answer)) {
+            (Some((then, when)), Some(present)) if then != present => Err(Rejection::new(
+                Code::FingerprintMismatch,
+                format!("the file system {present} is there; {then} was when it was {when}"),
+                format!(
+                    "mount the right one; or, if the disk was replaced: disk accept {}",
+                    known.disk.root
+                ),
+            )),
+            (then, present) => {
                 passes.note(
                     Code::FingerprintMismatch,
-                    match (fingerprint, present) {
-                        (Some(_), Some(present)) => {
-                            format!("file system {present}, as it was verified").into()
+                    match (then, present) {
+                        (Some((_, when)), Some(present)) => {
+                            format!("file system {present}, as it was {when}").into()
                         }
                         (Some(_), None) => {
                             Cow::Borrowed("its file system could not be identified now")
@@ -438,7 +492,7 @@ impl<'a> Judge<'a> {
                         (None, _) => Cow::Borrowed("it was not verified before"),
                     },
                 );
-                if fingerprint.is_some() {
+                if known.fingerprint.is_some() {
                     self.not_shrunk(known, mount, answer)?;
                     passes.note(
                         Code::FilesystemShrunk,
@@ -499,6 +553,75 @@ impl<'a> Judge<'a> {
             format!("it has been as it is for {age}; it is offered after {wanted}"),
         ))
     }
+}
+
+/// Whether a path leads to its directory by links.
+fn directly(
+    path: &Raw,
+    answer: &DirectoryAnswer,
+    may_be_link: bool,
+    passes: &mut Passes,
+) -> Result<(), Rejection> {
+    if answer.resolved != *path && !may_be_link {
+        return Err(Rejection::new(
+            Code::SymlinkedRoot,
+            format!(
+                "{path} is a symbolic link, or lies behind one; it is {}",
+                answer.resolved
+            ),
+            format!("name the directory itself: {}", answer.resolved),
+        ));
+    }
+    passes.note(
+        Code::SymlinkedRoot,
+        if answer.resolved == *path {
+            "no symbolic link leads to it".into()
+        } else {
+            Cow::from(format!(
+                "it is {}; ROOT, and what the agent has, may be a link",
+                answer.resolved
+            ))
+        },
+    );
+    Ok(())
+}
+
+/// What is wrong with a file system that is mounted.
+fn healthy(
+    mount: &MountEntry,
+    answer: &DirectoryAnswer,
+    passes: &mut Passes,
+) -> Result<(), Rejection> {
+    match &answer.failure {
+        None => {}
+        Some(FsFailure::Failed(what)) => {
+            return Err(failed(
+                Code::FilesystemFailed,
+                what,
+                Refusal::FilesystemFailed,
+            ));
+        }
+        Some(FsFailure::DeviceGone(what)) => {
+            return Err(failed(Code::DeviceGone, what, Refusal::DeviceGone));
+        }
+    }
+    passes.note(Code::DeviceGone, "its device is there");
+    passes.note(
+        Code::FilesystemFailed,
+        "the file system takes writes, as far as can be seen",
+    );
+    if mount.read_only() || answer.read_only {
+        return Err(Rejection::new(
+            Code::ReadOnly,
+            format!("the file system at {} is read-only", mount.mount_point),
+            "find out why (dmesg), then remount it read-write",
+        ));
+    }
+    passes.note(
+        Code::ReadOnly,
+        "neither the mount nor the file system is read-only",
+    );
+    Ok(())
 }
 
 /// A directory that nothing speaks against.

@@ -8,13 +8,14 @@ use super::directory::{Found, no_rule, of_class, root_mount};
 use super::passes::Passes;
 use super::rules::{Rule, Rules};
 use super::{DiskVerdict, FilesystemSeen, Input, Subject, Verdict};
-use crate::decide::advertise::Claim;
+use crate::decide::baseline::{plain, same_root};
 use crate::decide::facts::{
     BlockDevice, DeviceNumber, DirectoryAnswer, FsClass, HostDisks, Known, MountEntry, PathAnswer,
 };
+use crate::decide::ledger::LedgerRoot;
 use crate::mesos::disk::{DiskRef, DiskType};
 use crate::mesos::ids::Role;
-use crate::units::{Bytes, Raw};
+use crate::units::Raw;
 
 /// Mount points whose file system is the operating system's.
 const OS_MOUNT_POINTS: [&str; 12] = [
@@ -47,10 +48,12 @@ pub(super) struct Judge<'a> {
     pub(super) rules: &'a Rules,
     /// File systems of the operating system.
     pub(super) os: BTreeSet<DeviceNumber>,
+    /// The disks that the agent would miss, as it spells them.
+    pub(super) of_agent: &'a [DiskRef],
 }
 
 impl<'a> Judge<'a> {
-    pub(super) fn new(input: Input<'a>, rules: &'a Rules) -> Self {
+    pub(super) fn new(input: Input<'a>, rules: &'a Rules, of_agent: &'a [DiskRef]) -> Self {
         let os = input
             .host
             .mounts
@@ -66,7 +69,39 @@ impl<'a> Judge<'a> {
             })
             .map(|mount| mount.device)
             .collect();
-        Self { input, rules, os }
+        Self {
+            input,
+            rules,
+            os,
+            of_agent,
+        }
+    }
+
+    /// The disk as the agent, or else the ledger, spells it already: Mesos compares roots as text.
+    pub(super) fn spelt(&self, disk: DiskRef) -> DiskRef {
+        let is_it =
+            |known: &&DiskRef| known.kind == disk.kind && same_root(&known.root, &disk.root);
+        if let Some(known) = self.of_agent.iter().find(is_it) {
+            return known.clone();
+        }
+        match self.input.ledger.root_spelt_in_any_way(&disk) {
+            Some(entry) if entry.advertised.is_some() => entry.disk.clone(),
+            Some(_) | None => disk,
+        }
+    }
+
+    /// Whether an agent would miss it.
+    pub(super) fn is_of_agent(&self, disk: &DiskRef) -> bool {
+        self.of_agent.contains(disk)
+    }
+
+    /// Whether anything is reserved there; `None`: it can't be told.
+    pub(super) fn held(&self, disk: &DiskRef) -> Option<bool> {
+        match self.input.held {
+            Known::Known(held) => Some(held.contains(disk)),
+            Known::Absent => Some(false),
+            Known::Unknown(_) => None,
+        }
     }
 
     pub(super) fn host(&self) -> &'a HostDisks {
@@ -122,7 +157,7 @@ impl<'a> Judge<'a> {
             root: path.clone(),
         };
         let rule = &self.input.rules.root;
-        let mut row = self.path_row(disk, rule.role.clone());
+        let mut row = self.path_row(path, disk, rule.role.clone());
         let own_mount = row.verdict.mount.as_ref().and_then(|mount| {
             let entry = self.host().mounts.mount_at(&mount.mount_point)?;
             mount.is_mount_point.then_some(entry.id)
@@ -157,9 +192,11 @@ impl<'a> Judge<'a> {
         let mut row = Judged {
             verdict: DiskVerdict {
                 subject: Subject::Mount(mount.id),
-                disk: rule.map(|rule| DiskRef {
-                    kind: rule.kind,
-                    root: mount.mount_point.clone(),
+                disk: rule.map(|rule| {
+                    self.spelt(DiskRef {
+                        kind: rule.kind,
+                        root: mount.mount_point.clone(),
+                    })
                 }),
                 path: Some(mount.mount_point.clone()),
                 role: rule.map(|rule| rule.role.clone()),
@@ -168,6 +205,7 @@ impl<'a> Judge<'a> {
                 mount: asked.map(|answer| root_mount(mount, &mount.mount_point, answer)),
                 passes: Passes::default(),
                 verdict: Verdict::Rejected(no_rule(&mount.mount_point)),
+                last_good: None,
             },
             candidate: None,
         };
@@ -206,8 +244,8 @@ impl<'a> Judge<'a> {
             };
             self.input
                 .ledger
-                .root(&disk)
-                .is_some_and(|entry| entry.advertised.is_some())
+                .root_spelt_in_any_way(&disk)
+                .is_some_and(|entry: &LedgerRoot| entry.advertised.is_some())
         };
         self.rules.exact(path).or_else(|| {
             self.rules
@@ -274,11 +312,11 @@ impl<'a> Judge<'a> {
             if has_row || *path == self.input.rules.work_dir || !seen.insert(path.clone()) {
                 continue;
             }
-            let disk = DiskRef {
+            let disk = self.spelt(DiskRef {
                 kind: rule.kind,
                 root: path.clone(),
-            };
-            let mut row = self.path_row(disk, rule.role.clone());
+            });
+            let mut row = self.path_row(path, disk, rule.role.clone());
             let passes = &mut row.verdict.passes;
             passes.note(Code::NoRule, named_by(rule));
             let verdict = self.directory(path, Wanted::Rule(rule), passes);
@@ -299,14 +337,17 @@ impl<'a> Judge<'a> {
                     row.verdict
                         .disk
                         .as_ref()
-                        .is_some_and(|disk| disk.root == entry.disk.root)
+                        .is_some_and(|disk| same_root(&disk.root, &entry.disk.root))
                 })
             })
             .filter_map(|entry| {
-                let rule = self.rules.disks.iter().find(|rule| {
-                    rule.kind == entry.disk.kind && rule.names_path(&entry.disk.root)
-                })?;
-                let mut row = self.path_row(entry.disk.clone(), rule.role.clone());
+                let path = plain(&entry.disk.root);
+                let rule = self
+                    .rules
+                    .disks
+                    .iter()
+                    .find(|rule| rule.kind == entry.disk.kind && rule.names_path(&path))?;
+                let mut row = self.path_row(&path, entry.disk.clone(), rule.role.clone());
                 row.reject(Rejection::new(
                     Code::Missing,
                     "it was advertised before, and nothing is mounted there now",
@@ -320,9 +361,34 @@ impl<'a> Judge<'a> {
             .collect()
     }
 
+    /// Rows for disks of the agent that a rule takes for something else.
+    pub(super) fn unshown(&self, rows: &[Judged]) -> Vec<Judged> {
+        let is_shown = |disk: &DiskRef| {
+            rows.iter()
+                .any(|row| row.verdict.disk.as_ref() == Some(disk))
+        };
+        self.of_agent
+            .iter()
+            .filter(|disk| disk.kind != DiskType::Root && !is_shown(disk))
+            .map(|disk| {
+                let path = plain(&disk.root);
+                let mut row = self.path_row(&path, disk.clone(), Role::new("*"));
+                row.reject(Rejection::new(
+                    Code::NoRule,
+                    format!(
+                        "the rules take {path} for something else than a {}",
+                        disk.kind
+                    ),
+                    format!("name it as what the agent has: type = \"{}\"", disk.kind),
+                ));
+                row
+            })
+            .collect()
+    }
+
     /// A row for a path, with what was found there.
-    fn path_row(&self, disk: DiskRef, role: Role) -> Judged {
-        let found = self.host().answers.get(&disk.root).and_then(|answer| {
+    fn path_row(&self, path: &Raw, disk: DiskRef, role: Role) -> Judged {
+        let found = self.host().answers.get(path).and_then(|answer| {
             let PathAnswer::Directory(answer) = answer else {
                 return None;
             };
@@ -331,15 +397,16 @@ impl<'a> Judge<'a> {
         let device = found.and_then(|(mount, _)| self.host().device_of(mount));
         Judged {
             verdict: DiskVerdict {
-                subject: Subject::Path(disk.root.clone()),
-                path: Some(disk.root.clone()),
+                subject: Subject::Path(path.clone()),
+                path: Some(path.clone()),
                 role: Some(role),
                 device: device.cloned(),
                 filesystem: found.map(|(mount, answer)| self.filesystem(mount, Some(answer))),
                 mount: found.map(|(mount, answer)| root_mount(mount, &answer.resolved, answer)),
                 passes: Passes::default(),
-                verdict: Verdict::Rejected(no_rule(&disk.root)),
+                verdict: Verdict::Rejected(no_rule(path)),
                 disk: Some(disk),
+                last_good: None,
             },
             candidate: None,
         }
@@ -359,36 +426,34 @@ impl<'a> Judge<'a> {
             }
             (Ok(_), None) => return row,
         };
-        let known = self.input.ledger.root(&disk);
+        let known = self.input.ledger.root(&disk).is_some();
         let (rule, size) = match wanted {
-            Wanted::WorkDir => (0, self.input.rules.root.size),
+            Wanted::WorkDir => (0, Some(self.input.rules.root.size)),
             Wanted::Rule(rule) => (rule.number, rule.size),
         };
-        let held = match self.input.held {
-            Known::Known(held) => Some(held.contains(&disk)),
-            Known::Absent => Some(false),
-            Known::Unknown(_) => None,
-        };
-        row.candidate = Some(Candidate {
-            rule,
-            place: self
-                .host()
-                .mounts
-                .entries()
-                .iter()
-                .position(|mount| mount.id == found.mount.id)
-                .unwrap_or(usize::MAX),
-            known: known.is_some(),
-            location: found.location,
-            claim: Claim {
-                kind: disk.kind,
-                size,
-                total: Bytes(found.answer.total_bytes),
-                earlier: known.and_then(|entry| entry.advertised),
-                held,
-            },
-            disk,
-        });
+        let place = self
+            .host()
+            .mounts
+            .entries()
+            .iter()
+            .position(|mount| mount.id == found.mount.id)
+            .unwrap_or(usize::MAX);
+        match self.claim(&disk, &row.verdict, size, &found) {
+            Err(rejection) => row.reject(rejection),
+            Ok((claim, form)) => {
+                row.verdict.role = Some(form.role.clone());
+                row.candidate = Some(Candidate {
+                    rule,
+                    place,
+                    known,
+                    on: self.on(found.mount, found.answer),
+                    location: found.location,
+                    claim,
+                    form,
+                    disk,
+                });
+            }
+        }
         row
     }
 
@@ -406,5 +471,11 @@ impl<'a> Judge<'a> {
 }
 
 fn named_by(rule: &Rule) -> String {
+    if !rule.is_configured() {
+        return format!(
+            "no [[disks]] rule names it; the agent has it as {}",
+            rule.kind
+        );
+    }
     format!("[[disks]] rule {} names it as {}", rule.number, rule.kind)
 }

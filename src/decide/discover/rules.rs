@@ -2,8 +2,9 @@
 
 use globset::{GlobBuilder, GlobMatcher};
 
+use crate::decide::baseline::plain;
 use crate::decide::facts::{BlockDevice, DiskRule, DiskRules, SizeRule};
-use crate::mesos::disk::DiskType;
+use crate::mesos::disk::{DiskRef, DiskType};
 use crate::mesos::ids::Role;
 use crate::units::Raw;
 
@@ -128,11 +129,36 @@ pub(super) struct Rule {
     pub(super) labels: Patterns,
     pub(super) models: Patterns,
     pub(super) devices: Patterns,
-    pub(super) size: SizeRule,
+    /// `None`: the number that it has.
+    pub(super) size: Option<SizeRule>,
     pub(super) role: Role,
 }
 
 impl Rule {
+    /// What keeps a disk that the agent has and that no rule names. It comes before all others.
+    fn of_agent(disk: &DiskRef) -> Self {
+        let none = Patterns::default();
+        Self {
+            number: 0,
+            kind: disk.kind,
+            paths: Patterns(vec![Pattern {
+                text: disk.root.to_string(),
+                exact: Some(plain(&disk.root)),
+                glob: None,
+            }]),
+            labels: none.clone(),
+            models: none.clone(),
+            devices: none,
+            size: None,
+            role: Role::new("*"),
+        }
+    }
+
+    /// Whether it stands in the configuration.
+    pub(super) fn is_configured(&self) -> bool {
+        self.number > 0
+    }
+
     fn new(index: usize, rule: &DiskRule) -> Self {
         Self {
             number: index.saturating_add(1),
@@ -141,7 +167,7 @@ impl Rule {
             labels: Patterns::new(&rule.labels, false),
             models: Patterns::new(&rule.models, false),
             devices: Patterns::new(&rule.devices, false),
-            size: rule.size,
+            size: Some(rule.size),
             role: rule.role.clone(),
         }
     }
@@ -191,14 +217,28 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    pub(super) fn new(rules: &DiskRules) -> Self {
-        Self {
-            disks: rules
-                .disks
+    /// The configuration's rules, and one for each disk of the agent whose path none of them names:
+    /// behind them, or before them where they name it as another type.
+    pub(super) fn new(rules: &DiskRules, of_agent: &[DiskRef]) -> Self {
+        let mut disks: Vec<Rule> = rules
+            .disks
+            .iter()
+            .enumerate()
+            .map(|(index, rule)| Rule::new(index, rule))
+            .collect();
+        for disk in of_agent.iter().filter(|disk| disk.kind != DiskType::Root) {
+            let root = plain(&disk.root);
+            let first = disks
                 .iter()
-                .enumerate()
-                .map(|(index, rule)| Rule::new(index, rule))
-                .collect(),
+                .find(|rule| !rule.paths.is_empty() && rule.names_path(&root));
+            match first.map(|rule| rule.kind == disk.kind) {
+                Some(true) => {}
+                Some(false) => disks.insert(0, Rule::of_agent(disk)),
+                None => disks.push(Rule::of_agent(disk)),
+            }
+        }
+        Self {
+            disks,
             exclude_paths: Patterns::new(&rules.discovery.exclude, true),
             exclude_devices: Patterns::new(&rules.discovery.exclude, false),
         }

@@ -17,11 +17,19 @@ impl Judge<'_> {
     pub(super) fn warnings(&self, disks: &[DiskVerdict]) -> Vec<String> {
         let mut warnings = Vec::new();
         self.unread_sources(&mut warnings);
-        for rule in &self.rules.disks {
+        for rule in self.rules.disks.iter().filter(|rule| rule.is_configured()) {
             self.idle_patterns(rule, &mut warnings);
         }
         let mut named = BTreeSet::new();
         for (rule, path) in self.rules.exact_paths() {
+            if !rule.is_configured() {
+                warnings.push(format!(
+                    "no [[disks]] rule names the {} disk {path}, which the agent has; it is kept as \
+                     it is. To withdraw it, name it in discovery.exclude",
+                    rule.kind
+                ));
+                continue;
+            }
             if *path == self.input.rules.work_dir {
                 warnings.push(format!(
                     "[[disks]] rule {} names agent.work_dir {path}, which is the ROOT disk; \
@@ -32,6 +40,23 @@ impl Judge<'_> {
                 warnings.push(format!(
                     "[[disks]] rule {} names {path} once more; the first rule holds",
                     rule.number
+                ));
+            }
+        }
+        for row in disks {
+            let (Some(_), Some(disk), Some(mount)) = (row.offer(), &row.disk, &row.mount) else {
+                continue;
+            };
+            let is_verified = self
+                .input
+                .ledger
+                .root(disk)
+                .is_some_and(|entry| entry.fingerprint.is_some() || entry.place.is_some());
+            let is_alone = disk.kind == DiskType::Path && self.is_of_agent(disk) && !is_verified;
+            if is_alone && self.os.contains(&mount.device) {
+                warnings.push(format!(
+                    "{disk} lies on the system's own disk, and is taken so because the agent has \
+                     it; if its own disk is only not mounted, mount that before the agent restarts"
                 ));
             }
         }

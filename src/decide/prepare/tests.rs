@@ -406,20 +406,12 @@ fn made(uuid: &str) -> Known<Content> {
 }
 
 fn ledger(kind: DiskType, root: &str) -> Ledger {
+    let disk = DiskRef {
+        kind,
+        root: root.into(),
+    };
     Ledger {
-        roots: vec![LedgerRoot {
-            disk: DiskRef {
-                kind,
-                root: root.into(),
-            },
-            fingerprint: None,
-            verified: None,
-            role: None,
-            advertised: None,
-            first_seen: 0,
-            last_seen: 0,
-            changes: Vec::new(),
-        }],
+        roots: vec![LedgerRoot::new(disk, 0)],
         ..Ledger::default()
     }
 }

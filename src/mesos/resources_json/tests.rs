@@ -10,6 +10,7 @@ fn entry(kind: DiskType, root: &str, megabytes: u64) -> DiskEntry {
         size: Megabytes::whole(megabytes),
         role: Role::new("*"),
         extras: SourceExtras::default(),
+        known: false,
     }
 }
 

@@ -247,7 +247,7 @@ pub fn merge(
     let mut roots: BTreeSet<(DiskType, Raw)> = BTreeSet::new();
     let mut extras: BTreeMap<(DiskType, Raw), SourceExtras> = BTreeMap::new();
     for written in present {
-        one_root(written)?;
+        one_root(written, disks)?;
         let mut here = BTreeSet::new();
         let mut roots_here = BTreeSet::new();
         for item in &written.items {
@@ -327,8 +327,13 @@ pub fn merge(
     })
 }
 
-/// ROOT must not be divided between roles.
-fn one_root(written: &Written) -> Result<(), MergeError> {
+/// ROOT must not be divided between roles, unless the agent has it so, and we write it so.
+fn one_root(written: &Written, disks: &[DiskEntry]) -> Result<(), MergeError> {
+    let ours: BTreeSet<String> = disks
+        .iter()
+        .filter(|entry| entry.disk.kind == DiskType::Root)
+        .map(|entry| entry.role.to_string())
+        .collect();
     let roles: BTreeSet<String> = written
         .items
         .iter()
@@ -338,7 +343,7 @@ fn one_root(written: &Written) -> Result<(), MergeError> {
             role.map_or_else(|| "*".to_owned(), |role| role.to_string())
         })
         .collect();
-    if roles.len() > 1 {
+    if roles.len() > 1 && roles != ours {
         return Err(MergeError::Divided {
             roles: roles.into_iter().collect(),
         });

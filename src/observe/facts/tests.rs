@@ -293,16 +293,7 @@ fn every_authority_may_name_roots_and_each_is_told() {
         root: host.raw("in-ledger"),
     };
     let ledger = Ledger {
-        roots: vec![LedgerRoot {
-            disk: in_ledger,
-            fingerprint: None,
-            role: None,
-            advertised: None,
-            first_seen: 0,
-            last_seen: 0,
-            changes: Vec::new(),
-            verified: None,
-        }],
+        roots: vec![LedgerRoot::new(in_ledger, 0)],
         ..Ledger::default()
     };
     host.file("state/ledger.json", &serde_json::to_vec(&ledger).unwrap());

@@ -402,14 +402,8 @@ fn file_systems_that_may_not_answer_are_known_and_not_touched() {
 fn ledger_with(disk: DiskRef, filesystem: &str) -> Known<Ledger> {
     Known::Known(Ledger {
         roots: vec![LedgerRoot {
-            disk,
             fingerprint: Some(fingerprint(filesystem)),
-            role: None,
-            advertised: None,
-            first_seen: 0,
-            last_seen: 0,
-            changes: Vec::new(),
-            verified: None,
+            ..LedgerRoot::new(disk, 0)
         }],
         ..Ledger::default()
     })

@@ -239,6 +239,9 @@ def missing(host):
             words += ": dropped without a word"
         elif second.disks == first[who].disks:
             words += ": kept, and said"
+        elif second.code == 4:
+            # No agent has registered with it here: one would start without it.
+            words += ": left out, and said"
         answers.append(words)
     return answers
 

@@ -433,6 +433,16 @@ fn a_diff_has_one_line_an_entry() {
         "[resources]\n",
         "[resources]\nextra = \"cpus:2;mem:64;ports:[31000-31100]\"\n",
     );
+    // What the agent registered with stays under `equal`, whatever the rules ask for.
+    fs::write(&config, format!("{extra}{rules}")).unwrap();
+    let (code, value) = host.json(&["diff"]);
+    assert_eq!(code, 0);
+    let is_same = |entry: &serde_json::Value| entry["change"] == "same";
+    assert!(
+        value["entries"].as_array().unwrap().iter().all(is_same),
+        "{value}"
+    );
+    let extra = extra.replace("[resources]\n", "[resources]\npolicy = \"additive\"\n");
     fs::write(&config, format!("{extra}{rules}")).unwrap();
     let (code, value) = host.json(&["diff"]);
     assert_eq!(code, 0);
@@ -448,13 +458,9 @@ fn a_diff_has_one_line_an_entry() {
     let path = entries
         .iter()
         .find(|entry| entry["what"].as_str().unwrap().starts_with("PATH:"));
-    // Both are directories of one file system here, where discovery may offer only one.
-    if let Some(path) = path {
-        assert_eq!(path["registered"], "50");
-        // Not offered, and none of ours: what stands in the file stays.
-        let size = if path["change"] == "same" { "50" } else { "60" };
-        assert_eq!(path["proposed"], size);
-    }
+    let path = path.unwrap();
+    assert_eq!(path["registered"], "50");
+    assert_eq!(path["proposed"], "60");
     let run = host.run(&["diff"]);
     assert!(run.out.starts_with("WHAT"), "{}", run.out);
     assert!(run.out.lines().count() > entries.len(), "{}", run.out);

@@ -1,5 +1,10 @@
 //! The table of missing disks: written down, and what the oracle says of each row.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the golden table is read and written here"
+)]
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -7,7 +12,9 @@ use std::path::Path;
 use mesos_volumed::decide::facts::{
     CheckpointFile, DiskType, Known, LatestAgent, ReconfigurationPolicy, StartFacts,
 };
-use mesos_volumed::decide::preflight::missing::{AgentWill, Emit, MissingDisk, Occupancy, table};
+use mesos_volumed::decide::preflight::missing::{
+    AgentWill, Emit, Gone, MissingDisk, NextId, Occupancy, table,
+};
 use mesos_volumed::decide::preflight::{Check, Verdict, preflight};
 use mesos_volumed::mesos::disk::SourceType;
 use mesos_volumed::mesos::resource::Resource;
@@ -18,17 +25,18 @@ use super::host::{BASE, MOUNT, PATH, WORK_DIR, directory, facts, nothing, record
 #[test]
 fn the_table_is_the_one_that_is_written_down() {
     let mut text = String::from(
-        "# A disk that is configured, was advertised, and is missing.\n\
-         # type | occupancy | policy | rebooted | emitted | agent | told\n",
+        "# A disk that was advertised, or that the agent has, and that is missing or replaced.\n\
+         # type | what | occupancy | policy | agent id | emitted | agent | told\n",
     );
     for (disk, decision) in table() {
         writeln!(
             text,
-            "{:5} | {:8} | {:8} | {:3} | {:16} | {:16} | {}",
+            "{:5} | {:8} | {:8} | {:8} | {:8} | {:16} | {:16} | {}",
             disk.kind,
+            disk.gone,
             disk.occupancy,
             disk.policy,
-            if disk.rebooted { "yes" } else { "no" },
+            disk.id,
             decision.emit,
             decision.agent,
             decision.tell
@@ -36,9 +44,12 @@ fn the_table_is_the_one_that_is_written_down() {
         .unwrap();
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/missing_disk.txt");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&path, &text).unwrap();
+    }
     let golden = fs::read_to_string(&path).unwrap();
     similar_asserts::assert_eq!(golden, text, "the table and {}", path.display());
-    assert_eq!(table().len(), 36);
+    assert_eq!(table().len(), 5 * 3 * 2 * 3);
 }
 
 fn kind_of(resource: &Resource) -> DiskType {
@@ -62,17 +73,28 @@ fn host(disk: MissingDisk) -> StartFacts {
             }
         }
     }
-    match disk.kind {
-        DiskType::Path => {
+    match (disk.kind, disk.gone) {
+        (DiskType::Path, Gone::Missing) => {
             facts.roots.insert(Raw::from(PATH), nothing());
         }
-        DiskType::Mount => {
+        (DiskType::Mount, Gone::Missing) => {
             facts
                 .roots
                 .insert(Raw::from(MOUNT), directory(MOUNT, 9, false));
         }
+        // Nothing of it is seen by an agent.
+        (DiskType::Path, Gone::Replaced) => {
+            facts
+                .roots
+                .insert(Raw::from(PATH), directory(PATH, 5, true));
+        }
+        (DiskType::Mount, Gone::Replaced) => {
+            facts
+                .roots
+                .insert(Raw::from(MOUNT), directory(MOUNT, 5, true));
+        }
         // The agent's own files are on the disk that is missing.
-        DiskType::Root => {
+        (DiskType::Root, _) => {
             facts.meta = Known::Absent;
             facts.latest = LatestAgent::Missing { earlier: false };
             facts.info = CheckpointFile::Missing;
@@ -80,6 +102,10 @@ fn host(disk: MissingDisk) -> StartFacts {
             facts.checkpoint.info = CheckpointFile::Missing;
             facts.roots.insert(Raw::from(WORK_DIR), nothing());
         }
+    }
+    if disk.id == NextId::New && disk.kind != DiskType::Root {
+        facts.latest = LatestAgent::Missing { earlier: true };
+        facts.info = CheckpointFile::Missing;
     }
     facts
 }
@@ -108,11 +134,13 @@ fn text(disk: MissingDisk, emit: Emit) -> String {
 fn the_agent_does_what_the_table_says() {
     for (disk, decision) in table() {
         let mut input = start(host(disk), disk.policy, &text(disk, decision.emit));
-        input.rebooted = Known::Known(disk.rebooted);
+        input.rebooted = Known::Known(disk.id == NextId::Rebooted);
         let verdict = preflight(&input).verdict;
         let agent = match &verdict {
             Verdict::Recovers { first_start: true } => AgentWill::StartOver,
             Verdict::Refuses { check, .. } => AgentWill::Refuse(*check),
+            // It would have had a new one with the disk, too.
+            Verdict::NewAgentId { .. } if disk.id == NextId::New => AgentWill::DoWithout,
             Verdict::NewAgentId { .. } => AgentWill::TakeNewId,
             Verdict::Recovers { first_start: false } | Verdict::CannotTell { .. } => {
                 panic!("{disk:?}: {verdict:?}")
@@ -134,23 +162,30 @@ fn no_other_answer_keeps_the_agent() {
             Emit::LeaveOut => Emit::LastGood,
         };
         let mut input = start(host(disk), disk.policy, &text(disk, other));
-        input.rebooted = Known::Known(disk.rebooted);
+        input.rebooted = Known::Known(disk.id == NextId::Rebooted);
         let report = preflight(&input);
-        match (disk.kind, report.verdict) {
+        let comes_up = matches!(
+            report.verdict,
+            Verdict::Recovers { .. } | Verdict::NewAgentId { .. }
+        );
+        match (disk.kind, disk.gone, report.verdict) {
             // It would come up, and offer the file system below.
-            (DiskType::Path, Verdict::Recovers { .. }) => assert!(
-                report
-                    .warnings
-                    .iter()
-                    .any(|warning| warning.contains("its volumes land on the wrong one")),
+            (DiskType::Path, Gone::Missing, _) => assert!(
+                comes_up
+                    && report
+                        .warnings
+                        .iter()
+                        .any(|warning| warning.contains("its volumes land on the wrong one")),
                 "{:?}",
                 report.warnings
             ),
-            (DiskType::Mount, Verdict::Refuses { check, .. }) => assert!(
+            // It would come up, and give the other disk to whoever holds this one.
+            (DiskType::Path | DiskType::Mount, Gone::Replaced, _) => assert!(comes_up, "{disk:?}"),
+            (DiskType::Mount, Gone::Missing, Verdict::Refuses { check, .. }) => assert!(
                 matches!(check, Check::Disks | Check::Fit | Check::Policy),
                 "{disk:?}"
             ),
-            (_, verdict) => panic!("{disk:?} {other}: {verdict:?}"),
+            (_, _, verdict) => panic!("{disk:?} {other}: {verdict:?}"),
         }
     }
 }
@@ -164,9 +199,10 @@ fn a_dead_mount_that_holds_a_volume_has_its_ways_out_in_order_of_harm() {
         for emit in [Emit::LastGood, Emit::LeaveOut] {
             let disk = MissingDisk {
                 kind: DiskType::Mount,
+                gone: Gone::Missing,
                 occupancy: Occupancy::Held,
                 policy,
-                rebooted: false,
+                id: NextId::Same,
             };
             let remedy = preflight(&start(host(disk), policy, &text(disk, emit))).remedy;
             assert_eq!(remedy.edits, []);

@@ -11,6 +11,7 @@ mod config_cmd;
 mod diff;
 mod discover;
 mod disk;
+mod disk_accept;
 mod disk_prepare;
 mod disk_release;
 pub mod exit;

@@ -118,6 +118,14 @@ impl View {
         Ok(Self::of(settings, &rules, host))
     }
 
+    /// The same host, judged with another ledger.
+    #[must_use]
+    pub fn with_ledger(mut self, rules: &DiskRules, ledger: Ledger) -> Self {
+        self.ledger = Known::Known(ledger);
+        self.judge(rules);
+        self
+    }
+
     fn of(settings: &Settings, rules: &DiskRules, host: HostDisks) -> Self {
         let ledger = state_dir::ledger(&Raw::from(settings.daemon.state_dir.as_path()));
         let answer = host.answers.get(&rules.work_dir);

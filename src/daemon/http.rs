@@ -24,11 +24,11 @@ use super::figures::{self, Figures};
 use crate::observe::clock;
 
 /// How many are served at once; further ones wait.
-const CONNECTIONS: usize = 8;
+const CONNECTIONS: usize = 16;
 /// How long a request may take to arrive.
-const REQUEST: Duration = Duration::from_secs(5);
+const REQUEST: Duration = Duration::from_secs(2);
 /// How long a connection may last in all.
-const CONNECTION: Duration = Duration::from_secs(15);
+const CONNECTION: Duration = Duration::from_secs(10);
 /// The most bytes of a request's head.
 const HEAD: usize = 8 << 10;
 /// The most headers.

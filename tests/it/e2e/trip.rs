@@ -8,7 +8,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::host::{Host, Parts, is_gone, must, tree};
+use super::host::{Disk, Host, Parts, is_gone, must, tree};
 use crate::own_namespace::entered;
 
 /// A host whose disks were verified and advertised; on PATH a volume that lives, and one whose
@@ -238,4 +238,67 @@ fn root_a_copy_of_a_disk_is_told_by_its_marker_and_left_alone_until_it_is_accept
     host.run(&["disk", "accept", &root]).ends(0);
     assert_eq!(std::fs::read_to_string(&marker).unwrap(), text);
     recovers(&host, &stays);
+}
+
+#[test]
+fn root_a_replacement_is_shown_against_the_old_disk_and_taken_on() {
+    if !entered("e2e::trip::root_a_replacement_is_shown_against_the_old_disk_and_taken_on") {
+        return;
+    }
+    let host = ready(Parts::default());
+    let root = host.root("PATH").display().to_string();
+    host.path_disk.unmount();
+    let run = host.run(&["disk", "accept", &root]).ends(5);
+    assert!(run.err.contains("was not accepted"), "{}", run.err);
+    let image = host.temp().join("new.img");
+    let _new = Disk::new(&image, "xfs", 320, &host.root("PATH"));
+    let ledger = || std::fs::read(host.state_dir().join("ledger.json")).unwrap();
+    let before = ledger();
+    let seen = host
+        .run(&["disk", "accept", &root, "--dry-run", "--output", "json"])
+        .ends(0)
+        .json();
+    assert_eq!(ledger(), before, "it was only shown");
+    assert_eq!(seen["accepted"], false);
+    assert_eq!(seen["before"]["fs_type"], "ext4");
+    assert_eq!(seen["now"]["fs_type"], "xfs");
+    assert_ne!(seen["before"]["filesystem"], seen["now"]["filesystem"]);
+    for side in ["before", "now"] {
+        for key in ["total_bytes", "device", "device_bytes", "advertised_mb"] {
+            assert!(!seen[side][key].is_null(), "{side}.{key}: {seen:#}");
+        }
+    }
+    let lost: Vec<&str> = seen["lost"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|volume| volume["id"].as_str().unwrap())
+        .collect();
+    assert_eq!(lost, ["goes", "stays"]);
+    assert!(seen["next_start"]["verdict"].is_string(), "{seen:#}");
+
+    let text = host.run(&["disk", "accept", &root]).ends(0).out;
+    for part in [
+        "BEFORE",
+        "NOW",
+        "ext4",
+        "xfs",
+        "r/goes, r/stays",
+        "at its next start",
+    ] {
+        assert!(text.contains(part), "{part}:\n{text}");
+    }
+    assert!(text.ends_with("is accepted as it is now\n"), "{text}");
+    let run = host.run(&["disk", "accept", &root]).ends(0);
+    assert!(
+        run.out.contains("known as it is now already"),
+        "{}",
+        run.out
+    );
+    host.sweep(0);
+    for id in ["stays", "goes"] {
+        assert!(is_gone(&host.volume("PATH", id)), "nothing hides the loss");
+        assert_eq!(host.states(id), ["vanished"]);
+    }
+    assert_eq!(rejected(&host, "PATH"), "");
 }

@@ -21,6 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "decide::ledger",
             "decide::manifest",
             "decide::memory",
+            "decide::receipts",
             "decide::steps",
             "mesos",
             "sys",

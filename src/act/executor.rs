@@ -66,6 +66,26 @@ pub struct Desk<S: Sys> {
     pub wall_seconds: fn() -> i64,
 }
 
+impl<S: Sys> Desk<S> {
+    /// Does something that changes the world, with a line in the audit log before and after; without
+    /// the first nothing is done.
+    pub(in crate::act) fn audited(
+        &self,
+        plan: &str,
+        step: &str,
+        subject: &str,
+        act: impl FnOnce() -> Outcome,
+    ) -> Outcome {
+        if let Err(error) = intent(self, plan, step, subject) {
+            return Outcome::Failed(error);
+        }
+        let outcome = act();
+        log(plan, step, subject, &outcome);
+        record(self, plan, step, subject, &outcome);
+        outcome
+    }
+}
+
 // Not derived: that would ask the kernel to be cloneable, of which only the handle is.
 impl<S: Sys> Clone for Desk<S> {
     fn clone(&self) -> Self {
@@ -132,16 +152,10 @@ pub fn execute<H: Host>(plan: CheckedPlan, host: &mut H) -> Result<Executed, Ste
         let outcome = if working_on(&step).is_some_and(|directory| host.busy(directory)) {
             Outcome::Started
         } else if audited(&step) {
-            match intent(host.desk(), id, name, &subject) {
-                Ok(()) => {
-                    let outcome = execute_step(step, id, &subject, host);
-                    log(id, name, &subject, &outcome);
-                    record(host.desk(), id, name, &subject, &outcome);
-                    outcome
-                }
-                // Without its line in the audit log nothing is destroyed.
-                Err(error) => Outcome::Failed(error),
-            }
+            let desk = host.desk().clone();
+            desk.audited(id, name, &subject, || {
+                execute_step(step, id, &subject, host)
+            })
         } else {
             execute_step(step, id, &subject, host)
         };

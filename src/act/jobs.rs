@@ -8,12 +8,13 @@ use super::store::Store;
 use super::sys::Sys;
 use super::trash::OpenEntry;
 use super::volume_dir::VolumeDir;
-use super::wipe::{Control, Extent, Options, Progress, WipeReport, promise, wipe};
-use crate::decide::facts::{Fingerprint, Known};
+use super::wipe::reformat::{Old, ReformatError};
+use super::wipe::{Control, Extent, Options, Progress, Proof, WipeReport, promise, wipe};
+use crate::decide::facts::{Fingerprint, Known, WipeMode};
 use crate::decide::guards::{Reason, Refusal};
 use crate::decide::manifest::TrashState;
 use crate::decide::steps::{TrashPlace, WipeAuthorization};
-use crate::units::{Raw, chain};
+use crate::units::{Raw, Span, chain};
 
 /// Process ids of agents that run now, whatever their work_dir.
 pub type AgentsNow = dyn Fn() -> Known<Vec<i32>> + Send + Sync;
@@ -125,18 +126,15 @@ fn empty_mount<S: Sys>(
             }
         })?;
     promised(*sys, volume.dir(), authorization, control)?;
-    if authorization.method().mode.whole_disk() {
-        return Err(Outcome::Refused(Reason::new(
-            Refusal::ModeRefused,
-            "modes of whole disks are not carried out in this version".to_owned(),
-        )));
-    }
     let begun_before = gate.close(&disk.root).map_err(StepError::from)?;
     if let Some(reason) = agent_runs(agents()) {
         // Where nothing was begun, nothing has to be held back for this disk.
         gate.done(&disk.root, !begun_before)
             .map_err(StepError::from)?;
         return Err(Outcome::Refused(reason));
+    }
+    if authorization.method().mode == WipeMode::Reformat {
+        return reformat(context, authorization, (root, volume), begun_before, plan);
     }
     let options = Options {
         extent: Extent::Content,
@@ -154,6 +152,74 @@ fn empty_mount<S: Sys>(
         authorization,
         disk.root.clone(),
         &report,
+    ))
+}
+
+/// Makes the file system anew, behind the closed gate.
+fn reformat<S: Sys>(
+    context: &JobContext<'_, S>,
+    authorization: &WipeAuthorization,
+    (root, volume): (OpenRoot<S>, VolumeDir<S>),
+    begun_before: bool,
+    plan: &str,
+) -> Result<Outcome, Outcome> {
+    let JobContext { sys, gate, .. } = context;
+    let disk = authorization.disk();
+    let begun = sys.now();
+    let before = sys.space(volume.dir());
+    let old = match sys.descriptor(volume.dir()) {
+        Some(dir) => Old::of(dir, &disk.root, authorization.identity()),
+        None => Err(ReformatError::Refused {
+            what: "there is no kernel here".to_owned(),
+        }),
+    };
+    // Nothing of the old one may be open when it is unmounted.
+    drop(volume);
+    drop(root);
+    let made = old.and_then(Old::make_anew);
+    let opens = match &made {
+        Ok(()) => true,
+        Err(error) => error.changed_nothing() && !begun_before,
+    };
+    gate.done(&disk.root, opens).map_err(StepError::from)?;
+    if let Err(source) = made {
+        if source.changed_nothing() {
+            let why = chain(&source);
+            return Err(Outcome::Refused(Reason::new(Refusal::ModeRefused, why)));
+        }
+        return Err(Outcome::Failed(StepError::Reformat {
+            root: disk.root.clone(),
+            source,
+        }));
+    }
+    let after = sys
+        .open_root(disk.root.as_path())
+        .ok()
+        .and_then(|root| sys.space(&root).ok());
+    let (freed, files) = match (before, after) {
+        (Ok(before), Some(after)) => (
+            Some(after.free_bytes.saturating_sub(before.free_bytes)),
+            before.used_inodes.saturating_sub(after.used_inodes),
+        ),
+        (Ok(_) | Err(_), _) => (None, 0),
+    };
+    Ok(done(
+        "empty_mount",
+        plan,
+        authorization,
+        disk.root.clone(),
+        &WipeReport {
+            files,
+            dirs: 0,
+            subvolumes: 0,
+            still_open: None,
+            freed_bytes: freed,
+            elapsed: Span(sys.now().saturating_sub(begun)),
+            complete: true,
+            left: Vec::new(),
+            stopped: None,
+            proof: Proof::plain(WipeMode::Reformat),
+        },
     ))
 }
 

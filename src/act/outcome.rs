@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::store::StoreError;
 use super::volume_dir::VolumeDirError;
 use super::wipe::Proof;
+use super::wipe::reformat::ReformatError;
 use crate::decide::guards::Reason;
 use crate::decide::steps::Evidence;
 use crate::mesos::disk::DiskRef;
@@ -138,6 +139,15 @@ pub enum StepError {
         volume: VolumeKey,
         /// What is left, and why.
         what: String,
+    },
+    /// A file system was not made anew as it should.
+    #[error("the file system of {root} was not made anew; agents are held back until it is mended")]
+    Reformat {
+        /// The MOUNT root.
+        root: Raw,
+        /// How far it got.
+        #[source]
+        source: ReformatError,
     },
     /// `state_dir` could not be written.
     #[error(transparent)]

@@ -23,14 +23,17 @@
 //! where there is no rate to keep to, and only on ext4, several threads may hasten it.
 
 mod control;
+pub mod device;
 mod discard;
 mod links;
 mod overwrite;
 mod proof;
+pub mod reformat;
 mod report;
 #[cfg(test)]
 mod tests;
 mod walk;
+mod zero_free;
 
 use rustix::io::Errno;
 
@@ -105,6 +108,10 @@ pub fn wipe<S: Sys>(
     let still_open = path
         .filter(|_| tally.files > 0)
         .and_then(|path| sys.still_open(volume.dir(), &path).ok());
+    let promised_more = !matches!(options.method.mode, WipeMode::Unlink | WipeMode::Overwrite);
+    if promised_more && still_open.as_ref().is_some_and(|open| !open.is_empty()) {
+        account.short(ShortOf::StillOpen, None);
+    }
     let freed = match (before, sys.space(volume.dir())) {
         (Ok(before), Ok(after)) => Some(after.free_bytes.saturating_sub(before.free_bytes)),
         (Err(_), _) | (_, Err(_)) => None,
@@ -185,6 +192,10 @@ fn by_mode<S: Sys>(
     .err();
     if let (Some(discard), Some(dir), None) = (&discard, dir, stopped) {
         stopped = discard.after(dir).err();
+    }
+    let whole = options.extent == Extent::Content && walk.left_nothing();
+    if let (WipeMode::ZeroFree, true, Some(dir), None) = (method.mode, whole, dir, stopped) {
+        stopped = zero_free::zero_free(dir, method.verify, control, progress, account).err();
     }
     (walk.into_tally().after(hastened), stopped)
 }

@@ -81,7 +81,11 @@ fn of_pass<E: std::error::Error + Send + Sync + 'static>(error: PassError<E>) ->
 }
 
 /// Runs a job while a second thread draws how far it is.
-fn show(progress: &Progress, subject: &str, job: &mut dyn FnMut() -> Outcome) -> Outcome {
+pub(super) fn show(
+    progress: &Progress,
+    subject: &str,
+    job: &mut dyn FnMut() -> Outcome,
+) -> Outcome {
     use std::sync::atomic::{AtomicBool, Ordering};
     let ended = AtomicBool::new(false);
     std::thread::scope(|scope| {

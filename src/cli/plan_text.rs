@@ -135,7 +135,7 @@ pub fn outcome_text(step: &StepOutcome) -> String {
 
 /// What was reached of a promise that is more than giving the space back.
 fn proof_text(proof: &Proof) -> String {
-    if proof.mode == WipeMode::Unlink {
+    if proof.mode == WipeMode::Unlink.name() {
         return String::new();
     }
     let mut parts = vec![match proof.instead {

@@ -119,8 +119,13 @@ fn detail(record: &AuditRecord) -> String {
         Some(true) => "verified",
         Some(false) | None => "not verified",
     };
+    let reached = receipt
+        .pointer("/proof/guarantee")
+        .and_then(Value::as_str)
+        .map(|reached| format!(" ({reached})"))
+        .unwrap_or_default();
     format!(
-        "{mode}: {} files, {} directories, {} freed in {}, {verified}",
+        "{mode}{reached}: {} files, {} directories, {} freed in {}, {verified}",
         number("files"),
         number("directories"),
         Bytes(number("freed_bytes")),

@@ -1,17 +1,26 @@
 //! `wipe`: one volume, now, on the operator's word.
 
-use anyhow::anyhow;
+use std::path::Path;
 
-use super::host::Owner;
+use anyhow::anyhow;
+use serde_json::json;
+
+use super::host::{Owner, show};
+use super::plan_text::{outcome_json, outcome_text};
 use super::volumes::{confirmed, volume_key};
-use super::{Context, Exit, WithExit, sweep};
+use super::{Context, Exit, Text, WithExit, sweep};
+use crate::act::executor::StepOutcome;
+use crate::act::outcome::Outcome;
 use crate::act::sys::Sys as _;
-use crate::act::wipe::promise;
+use crate::act::wipe::device::{DeviceMode, wipe_device};
+use crate::act::wipe::{Progress, promise};
 use crate::daemon::pass::look;
 use crate::decide::facts::{WipeMode, Words};
 use crate::decide::guards::Refusal;
 use crate::decide::listing::{self, VolumeRow, VolumeState};
+use crate::decide::whole_device::{Seen, authorize};
 use crate::mesos::ids::VolumeKey;
+use crate::observe::{disks, mountinfo};
 use crate::units::Raw;
 
 /// Wipe one volume now: the operator's word stands for a witnessed destroy
@@ -23,14 +32,25 @@ Example: mesos-volumed wipe slave_public/old-data --confirm old-data
 Example: mesos-volumed wipe slave_public/old-data --confirm old-data --mode overwrite --strict
   overwrites its data where it lies and reads that back, or refuses with nothing touched
 
+Example: mesos-volumed wipe --device /dev/sdb --confirm S3R1AL --mode zero_device
+  zeroes a disk that nothing uses, and reads it back
+
 Grace, sightings, retention and the brake do not apply; every other guard does. A held volume is
 refused (exit 5): destroy it through Mesos. What each mode promises, and where it can't, stands in
 README.md; the outcome says what was reached.")]
 pub(super) struct Args {
     /// The volume, as role/persistence-id or as the path that `volumes list` shows
-    #[arg(value_name = "ROLE/ID or PATH")]
-    volume: String,
-    /// The persistence id again
+    #[arg(value_name = "ROLE/ID or PATH", required_unless_present = "device")]
+    volume: Option<String>,
+    /// A whole block device that nothing uses, such as /dev/sdb, instead of a volume
+    #[arg(
+        long,
+        value_name = "DEVICE",
+        conflicts_with = "volume",
+        requires = "mode"
+    )]
+    device: Option<String>,
+    /// The persistence id again; of a device its serial number, or its name where it has none
     #[arg(long, value_name = "ID")]
     confirm: String,
     /// What the wipe promises [default: wipe.mode, on MOUNT disks wipe.mount_mode]
@@ -56,27 +76,57 @@ enum Mode {
     ZeroFree,
     /// MOUNT: the file system is made anew, with the same UUID and label
     Reformat,
+    /// --device: all of it is zeroed and read back
+    ZeroDevice,
+    /// --device: the device is told to forget all of it, and is read back
+    DiscardDevice,
 }
 
-impl From<Mode> for WipeMode {
+/// What a mode acts on.
+enum On {
+    Volume(WipeMode),
+    Device(DeviceMode),
+}
+
+impl From<Mode> for On {
     fn from(mode: Mode) -> Self {
         match mode {
-            Mode::Unlink => Self::Unlink,
-            Mode::Discard => Self::Discard,
-            Mode::Overwrite => Self::Overwrite,
-            Mode::ZeroFree => Self::ZeroFree,
-            Mode::Reformat => Self::Reformat,
+            Mode::Unlink => Self::Volume(WipeMode::Unlink),
+            Mode::Discard => Self::Volume(WipeMode::Discard),
+            Mode::Overwrite => Self::Volume(WipeMode::Overwrite),
+            Mode::ZeroFree => Self::Volume(WipeMode::ZeroFree),
+            Mode::Reformat => Self::Volume(WipeMode::Reformat),
+            Mode::ZeroDevice => Self::Device(DeviceMode::Zero),
+            Mode::DiscardDevice => Self::Device(DeviceMode::Discard),
         }
     }
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let mode = match (&args.device, args.mode.map(On::from)) {
+        (None, None) => None,
+        (None, Some(On::Volume(mode))) => Some(mode),
+        (Some(device), Some(On::Device(mode))) => return wipe_whole(args, device, mode, context),
+        (Some(_), Some(On::Volume(_)) | None) => {
+            return Err(anyhow!(
+                "a whole device is wiped by --mode zero_device or discard_device"
+            ))
+            .exit(Exit::Usage);
+        }
+        (None, Some(On::Device(_))) => {
+            return Err(anyhow!(
+                "that mode acts on a whole device; name it with --device"
+            ))
+            .exit(Exit::Usage);
+        }
+    };
     let owner = Owner::new(context)?;
-    let key = find(args, &owner)?;
+    let volume = args.volume.as_deref().unwrap_or_default();
+    let key = find(volume, &owner)?;
     confirmed(&key, &args.confirm)?;
     let words = Words {
         wipe: Some(key.clone()),
-        mode: args.mode.map(WipeMode::from),
+        mode,
         strict: args.strict,
         ..Words::default()
     };
@@ -106,6 +156,64 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     });
     let what = if held { "is held by Mesos and" } else { "" };
     Err(anyhow!("{key} {what} was not wiped: {}", why.join("; "))).exit(Exit::Refused)
+}
+
+/// Wipes a whole device that nothing uses.
+fn wipe_whole(
+    args: &Args,
+    device: &str,
+    mode: DeviceMode,
+    context: &Context,
+) -> anyhow::Result<Exit> {
+    let owner = Owner::new(context)?;
+    let mut devices = disks::list(Path::new("/sys"))?;
+    disks::look_into(&mut devices, Path::new("/dev"));
+    let mounts = mountinfo::read_self()?;
+    let swaps = disks::swaps(Path::new("/proc/swaps"))?;
+    let ledger = owner.observer.ledger()?;
+    let seen = Seen {
+        devices: &devices,
+        mounts: &mounts,
+        swaps: &swaps,
+        ledger: &ledger,
+    };
+    let authorization = authorize(&seen, &Raw::from(device), &args.confirm)
+        .map_err(|reasons| {
+            anyhow!(
+                "{} was not touched: {}",
+                Raw::from(device),
+                reasons.join("; ")
+            )
+        })
+        .exit(Exit::Refused)?;
+    let verify = context.settings().wipe.method.verify;
+    let control = owner.shared.pace.control();
+    let subject = authorization.name().to_string();
+    let progress = Progress::default();
+    let outcome = show(&progress, &subject, &mut || {
+        let reins = (&control, &progress);
+        wipe_device(&owner.shared.desk, &authorization, mode, verify, reins)
+    });
+    let step = StepOutcome {
+        step: "wipe_device",
+        subject,
+        outcome,
+    };
+    let value = json!({ "outcomes": [outcome_json(&step)] });
+    context.output.value_or(&value, |_| {
+        let mut text = Text::new();
+        text.line(outcome_text(&step));
+        text.into_string()
+    })?;
+    Ok(match step.outcome {
+        Outcome::Done(receipt) if receipt.verified || !args.strict => Exit::Done,
+        Outcome::Refused(_) => Exit::Refused,
+        Outcome::Done(_)
+        | Outcome::Identity
+        | Outcome::Started
+        | Outcome::Stale(_)
+        | Outcome::Failed(_) => Exit::Error,
+    })
 }
 
 /// Under --strict nothing is even moved to the trash where the mode can't keep its promise.
@@ -152,25 +260,32 @@ fn promised(
 }
 
 /// The volume that is meant; it must be on this host.
-fn find(args: &Args, owner: &Owner) -> anyhow::Result<VolumeKey> {
+fn find(volume: &str, owner: &Owner) -> anyhow::Result<VolumeKey> {
     let (facts, checked) = look(&mut || owner.observer.facts(&Words::default()))?;
     let rows = listing::volumes(&facts, checked.plan());
-    let path = Raw::from(args.volume.trim_end_matches('/'));
+    let path = Raw::from(volume.trim_end_matches('/'));
     let by_path = || {
         rows.iter()
             .find(|row| row.path == path)
             .and_then(|row| row.key.clone())
     };
     let by_name = || {
-        volume_key(&args.volume)
+        volume_key(volume)
             .ok()
             .filter(|key| rows.iter().any(|row| row.key.as_ref() == Some(key)))
     };
-    if args.volume.starts_with('/') { by_path() } else { by_name() }.ok_or_else(|| {
+    let is_path = volume.starts_with('/');
+    if is_path { by_path() } else { by_name() }.ok_or_else(|| {
+        let code = if is_path {
+            format!("{}: ", Refusal::NotAVolumePath)
+        } else {
+            String::new()
+        };
         anyhow!(
-            "there is no volume {} on this host; see `mesos-volumed volumes list`. A MOUNT disk \
-             whose volume was never seen held is nobody's garbage (its data may be there on purpose)",
-            Raw::from(args.volume.as_str())
+            "{code}there is no volume {} on this host, and nothing was touched; see \
+             `mesos-volumed volumes list`. A MOUNT disk whose volume was never seen held is nobody's \
+             garbage (its data may be there on purpose)",
+            Raw::from(volume)
         )
     })
     .exit(Exit::Refused)

@@ -26,3 +26,4 @@ pub mod roots;
 pub mod steps;
 pub mod trip;
 pub mod volumes;
+pub mod whole_device;

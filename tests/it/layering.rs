@@ -40,6 +40,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "decide::plan",
             "decide::prepare",
             "decide::steps",
+            "decide::whole_device",
             "mesos",
             "sys",
             "units",

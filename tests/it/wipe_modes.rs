@@ -9,14 +9,18 @@
 )]
 
 use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use mesos_volumed::act::sys::{Kernel, Sys as _};
 use mesos_volumed::act::volume_dir::VolumeDir;
 use mesos_volumed::act::wipe::{
-    Control, Extent, Guarantee, Options, Progress, WipeReport, promise, wipe,
+    Control, Extent, Guarantee, LeftKind, Options, Progress, ShortOf, StopReason, WipeReport,
+    promise, wipe,
 };
 use mesos_volumed::decide::facts::{WipeMethod, WipeMode};
 
@@ -80,11 +84,10 @@ fn found(image: &Path) -> usize {
 }
 
 fn memmem(bytes: &[u8]) -> usize {
-    // Planted data begins at multiples of its length within each file, and so on the disk.
+    // Files begin with a block, and blocks with the pattern.
     bytes
-        .windows(MAGIC.len())
-        .step_by(4)
-        .filter(|window| *window == MAGIC)
+        .chunks_exact(MAGIC.len())
+        .filter(|chunk| *chunk == MAGIC)
         .count()
 }
 
@@ -198,6 +201,359 @@ fn root_unlinked_data_is_still_there_and_overwritten_data_is_not() {
             assert!(proof.read_back_bytes >= (25 * MIB) as u64, "{proof:?}");
             site.disk.unmount();
             assert_eq!(found(&site.disk.image()), 0, "{fs:?}");
+        }
+    }
+}
+
+fn method(mode: WipeMode) -> WipeMethod {
+    WipeMethod {
+        mode,
+        ..WipeMethod::UNLINK
+    }
+}
+
+fn short(report: &WipeReport) -> Vec<(ShortOf, u64)> {
+    report
+        .proof
+        .short
+        .iter()
+        .map(|short| (short.why, short.count))
+        .collect()
+}
+
+/// What else is done to a site before it is wiped.
+type Change<'a> = &'a dyn Fn(&Site);
+
+#[test]
+fn root_where_nothing_can_be_promised_that_is_said_and_strict_touches_nothing() {
+    if !entered(
+        "wipe_modes::root_where_nothing_can_be_promised_that_is_said_and_strict_touches_nothing",
+    ) {
+        return;
+    }
+    let reflink = |site: &Site| {
+        let (from, to) = (site.volume.join("f"), site.outside.join("copy"));
+        sh!("cp", "--reflink=always", from, to);
+    };
+    let nothing = |_: &Site| {};
+    let hard_link = |site: &Site| {
+        std::fs::hard_link(site.volume.join("f"), site.outside.join("other")).unwrap();
+    };
+    let inline = LoopDisk::with(Fs::Ext4, 64, &["-O", "inline_data", "-I", "256"], "rw");
+    let journal = LoopDisk::with(Fs::Ext4, 64, &[], "data=journal");
+    let compressed = LoopDisk::with(Fs::Btrfs, 200, &[], "compress=zstd");
+    let ext4 = LoopDisk::new(Fs::Ext4, 64);
+    let cases: [(LoopDisk, usize, Change<'_>, ShortOf); 6] = [
+        (
+            LoopDisk::new(Fs::Btrfs, 200),
+            1 << 20,
+            &nothing,
+            ShortOf::CopyOnWrite,
+        ),
+        (compressed, 1 << 20, &nothing, ShortOf::CopyOnWrite),
+        (
+            LoopDisk::new(Fs::Xfs, 320),
+            1 << 20,
+            &reflink,
+            ShortOf::SharedBlocks,
+        ),
+        (journal, 100_000, &nothing, ShortOf::JournaledData),
+        (inline, 64, &nothing, ShortOf::InlineData),
+        (ext4, 100_000, &hard_link, ShortOf::HardLink),
+    ];
+    for (disk, bytes, change, expected) in cases {
+        let site = Site::on(disk);
+        std::fs::write(site.volume.join("f"), pattern(bytes)).unwrap();
+        std::fs::write(site.volume.join("empty"), "").unwrap();
+        sh!("sync", "-f", site.volume);
+        change(&site);
+        sh!("sync", "-f", site.volume);
+        let outside =
+            |site: &Site| ["copy", "other"].map(|name| std::fs::read(site.outside.join(name)).ok());
+        let (before, inside) = (outside(&site), describe(&site.volume));
+
+        let refused = site.promise(OVERWRITE).unwrap_err();
+        assert!(refused.contains(&expected.to_string()), "{refused}");
+        similar_asserts::assert_eq!(inside, describe(&site.volume));
+
+        // Asked for all the same, strictly, it stays where the promise can't be kept.
+        let strict = WipeMethod {
+            strict: true,
+            ..OVERWRITE
+        };
+        if expected == ShortOf::HardLink {
+            let report = site.wipe_by(strict, &Control::new(0));
+            assert_eq!(report.left[0].kind, LeftKind::Promise, "{report:?}");
+            assert_eq!(
+                std::fs::read(site.volume.join("f")).unwrap(),
+                pattern(bytes)
+            );
+        }
+
+        let report = site.wipe_by(OVERWRITE, &Control::new(0));
+        assert!(report.complete, "{report:?}");
+        assert_eq!(report.proof.guarantee, Guarantee::BestEffort);
+        assert_eq!(short(&report), [(expected, 1)], "{report:?}");
+        assert_eq!(report.proof.short[0].paths, ["f".into()]);
+        // What others have of it is what it was, to the byte.
+        assert_eq!(outside(&site), before);
+    }
+}
+
+#[test]
+fn root_names_that_all_lie_inside_are_one_file_and_it_is_overwritten() {
+    if !entered("wipe_modes::root_names_that_all_lie_inside_are_one_file_and_it_is_overwritten") {
+        return;
+    }
+    for fs in [Fs::Ext4, Fs::Xfs] {
+        let site = Site::new(fs);
+        std::fs::create_dir(site.volume.join("d")).unwrap();
+        std::fs::write(site.volume.join("a"), pattern(MIB)).unwrap();
+        std::fs::hard_link(site.volume.join("a"), site.volume.join("b")).unwrap();
+        std::fs::hard_link(site.volume.join("a"), site.volume.join("d/c")).unwrap();
+        sh!("sync", "-f", site.volume);
+        let report = site.wipe(OVERWRITE);
+        assert_eq!(report.proof.guarantee, Guarantee::Guaranteed, "{report:?}");
+        assert_eq!(report.proof.overwritten_files, 1);
+        site.disk.unmount();
+        assert_eq!(found(&site.disk.image()), 0, "{fs:?}");
+    }
+}
+
+#[test]
+fn root_hazard_fifos_sockets_and_devices_are_never_opened_by_an_overwrite() {
+    if !entered(
+        "wipe_modes::root_hazard_fifos_sockets_and_devices_are_never_opened_by_an_overwrite",
+    ) {
+        return;
+    }
+    // A live disk of somebody else, of which the volume has a node.
+    let other = LoopDisk::new(Fs::Ext4, 64);
+    std::fs::write(other.path().join("live"), pattern(MIB)).unwrap();
+    sh!("sync", "-f", other.path());
+    let before = describe(&other.path());
+    for fs in Fs::ALL {
+        let site = Site::new(fs);
+        sh!("cp", "-a", other.device(), site.volume.join("device"));
+        sh!("mkfifo", site.volume.join("fifo"));
+        sh!("mknod", site.volume.join("null"), "c", "1", "3");
+        let socket = std::os::unix::net::UnixListener::bind(site.volume.join("socket")).unwrap();
+        std::os::unix::fs::symlink(other.path().join("live"), site.volume.join("link")).unwrap();
+        std::fs::write(site.volume.join("file"), pattern(100)).unwrap();
+        let begun = Instant::now();
+        let report = site.wipe(OVERWRITE);
+        assert!(begun.elapsed() < Duration::from_secs(20));
+        assert_eq!(report.proof.overwritten_files, 1);
+        drop(socket);
+        similar_asserts::assert_eq!(before, describe(&other.path()));
+    }
+    other.unmount();
+    assert!(found(&other.image()) >= MIB / MAGIC.len());
+}
+
+#[test]
+fn root_flags_depth_and_names_keep_no_file_from_being_overwritten() {
+    if !entered("wipe_modes::root_flags_depth_and_names_keep_no_file_from_being_overwritten") {
+        return;
+    }
+    for fs in [Fs::Ext4, Fs::Xfs] {
+        let site = Site::new(fs);
+        let mut deep = site.volume.clone();
+        for level in 0..60 {
+            deep.push(format!("d{level}"));
+            std::fs::create_dir(&deep).unwrap();
+            std::fs::write(deep.join("f"), pattern(3000)).unwrap();
+        }
+        for (name, flag) in [("immutable", "+i"), ("append", "+a")] {
+            let path = site.volume.join(name);
+            std::fs::write(&path, pattern(500_000)).unwrap();
+            sh!("sync", "-f", site.volume);
+            sh!("chattr", flag, path);
+        }
+        let odd = std::ffi::OsStr::from_bytes(b"\xff\n\x1b[2J");
+        std::fs::write(site.volume.join(odd), pattern(5000)).unwrap();
+        sh!("chmod", "000", site.volume.join(odd));
+        sh!("sync", "-f", site.volume);
+        let report = site.wipe(OVERWRITE);
+        assert_eq!(report.proof.guarantee, Guarantee::Guaranteed, "{report:?}");
+        assert_eq!(report.proof.overwritten_files, 63);
+        site.disk.unmount();
+        assert_eq!(found(&site.disk.image()), 0, "{fs:?}");
+    }
+}
+
+#[test]
+fn root_hazard_a_file_that_grows_while_it_is_overwritten_is_given_up_and_said() {
+    if !entered(
+        "wipe_modes::root_hazard_a_file_that_grows_while_it_is_overwritten_is_given_up_and_said",
+    ) {
+        return;
+    }
+    for fs in [Fs::Ext4, Fs::Xfs] {
+        let site = Site::new(fs);
+        std::fs::write(site.volume.join("still"), pattern(70_000)).unwrap();
+        let mut file = File::create(site.volume.join("grows")).unwrap();
+        file.write_all(&pattern(MIB)).unwrap();
+        sh!("sync", "-f", site.volume);
+        let over = AtomicBool::new(false);
+        let report = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                // Until the wipe is over; the disk may be full before.
+                while !over.load(Ordering::Relaxed) && file.write(&pattern(8192)).is_ok() {
+                    std::hint::spin_loop();
+                }
+            });
+            let report = site.wipe_by(OVERWRITE, &Control::new(0));
+            over.store(true, Ordering::Relaxed);
+            report
+        });
+        assert!(report.complete, "{report:?}");
+        println!("{fs:?}: {:?}", report.proof);
+        if report.proof.guarantee == Guarantee::BestEffort {
+            // The writer was there after the last look, and what was read back shows it.
+            let why = report.proof.short[0].why;
+            assert!(
+                matches!(why, ShortOf::Changing | ShortOf::Differs),
+                "{report:?}"
+            );
+            assert_eq!(report.proof.short[0].paths, ["grows".into()]);
+        } else {
+            // Quicker than the writer in the end, after it had been at it more than once.
+            assert!(
+                report.proof.overwritten_bytes > 2 * MIB as u64,
+                "{report:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn root_an_overwrite_stops_at_once_and_another_one_ends_it() {
+    if !entered("wipe_modes::root_an_overwrite_stops_at_once_and_another_one_ends_it") {
+        return;
+    }
+    for rate in [0, 10_000] {
+        let site = Site::on(LoopDisk::new(Fs::Ext4, 700));
+        for i in 0..4 {
+            std::fs::write(site.volume.join(format!("f{i}")), pattern(150 * MIB)).unwrap();
+        }
+        sh!("sync", "-f", site.volume);
+        let control = Control::new(rate);
+        let (report, took) = std::thread::scope(|scope| {
+            let wipe = scope.spawn(|| site.wipe_by(OVERWRITE, &control));
+            std::thread::sleep(Duration::from_millis(60));
+            control.pause();
+            std::thread::sleep(Duration::from_millis(100));
+            let begun = Instant::now();
+            control.stop();
+            (wipe.join().unwrap(), begun.elapsed())
+        });
+        assert_eq!(report.stopped, Some(StopReason::Cancelled), "{report:?}");
+        println!("stopped after {took:?}");
+        assert!(took < Duration::from_millis(100), "{took:?}");
+        let report = site.wipe(OVERWRITE);
+        assert_eq!(report.proof.guarantee, Guarantee::Guaranteed);
+    }
+}
+
+#[test]
+fn root_a_discard_is_looked_at_and_without_one_it_is_called_an_unlink() {
+    if !entered("wipe_modes::root_a_discard_is_looked_at_and_without_one_it_is_called_an_unlink") {
+        return;
+    }
+    for (fs, takes) in [
+        (Fs::Ext4, true),
+        (Fs::Xfs, true),
+        (Fs::Btrfs, true),
+        (Fs::Ext4, false),
+    ] {
+        let site = Site::on(if takes {
+            LoopDisk::new(fs, 400)
+        } else {
+            LoopDisk::without_discard(fs, 200)
+        });
+        plant_pattern(fs, &site.volume);
+        let discard = method(WipeMode::Discard);
+        assert_eq!(site.promise(discard).is_ok(), takes);
+        let report = site.wipe(discard);
+        let proof = &report.proof;
+        site.disk.unmount();
+        let left = found(&site.disk.image());
+        match (fs, takes) {
+            (_, false) => {
+                assert_eq!(proof.guarantee, Guarantee::Downgraded);
+                assert_eq!(proof.instead, Some(WipeMode::Unlink));
+                assert_eq!(short(&report), [(ShortOf::NoDiscard, 1)]);
+                assert!(left > 100_000);
+            }
+            (Fs::Btrfs, true) => {
+                // Its addresses are none of the device's: nobody can look.
+                assert_eq!(proof.guarantee, Guarantee::BestEffort, "{proof:?}");
+                assert!(proof.discarded_bytes > 0);
+            }
+            (Fs::Ext4 | Fs::Xfs, true) => {
+                // xfs itself may use a freed block by then, and that is said.
+                let reused = fs == Fs::Xfs && short(&report) == [(ShortOf::NotZero, 1)];
+                let guaranteed = proof.guarantee == Guarantee::Guaranteed;
+                assert!(guaranteed || reused, "{fs:?} {proof:?}");
+                assert!(proof.discarded_bytes > 20 * MIB as u64);
+                assert!(proof.read_back_bytes > 1_000_000);
+                assert_eq!(left, 0, "{fs:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn root_filling_the_free_space_takes_also_what_was_deleted_long_ago() {
+    if !entered("wipe_modes::root_filling_the_free_space_takes_also_what_was_deleted_long_ago") {
+        return;
+    }
+    for (fs, options, mkfs) in [
+        (Fs::Ext4, "rw", &["-b", "4096"][..]),
+        (Fs::Ext4, "rw", &["-b", "1024"]),
+        (Fs::Xfs, "rw", &[]),
+    ] {
+        let disk = LoopDisk::with(fs, 320, mkfs, options);
+        plant_pattern(fs, &disk.path());
+        std::fs::remove_file(disk.path().join("large")).unwrap();
+        sh!("sync", "-f", disk.path());
+        let kernel = Kernel::new();
+        let root = kernel.open_root(&disk.path()).unwrap();
+        let identity = kernel.identity(&root).unwrap();
+        let volume = VolumeDir::open(&kernel, &root, &[], &identity).unwrap();
+        let options = Options {
+            extent: Extent::Content,
+            method: method(WipeMode::ZeroFree),
+        };
+        let free = kernel.space(&root).unwrap().free_bytes;
+        let authorization = authorize(&identity);
+        let (control, progress) = (Control::new(0), Progress::default());
+        let report = wipe(
+            &kernel,
+            volume,
+            &authorization,
+            options,
+            &control,
+            &progress,
+        );
+        assert!(report.complete, "{report:?}");
+        assert!(
+            kernel.space(&root).unwrap().free_bytes > free,
+            "it was given back"
+        );
+        drop(root);
+        let proof = &report.proof;
+        println!("{fs:?} {proof:?}");
+        assert!(proof.read_back_bytes + (16 << 20) > free, "{proof:?}");
+        disk.unmount();
+        let left = found(&disk.image());
+        if fs == Fs::Ext4 {
+            assert_eq!(proof.guarantee, Guarantee::Guaranteed, "{proof:?}");
+            assert_eq!(left, 0);
+        } else {
+            // Not all is gone, and that is said.
+            assert_eq!(short(&report), [(ShortOf::KeptBack, 1)]);
         }
     }
 }

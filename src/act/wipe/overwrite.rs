@@ -55,8 +55,9 @@ use crate::sys::OpenError;
 use crate::sys::ioctl::{FileExtent, file_extents};
 use crate::units::Raw;
 
-pub(super) use self::io::{Aligned, Halt, Range, read_back, write_over};
-pub(super) use self::storage::Storage;
+use self::io::write_over;
+pub(super) use self::io::{Aligned, BLOCK, Halt, Range, read_back};
+pub(super) use self::storage::{Storage, device_name, is_device};
 
 /// From so many bytes on, a file is written past the page cache.
 const DIRECT_FROM: u64 = 256 << 10;
@@ -572,8 +573,11 @@ pub(super) fn in_time<T: Send + 'static>(
         .name("sync".to_owned())
         .stack_size(64 << 10)
         .spawn(move || {
+            let result = call(own.as_fd());
+            // Whoever hears the result may unmount.
+            drop(own);
             // Nobody may be there to hear it any more.
-            match sender.send(call(own.as_fd())) {
+            match sender.send(result) {
                 Ok(()) | Err(_) => {}
             }
         });

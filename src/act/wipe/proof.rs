@@ -36,8 +36,8 @@ impl fmt::Display for Guarantee {
 /// What a wipe did beyond unlinking, and where it fell short.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Proof {
-    /// The mode that was asked for.
-    pub mode: WipeMode,
+    /// The mode that was asked for, by its name.
+    pub mode: &'static str,
     /// What was reached of it.
     pub guarantee: Guarantee,
     /// What was done in place of it; `None` where it was done.
@@ -60,7 +60,7 @@ impl Proof {
     #[must_use]
     pub fn plain(mode: WipeMode) -> Self {
         Self {
-            mode,
+            mode: mode.name(),
             guarantee: Guarantee::Guaranteed,
             instead: None,
             overwritten_files: 0,
@@ -142,6 +142,10 @@ pub enum ShortOf {
     /// Blocks that were freed and discarded still hold something: the device keeps it, or somebody
     /// else uses them by now.
     NotZero,
+    /// Files that were unlinked are held open by a process: their blocks are in use still.
+    StillOpen,
+    /// The file system keeps some free blocks even from root.
+    KeptBack,
     /// The free space could not be filled to its end.
     NotFilled {
         /// The error number.
@@ -173,6 +177,8 @@ impl fmt::Display for ShortOf {
             Self::NoDiscard => f.write_str("the device takes no discard"),
             Self::DiscardFailed { errno: e } => write!(f, "the discard failed ({})", errno(e)),
             Self::NotZero => f.write_str("freed blocks still hold something after the discard"),
+            Self::StillOpen => f.write_str("a process holds unlinked files open"),
+            Self::KeptBack => f.write_str("the file system keeps some free blocks to itself"),
             Self::NotFilled { errno: e } => {
                 write!(
                     f,
@@ -275,7 +281,7 @@ impl Account {
             Guarantee::BestEffort
         };
         Proof {
-            mode: method.mode,
+            mode: method.mode.name(),
             guarantee,
             instead: state.instead,
             overwritten_files: state.files,

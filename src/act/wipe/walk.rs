@@ -246,6 +246,11 @@ impl<'a, S: Sys> Walk<'a, S> {
         self.before
     }
 
+    /// Whether it removed everything that it met.
+    pub(super) fn left_nothing(&self) -> bool {
+        self.tally.left.is_empty()
+    }
+
     pub(super) fn into_tally(self) -> Tally {
         self.tally
     }

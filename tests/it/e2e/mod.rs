@@ -6,5 +6,6 @@ mod daemon;
 mod destroy;
 pub(crate) mod host;
 mod hotplug;
+mod modes;
 mod mount;
 mod trip;

@@ -75,6 +75,7 @@ pub(crate) use sh;
 pub(crate) struct LoopDisk {
     fs: Fs,
     device: PathBuf,
+    image: PathBuf,
     folder: tempfile::TempDir,
 }
 
@@ -88,6 +89,27 @@ impl LoopDisk {
     pub(crate) fn with(fs: Fs, mib: u64, mkfs: &[&str], options: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let image = folder.path().join("image");
+        Self::made(folder, image, fs, mib, mkfs, options)
+    }
+
+    /// One whose device takes no discard: what holds its image can't have holes punched.
+    pub(crate) fn without_discard(fs: Fs, mib: u64) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let memory = folder.path().join("memory");
+        std::fs::create_dir(&memory).unwrap();
+        sh!("mount", "-t", "ramfs", "ramfs", memory);
+        let image = memory.join("image");
+        Self::made(folder, image, fs, mib, &[], "rw")
+    }
+
+    fn made(
+        folder: tempfile::TempDir,
+        image: PathBuf,
+        fs: Fs,
+        mib: u64,
+        mkfs: &[&str],
+        options: &str,
+    ) -> Self {
         let point = folder.path().join("mnt");
         let file = std::fs::File::create(&image).unwrap();
         file.set_len(mib.checked_mul(1 << 20).unwrap()).unwrap();
@@ -97,7 +119,12 @@ impl LoopDisk {
         args.push(image.as_os_str());
         run(program, &args);
         let device = attach(&image);
-        let made = Self { fs, device, folder };
+        let made = Self {
+            fs,
+            device,
+            image,
+            folder,
+        };
         made.mount(options);
         // Not at once but with the last unmount: nothing stays behind, whatever happens.
         sh!("losetup", "--detach", &made.device);
@@ -124,7 +151,7 @@ impl LoopDisk {
 
     /// The file that holds it.
     pub(crate) fn image(&self) -> PathBuf {
-        self.folder.path().join("image")
+        self.image.clone()
     }
 
     /// Unmounts it, so that all is in the image; only that can be looked at from then on.
@@ -177,12 +204,13 @@ impl LoopDisk {
 
 impl Drop for LoopDisk {
     fn drop(&mut self) {
+        let memory = self.folder.path().join("memory");
         for point in mounts_below(&self.path())
             .into_iter()
             .rev()
-            .chain([self.path()])
+            .chain([self.path(), memory])
         {
-            if point == self.path() && !is_mounted(&point) {
+            if !is_mounted(&point) {
                 continue;
             }
             let args = [

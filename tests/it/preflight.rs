@@ -9,6 +9,7 @@
 mod cli;
 mod host;
 mod missing;
+mod numbers;
 mod properties;
 mod recorded;
 mod rules;

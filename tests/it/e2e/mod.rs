@@ -8,4 +8,5 @@ pub(crate) mod host;
 mod hotplug;
 mod modes;
 mod mount;
+mod numbers;
 mod trip;

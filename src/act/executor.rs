@@ -37,16 +37,40 @@ pub enum Job {
         /// The root as it was verified.
         root: Fingerprint,
     },
+    /// Move the entries of a prepared MOUNT disk into its trash behind the gate.
+    MoveOut {
+        /// What may go.
+        authorization: WipeAuthorization,
+        /// Where to.
+        entry: Box<TrashPlace>,
+    },
+    /// Move them back, behind the gate.
+    MoveBack {
+        /// From where.
+        entry: Box<TrashPlace>,
+    },
 }
 
 impl Job {
-    /// What may go.
+    /// The directory that it works on.
     #[must_use]
-    pub fn authorization(&self) -> &WipeAuthorization {
+    pub fn directory(&self) -> &FileIdentity {
         match self {
-            Self::Wipe { authorization, .. } | Self::EmptyMount { authorization, .. } => {
-                authorization
-            }
+            Self::Wipe { authorization, .. }
+            | Self::EmptyMount { authorization, .. }
+            | Self::MoveOut { authorization, .. } => authorization.identity(),
+            Self::MoveBack { entry } => &entry.manifest.identity,
+        }
+    }
+
+    /// The step that it is, as in JSON.
+    #[must_use]
+    pub const fn step(&self) -> &'static str {
+        match self {
+            Self::Wipe { .. } => "wipe",
+            Self::EmptyMount { .. } => "empty_mount",
+            Self::MoveOut { .. } => "move_out",
+            Self::MoveBack { .. } => "put_back",
         }
     }
 }
@@ -181,9 +205,10 @@ pub fn execute<H: Host>(plan: CheckedPlan, host: &mut H) -> Result<Executed, Ste
 /// The directory that a long step works on.
 fn working_on(step: &Step) -> Option<&FileIdentity> {
     match step {
-        Step::Wipe { authorization, .. } | Step::EmptyMount { authorization, .. } => {
-            Some(authorization.identity())
-        }
+        Step::Wipe { authorization, .. }
+        | Step::EmptyMount { authorization, .. }
+        | Step::MoveOut { authorization, .. } => Some(authorization.identity()),
+        Step::PutBack { entry } if entry.hidden.is_some() => Some(&entry.manifest.identity),
         Step::AdoptRoot { .. }
         | Step::Quarantine { .. }
         | Step::Clear { .. }
@@ -210,7 +235,21 @@ fn execute_step<H: Host>(step: Step, plan: &str, subject: &str, host: &mut H) ->
             manifest,
         } => trash::quarantine(sys, locks, &place, &identity, &manifest),
         Step::Clear { entry } => trash::clear(sys, locks, &entry),
+        Step::PutBack { entry } if entry.hidden.is_some() => {
+            host.run(Job::MoveBack { entry }, plan, subject)
+        }
         Step::PutBack { entry } => trash::put_back(sys, locks, &entry),
+        Step::MoveOut {
+            authorization,
+            entry,
+        } => host.run(
+            Job::MoveOut {
+                authorization,
+                entry,
+            },
+            plan,
+            subject,
+        ),
         Step::Void { entry } => trash::void(sys, locks, &entry),
         Step::Wipe {
             authorization,
@@ -341,6 +380,7 @@ fn audited(step: &Step) -> bool {
         | Step::PutBack { .. }
         | Step::Wipe { .. }
         | Step::EmptyMount { .. }
+        | Step::MoveOut { .. }
         | Step::Create { .. } => true,
         Step::AdoptRoot { .. } | Step::Clear { .. } | Step::Void { .. } | Step::OpenGate => false,
     }
@@ -355,6 +395,7 @@ fn step_name(step: &Step) -> &'static str {
         Step::Void { .. } => "void",
         Step::Wipe { .. } => "wipe",
         Step::EmptyMount { .. } => "empty_mount",
+        Step::MoveOut { .. } => "move_out",
         Step::OpenGate => "open_gate",
         Step::Create { .. } => "create",
     }
@@ -373,7 +414,7 @@ fn subject(step: &Step) -> String {
             "{} (trash entry {}) on {}",
             entry.manifest.volume, entry.manifest.id, entry.disk
         ),
-        Step::EmptyMount { authorization, .. } => {
+        Step::EmptyMount { authorization, .. } | Step::MoveOut { authorization, .. } => {
             format!("{} on {}", authorization.volume(), authorization.disk())
         }
         Step::OpenGate => "the gate".to_owned(),

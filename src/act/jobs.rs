@@ -6,7 +6,7 @@ use super::outcome::{Outcome, Receipt, StepError};
 use super::roots::{OpenRoot, RootLocks};
 use super::store::Store;
 use super::sys::Sys;
-use super::trash::OpenEntry;
+use super::trash::{self, OpenEntry};
 use super::volume_dir::VolumeDir;
 use super::wipe::reformat::{Old, ReformatError};
 use super::wipe::{Control, Extent, Options, Progress, Proof, WipeReport, promise, wipe};
@@ -55,6 +55,8 @@ pub fn run<S: Sys>(context: &JobContext<'_, S>, job: Job, plan: &str) -> Outcome
             authorization,
             root,
         } => empty_mount(context, &authorization, &root, plan),
+        Job::MoveOut { entry, .. } => trash::move_out(context, &entry, plan),
+        Job::MoveBack { entry } => trash::move_back(context, &entry, plan),
     };
     match outcome {
         Ok(outcome) | Err(outcome) => outcome,
@@ -91,6 +93,9 @@ fn wipe_entry<S: Sys>(
         return Err(incomplete(authorization, &report));
     }
     entry.remove(*sys, place)?;
+    if place.hidden.is_some() {
+        trash::refill(*sys, &entry);
+    }
     Ok(done(
         "wipe",
         plan,
@@ -238,7 +243,7 @@ fn promised<S: Sys>(
         .map_err(|broken| Outcome::Refused(Reason::new(Refusal::ModeRefused, broken.to_string())))
 }
 
-fn agent_runs(agents: Known<Vec<i32>>) -> Option<Reason> {
+pub(in crate::act) fn agent_runs(agents: Known<Vec<i32>>) -> Option<Reason> {
     match agents {
         Known::Known(pids) => pids.first().map(|pid| {
             Reason::new(

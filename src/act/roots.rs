@@ -8,6 +8,8 @@ use super::outcome::StepError;
 use super::sys::{Errno, Sys};
 use crate::decide::facts::Fingerprint;
 use crate::decide::guards::{Reason, Refusal};
+use crate::decide::manifest::{HIDDEN_OURS, HIDDEN_TRASH, VOLUME};
+use crate::decide::steps::TrashPlace;
 use crate::mesos::disk::{DiskRef, DiskType};
 use crate::sys::OpenError;
 use crate::units::Raw;
@@ -78,8 +80,11 @@ pub struct OpenRoot<S: Sys> {
     pub disk: DiskRef,
     /// Its root directory.
     pub dir: S::Dir,
-    /// `volumes/.mesos-volumed` (ROOT and PATH).
+    /// `volumes/.mesos-volumed` (ROOT and PATH), `.mesos-volumed` of the hidden side (prepared
+    /// MOUNT).
     pub ours: Option<S::Dir>,
+    /// Where its trash lies, for display.
+    pub trash_path: Raw,
     _lock: Option<Arc<RootLock<S>>>,
 }
 
@@ -180,7 +185,66 @@ impl<S: Sys> OpenRoot<S> {
             disk: disk.clone(),
             dir,
             ours,
+            trash_path: disk.root.join(crate::decide::manifest::TRASH),
             _lock: lock,
+        })
+    }
+
+    /// Opens the root for an entry of its trash. On a prepared MOUNT everything goes through the
+    /// mount of its hidden side, where root and trash lie side by side: the advertised root must
+    /// show the very directory `volume` there. The lock lies on our folder of the hidden side.
+    pub fn open_for(sys: &S, locks: &RootLocks<S>, place: &TrashPlace) -> Result<Self, RootStop> {
+        let (disk, print) = (&place.disk, &place.root);
+        let Some(hidden) = &place.hidden else {
+            if disk.kind == DiskType::Mount {
+                return Err(RootStop::Stale(format!("{disk} has no trash")));
+            }
+            return Self::open(sys, locks, disk, print);
+        };
+        let identity = |dir: &S::Dir, path: &Raw| {
+            sys.identity(dir).map_err(|source| {
+                RootStop::Failed(StepError::Identity {
+                    path: path.clone(),
+                    source,
+                })
+            })
+        };
+        let opened = |path: &Raw, result: Result<S::Dir, OpenError>| match result {
+            Ok(dir) => Ok(dir),
+            Err(OpenError::Missing) => Err(RootStop::Stale(format!("{path} is gone"))),
+            Err(source) => Err(RootStop::Failed(StepError::Open {
+                path: path.clone(),
+                source,
+            })),
+        };
+        let stale = |path: &Raw| {
+            RootStop::Stale(format!(
+                "{path} is another directory or file system than it was planned for"
+            ))
+        };
+        let shown = opened(&disk.root, sys.open_root(disk.root.as_path()))?;
+        if identity(&shown, &disk.root)? != print.directory {
+            return Err(stale(&disk.root));
+        }
+        let top = opened(&hidden.path, sys.open_root(hidden.path.as_path()))?;
+        let found = identity(&top, &hidden.path)?;
+        if found != hidden.directory || found.filesystem != print.filesystem {
+            return Err(stale(&hidden.path));
+        }
+        let path = hidden.path.join(VOLUME);
+        let dir = opened(&path, sys.open_child(&top, VOLUME.as_bytes()))?;
+        if identity(&dir, &path)? != print.directory {
+            return Err(stale(&path));
+        }
+        let path = hidden.path.join(HIDDEN_OURS);
+        let ours = opened(&path, sys.open_child(&top, HIDDEN_OURS.as_bytes()))?;
+        let lock = Self::lock(sys, locks, disk, &ours)?;
+        Ok(Self {
+            disk: disk.clone(),
+            dir,
+            ours: Some(ours),
+            trash_path: hidden.path.join(HIDDEN_TRASH),
+            _lock: Some(lock),
         })
     }
 
@@ -203,11 +267,11 @@ impl<S: Sys> OpenRoot<S> {
 
     /// The trash folder, made where it is missing.
     pub fn trash(&self, sys: &S) -> Result<S::Dir, StepError> {
-        let path = self.disk.root.join(crate::decide::manifest::TRASH);
+        let path = &self.trash_path;
         match &self.ours {
-            Some(ours) => open_or_make(sys, ours, "trash", 0o700, &path),
+            Some(ours) => open_or_make(sys, ours, "trash", 0o700, path),
             None => Err(StepError::Open {
-                path,
+                path: path.clone(),
                 source: OpenError::Missing,
             }),
         }

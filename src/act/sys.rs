@@ -93,6 +93,8 @@ pub trait Sys {
     fn rmdir(&self, dir: &Self::Dir, name: &[u8]) -> Result<(), Errno>;
     /// Takes the immutable and append-only flags from a directory; whether it had one.
     fn clear_flags(&self, dir: &Self::Dir) -> Result<bool, Errno>;
+    /// Takes them from the entry `name`, which is no mount; whether it had one.
+    fn clear_entry_flags(&self, dir: &Self::Dir, name: &[u8]) -> Result<bool, Errno>;
     /// Moves an entry to a place where nothing is: `EEXIST` otherwise. Durable after
     /// [`Sys::sync`] of both directories.
     fn rename_noreplace(

@@ -12,6 +12,9 @@
 //! After a crash between 2 and 4 the entry is `prepared` with data, which the planner treats like
 //! `moved`.
 
+mod entries;
+
+pub(in crate::act) use self::entries::{move_back, move_out, refill};
 use super::outcome::{Outcome, Receipt, StepError};
 use super::roots::{OpenRoot, RootLocks, RootStop};
 use super::sys::{Errno, Sys, temp_name};
@@ -60,6 +63,22 @@ fn receipt(step: &'static str, manifest: &Manifest, path: Raw) -> Outcome {
         milliseconds: 0,
         verified: true,
     }))
+}
+
+/// As [`receipt`], of a plan that goes on with an entry, and with what was moved.
+fn receipt_of(
+    step: &'static str,
+    manifest: &Manifest,
+    plan: &str,
+    path: Raw,
+    moved: u64,
+) -> Outcome {
+    let mut outcome = receipt(step, manifest, path);
+    if let Outcome::Done(receipt) = &mut outcome {
+        plan.clone_into(&mut receipt.plan);
+        receipt.files = moved;
+    }
+    outcome
 }
 
 fn call(
@@ -259,10 +278,10 @@ pub struct OpenEntry<S: Sys> {
 impl<S: Sys> OpenEntry<S> {
     /// Opens the entry and reads its manifest again.
     pub fn open(sys: &S, locks: &RootLocks<S>, place: &TrashPlace) -> Result<Self, Outcome> {
-        let root = OpenRoot::open(sys, locks, &place.disk, &place.root)?;
+        let root = OpenRoot::open_for(sys, locks, place)?;
         let trash = root.trash(sys)?;
         let id = &place.manifest.id;
-        let path = place.disk.root.join(TRASH).join(&id.0);
+        let path = root.trash_path.join(&id.0);
         let dir = sys.open_child(&trash, id.0.as_bytes()).map_err(|source| {
             if matches!(source, OpenError::Missing) {
                 Outcome::Stale(format!("trash entry {id} is gone"))

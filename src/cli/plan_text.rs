@@ -74,6 +74,16 @@ fn step_text(step: &Step) -> String {
             authorization.evidence(),
             by(authorization.method())
         ),
+        Step::MoveOut {
+            authorization,
+            entry,
+        } => format!(
+            "move out    {} of {} into trash entry {}: {}; agents are held back meanwhile",
+            authorization.disk(),
+            authorization.volume(),
+            entry.manifest.id,
+            authorization.evidence()
+        ),
         Step::OpenGate => "open gate   no MOUNT disk is to be emptied any more".to_owned(),
         Step::Create { place } => {
             format!(

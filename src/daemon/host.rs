@@ -244,7 +244,7 @@ impl Host for Workers {
     }
 
     fn run(&mut self, job: Job, plan: &str, subject: &str) -> Outcome {
-        let directory = job.authorization().identity().clone();
+        let directory = job.directory().clone();
         let filesystem = directory.filesystem.clone();
         let mut state = lock(&self.state);
         if state.stopping {
@@ -283,7 +283,7 @@ impl Host for Workers {
             Err(error) => {
                 let mut state = lock(&self.state);
                 for task in state.queues.remove(&filesystem).into_iter().flatten() {
-                    state.running.remove(task.job.authorization().identity());
+                    state.running.remove(task.job.directory());
                 }
                 Outcome::Stale(format!("no thread could be started: {error}"))
             }
@@ -303,11 +303,8 @@ impl Worker {
     fn work(self) {
         while let Some((task, running)) = self.next() {
             let Task { job, plan, subject } = task;
-            let directory = job.authorization().identity().clone();
-            let step = match &job {
-                Job::Wipe { .. } => "wipe",
-                Job::EmptyMount { .. } => "empty_mount",
-            };
+            let directory = job.directory().clone();
+            let step = job.step();
             let outcome = self
                 .shared
                 .run(job, &plan, &running.control, &running.progress);
@@ -332,10 +329,7 @@ impl Worker {
             return None;
         }
         let task = queue.remove(0);
-        let running = state
-            .running
-            .get(task.job.authorization().identity())
-            .cloned();
+        let running = state.running.get(task.job.directory()).cloned();
         if running.is_none() {
             state.queues.remove(&self.filesystem);
         }

@@ -7,6 +7,7 @@
 
 mod authorities;
 mod evidence;
+mod hidden;
 mod named;
 mod places;
 mod roots;
@@ -126,6 +127,7 @@ impl<'a> Reader<'a> {
                 | Step::Void { .. }
                 | Step::Wipe { .. }
                 | Step::EmptyMount { .. }
+                | Step::MoveOut { .. }
                 | Step::OpenGate
                 | Step::Create { .. } => None,
             })
@@ -221,6 +223,13 @@ impl<'a> Reader<'a> {
                 root,
             } => {
                 self.empty_mount(authorization, root)?;
+                Ok(Some(authorization.identity().clone()))
+            }
+            Step::MoveOut {
+                authorization,
+                entry,
+            } => {
+                self.move_out(authorization, entry)?;
                 Ok(Some(authorization.identity().clone()))
             }
             Step::Clear { entry } => {
@@ -362,6 +371,15 @@ impl<'a> Reader<'a> {
             ) && !entry.manifest.unconfirmed,
             || format!("entry {} is not at its second look", entry.manifest.id),
         )?;
+        must(
+            entry.disk.kind != DiskType::Mount || entry.manifest.state == TrashState::Moved,
+            || {
+                format!(
+                    "entry {} holds a part of what is on its disk",
+                    entry.manifest.id
+                )
+            },
+        )?;
         self.unclaimed_entry(entry, found)
     }
 
@@ -376,12 +394,11 @@ impl<'a> Reader<'a> {
             || format!("the data of {} is on another file system", manifest.id),
         )?;
         self.nobody_wants(&manifest.volume)?;
-        let path = entry
-            .disk
-            .root
-            .join(super::manifest::TRASH)
-            .join(&manifest.id.0)
-            .join("data");
+        let path = match &entry.hidden {
+            Some(hidden) => hidden.path.join(super::manifest::HIDDEN_TRASH),
+            None => entry.disk.root.join(super::manifest::TRASH),
+        };
+        let path = path.join(&manifest.id.0).join("data");
         self.unused(&manifest.volume, &found.location, &path)?;
         let before = self.prior_record(&manifest.volume).ok();
         let named_since = self
@@ -412,7 +429,11 @@ impl<'a> Reader<'a> {
         self.free(root, &manifest.volume)?;
         must(!self.named.pending(&manifest.volume), || {
             format!("an operation on {} is pending", manifest.volume)
-        })
+        })?;
+        if root.disk.kind == DiskType::Mount {
+            self.mount_back(root, entry)?;
+        }
+        Ok(())
     }
 
     /// Data is destroyed as was asked for, never as something weaker, and a mode of whole disks
@@ -477,6 +498,15 @@ impl<'a> Reader<'a> {
             format!("{disk} held another volume, which nobody destroyed")
         })?;
         self.mount_unused(root, mount)?;
+        self.behind_the_gate()?;
+        must(root.hidden == Known::Absent, || {
+            format!("{disk} has a hidden side, and a trash there")
+        })?;
+        self.mount_evidence(authorization, print)
+    }
+
+    /// No agent runs, and none starts while the gate is closed.
+    fn behind_the_gate(&self) -> Verdict {
         must(
             self.facts
                 .agent
@@ -489,8 +519,7 @@ impl<'a> Reader<'a> {
         must(
             self.facts.policy.start_gate || matches!(self.facts.gate.unit, Known::Known(_)),
             || "nothing obeys the gate".to_owned(),
-        )?;
-        self.mount_evidence(authorization, print)
+        )
     }
 }
 

@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::facts::{FileIdentity, MarkerOf, WipeMethod};
 use super::steps::{Evidence, TrashId};
-use crate::mesos::disk::DiskRef;
+use crate::mesos::disk::{DiskRef, DiskType};
 use crate::mesos::ids::VolumeKey;
+use crate::mesos::paths;
 use crate::units::{Raw, Span};
 
 /// The folder of everything of ours on a ROOT or PATH root, relative to the root. Outside
@@ -13,6 +14,17 @@ use crate::units::{Raw, Span};
 pub const OURS: &str = "volumes/.mesos-volumed";
 /// The trash, relative to the root.
 pub const TRASH: &str = "volumes/.mesos-volumed/trash";
+/// The folder of everything of ours on the hidden side of a prepared MOUNT, relative to that.
+pub const HIDDEN_OURS: &str = ".mesos-volumed";
+/// The trash of a prepared MOUNT, relative to its hidden side.
+pub const HIDDEN_TRASH: &str = ".mesos-volumed/trash";
+/// The folder that is bound to the advertised root of a prepared MOUNT.
+pub const VOLUME: &str = "volume";
+/// How many files of [`RESERVE_BYTES`] lie beside the trash of a prepared MOUNT: room for one entry
+/// on a disk whose tenant has filled it.
+pub const RESERVE: u32 = 8;
+/// The size of each.
+pub const RESERVE_BYTES: u64 = 64 << 10;
 /// Our marker on the file system, relative to the root.
 pub const MARKER: &str = "volumes/.mesos-volumed/marker.json";
 
@@ -45,6 +57,10 @@ pub struct Manifest {
     pub path: Raw,
     /// Identity of the volume's directory.
     pub identity: FileIdentity,
+    /// Prepared MOUNT: the directory whose entries are moved, one by one; [`Manifest::identity`]
+    /// is then that of the folder of ours that takes them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub emptied: Option<FileIdentity>,
     /// How far it got.
     pub state: TrashState,
     /// Why it was moved here.
@@ -72,6 +88,15 @@ pub struct Manifest {
 impl Manifest {
     /// The version that this program writes and reads.
     pub const VERSION: u32 = 1;
+
+    /// Where a volume lies on a disk of this type, relative to its root, or to the hidden side.
+    #[must_use]
+    pub fn place_of(disk: DiskType, volume: &VolumeKey) -> Raw {
+        match disk {
+            DiskType::Root | DiskType::Path => paths::volume_directory(volume),
+            DiskType::Mount => Raw::from(VOLUME),
+        }
+    }
 }
 
 /// Our marker on a ROOT or PATH file system: whose it is. It only confirms what the ledger knows; a

@@ -163,7 +163,7 @@ fn sort_steps(steps: &mut [Step]) {
         Step::Clear { .. } => 4,
         Step::Void { .. } => 5,
         Step::Wipe { .. } => 6,
-        Step::EmptyMount { .. } => 7,
+        Step::EmptyMount { .. } | Step::MoveOut { .. } => 7,
         Step::OpenGate => 8,
     });
 }
@@ -353,6 +353,7 @@ impl<'a> Planner<'a> {
                 .join(role_dir)
                 .join(id_dir),
             identity: identity.clone(),
+            emptied: None,
             state: TrashState::Prepared,
             evidence: evidence.clone(),
             unconfirmed: false,

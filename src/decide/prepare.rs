@@ -49,20 +49,13 @@ pub use steps::{Command, DiskStep};
 pub use units::{UNIT_FOLDER, escape_path};
 
 use self::rules::Tries;
+pub use super::manifest::{RESERVE, RESERVE_BYTES, VOLUME};
+
 use super::facts::{BlockDevice, PrepareFacts, PrepareRequest, PreparedDisk, Stage};
 use crate::mesos::disk::DiskRef;
 
-/// The folder that is bound to the advertised root of a prepared MOUNT.
-pub const VOLUME: &str = "volume";
-
 /// The mode of `volume`, and of a PATH disk's `volumes`: as Mesos makes such folders.
 pub const FOLDER_MODE: u32 = 0o755;
-
-/// How many files of [`RESERVE_BYTES`] lie beside the trash of a prepared MOUNT: room for one entry
-/// on a disk whose tenant has filled it.
-pub const RESERVE: u32 = 8;
-/// The size of each.
-pub const RESERVE_BYTES: u64 = 64 << 10;
 
 /// A rule that was tried.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

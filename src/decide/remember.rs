@@ -32,6 +32,8 @@ struct Pass<'a> {
     /// Volumes with an entry in our trash, and those whose entry may still go back, by disk.
     trashed: BTreeSet<&'a VolumeKey>,
     moving: BTreeSet<(&'a DiskRef, &'a VolumeKey)>,
+    /// Volumes that were moved out of a prepared MOUNT for good, and the lived time of that.
+    moved_out: BTreeMap<(&'a DiskRef, &'a VolumeKey), Span>,
     lived: Span,
     /// Whether the last pass was certain and a short time ago.
     watching: bool,
@@ -54,6 +56,7 @@ pub fn remember(facts: &Facts, claims: &Claims, views: &[RootView<'_>]) -> Memor
         destroys: Destroys::read(facts),
         trashed: BTreeSet::new(),
         moving: BTreeSet::new(),
+        moved_out: BTreeMap::new(),
         lived: memory.clock.lived,
         watching: soon && memory.certain,
     };
@@ -61,6 +64,9 @@ pub fn remember(facts: &Facts, claims: &Claims, views: &[RootView<'_>]) -> Memor
         pass.trashed.insert(&manifest.volume);
         if matches!(manifest.state, TrashState::Prepared | TrashState::Moved) {
             pass.moving.insert((disk, &manifest.volume));
+        } else if manifest.emptied.is_some() {
+            pass.moved_out
+                .insert((disk, &manifest.volume), manifest.lived_at);
         }
     }
     let mut spent = Spent::new(std::mem::take(&mut memory.spent_destroys));
@@ -335,11 +341,19 @@ fn note_gone(record: &mut VolumeRecord, pass: &Pass<'_>, spent: &Spent) {
         evidence,
     });
     let key = &record.key;
-    record.places.retain(|place| may_owe(pass, place, key));
+    let gone_since = record.gone.as_ref().map(|gone| gone.since);
+    record
+        .places
+        .retain(|place| may_owe(pass, place, key, gone_since));
 }
 
 /// Whether something of the volume may still lie in this place, or come back to it.
-fn may_owe(pass: &Pass<'_>, place: &VolumePlaceRecord, key: &VolumeKey) -> bool {
+fn may_owe(
+    pass: &Pass<'_>,
+    place: &VolumePlaceRecord,
+    key: &VolumeKey,
+    gone_since: Option<Span>,
+) -> bool {
     let Some(view) = pass.views.get(&place.disk) else {
         return true;
     };
@@ -367,8 +381,15 @@ fn may_owe(pass: &Pass<'_>, place: &VolumePlaceRecord, key: &VolumeKey) -> bool 
                 || pass.moving.contains(&(&place.disk, key))
         }
         DiskType::Mount => {
+            // What was moved out of it passed its second look: what lies there now came later.
+            let over = gone_since.is_some_and(|since| {
+                pass.moved_out
+                    .get(&(&place.disk, key))
+                    .is_some_and(|moved| *moved >= since)
+            });
             !has_tenant(pass.claims, &place.disk)
-                && !matches!(view.root.content, Known::Known(MountContent::Empty))
+                && (pass.moving.contains(&(&place.disk, key))
+                    || (!over && !matches!(view.root.content, Known::Known(MountContent::Empty))))
         }
     }
 }

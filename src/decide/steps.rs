@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::facts::{FileIdentity, Fingerprint, MarkerOf, WipeMethod};
+use super::facts::{FileIdentity, Fingerprint, HiddenSide, MarkerOf, WipeMethod};
 use super::guards::Reason;
 use super::ledger::Verified;
 use super::manifest::{Manifest, TrashState};
@@ -109,6 +109,9 @@ pub struct TrashPlace {
     pub manifest: Manifest,
     /// Identity of its data; `None` where there is none.
     pub data: Option<FileIdentity>,
+    /// Prepared MOUNT: where the trash is; checked again on the opened descriptor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hidden: Option<HiddenSide>,
 }
 
 /// What may be wiped: made only in `decide::plan`, carried by value to `act::wipe`.
@@ -223,6 +226,14 @@ pub enum Step {
         /// The root as it was verified.
         root: Fingerprint,
     },
+    /// Move the entries of a prepared MOUNT disk into its trash, one by one, behind the gate; or go
+    /// on with that.
+    MoveOut {
+        /// What may go.
+        authorization: WipeAuthorization,
+        /// Where to: without data for a new entry.
+        entry: Box<TrashPlace>,
+    },
     /// Open the gate: nothing that it was closed for is to be done any more.
     OpenGate,
     /// Make a held volume's missing directory: mode 0755, owner root.
@@ -237,7 +248,10 @@ impl Step {
     #[must_use]
     pub const fn destructive(&self) -> bool {
         match self {
-            Self::Quarantine { .. } | Self::Wipe { .. } | Self::EmptyMount { .. } => true,
+            Self::Quarantine { .. }
+            | Self::Wipe { .. }
+            | Self::EmptyMount { .. }
+            | Self::MoveOut { .. } => true,
             Self::AdoptRoot { .. }
             | Self::Clear { .. }
             | Self::PutBack { .. }

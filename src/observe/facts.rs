@@ -21,7 +21,7 @@ use super::view::Agents;
 use super::walk::normal;
 use crate::decide::facts::{
     AgentAnswer, AgentFacts, CheckpointFacts, DiskRules, Facts, HostFacts, Known, MountTable,
-    PidNamespace, Policy, RootFacts, RootWitness, Why, Words,
+    PidNamespace, Policy, PreparedDisk, RootFacts, RootWitness, Why, Words,
 };
 use crate::decide::ledger::Ledger;
 use crate::mesos::disk::{DiskRef, DiskType};
@@ -81,6 +81,7 @@ pub fn observe_facts(
 ) -> Result<Facts, ObserveError> {
     let host = host::observe(places)?;
     let ledger = state_dir::ledger(&request.state_dir);
+    let prepared = super::prepare::records(&request.state_dir);
     let work_dir = &request.rules.work_dir;
 
     // Which roots there are is asked before they are looked at, and again afterwards.
@@ -90,7 +91,12 @@ pub fn observe_facts(
     let mut named = named_roots(request, &table, &before, None, &ledger);
     let mut round: u32 = 1;
     let (mut observed, authorities, answer) = loop {
-        let observed = roots::observe(places, wanted(&named, &request.words), &ledger, &table);
+        let observed = roots::observe(
+            places,
+            wanted(&named, &request.words, &prepared),
+            &ledger,
+            &table,
+        );
         let authorities = observe_authorities(work_dir.as_path())?;
         let answer = ask(&authorities.latest);
         let mut now = named_roots(request, &table, &authorities, Some(&answer), &ledger);
@@ -107,7 +113,10 @@ pub fn observe_facts(
     };
 
     let mut targets: Vec<Target> = Vec::new();
-    for target in observed.iter_mut().filter_map(|root| root.target.take()) {
+    for target in observed
+        .iter_mut()
+        .flat_map(|root| std::mem::take(&mut root.targets))
+    {
         if !targets.contains(&target) {
             targets.push(target);
         }
@@ -184,10 +193,20 @@ fn blind_for(host: &HostFacts, policy: &Policy) -> Option<Why> {
     }
 }
 
-fn wanted(named: &Named, words: &Words) -> Vec<Wanted> {
+fn wanted(named: &Named, words: &Words, prepared: &Known<Vec<PreparedDisk>>) -> Vec<Wanted> {
+    let hidden = |disk: &DiskRef| match prepared {
+        Known::Known(records) => records
+            .iter()
+            .find(|record| record.disk == *disk)
+            .and_then(|record| record.hidden.clone())
+            .map_or(Known::Absent, Known::Known),
+        Known::Absent => Known::Absent,
+        Known::Unknown(why) => Known::Unknown(why.clone()),
+    };
     named
         .iter()
         .map(|(disk, named_by)| Wanted {
+            hidden: hidden(disk),
             disk: disk.clone(),
             named_by: named_by.clone(),
             accepted: words.accept_root.as_ref() == Some(&disk.root),

@@ -12,6 +12,7 @@ mod files;
 pub mod filesystem;
 pub mod gate;
 pub mod health;
+mod hidden;
 pub mod hints;
 pub mod holders;
 pub mod host;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::deadline::{Answered, ask_each};
 use super::disks;
 use super::filesystem;
+use super::hidden::{self, HiddenAt};
 use super::holders::Target;
 use super::places::Places;
 use super::trash::{self, Ours};
@@ -14,10 +15,11 @@ use super::volumes::{self, Folder};
 use super::walk::normal;
 use crate::decide::facts::{
     AgentView, BlockDevice, DirFacts, DirectoryAnswer, Drive, Fingerprint, FsFacts, FsFailure,
-    FsLocation, Known, MountContent, MountEntry, MountTable, PathAnswer, RootFacts, RootMount,
-    RootWitness, StrangeEntry, TrashFacts, Why, device_of,
+    FsLocation, HiddenSide, Known, MountContent, MountEntry, MountTable, PathAnswer, RootFacts,
+    RootMount, RootWitness, StrangeEntry, TrashFacts, Why, device_of,
 };
 use crate::decide::ledger::{Ledger, Verified};
+use crate::decide::manifest::HIDDEN_OURS;
 use crate::mesos::disk::{DiskRef, DiskType};
 use crate::mesos::paths;
 use crate::sys::{self, IdentityError};
@@ -36,6 +38,9 @@ pub struct Wanted {
     pub named_by: BTreeSet<RootWitness>,
     /// The operator says that it is right as it is (`disk accept`).
     pub accepted: bool,
+    /// Where its hidden side is mounted, as the record of `disk prepare` says. `Absent`: it was
+    /// not prepared by this program, or not by this `state_dir`.
+    pub hidden: Known<Raw>,
 }
 
 /// A root with what the look at it gave.
@@ -43,8 +48,8 @@ pub struct Wanted {
 pub struct Observed {
     /// The facts. What the agent sees there is not told yet: [`AgentView::NoAgent`].
     pub facts: RootFacts,
-    /// What holders are to be looked for; `None` where nothing can be told or touched there.
-    pub target: Option<Target>,
+    /// What holders are to be looked for; none where nothing can be told or touched there.
+    pub targets: Vec<Target>,
 }
 
 /// Looks at these roots, through this mount table.
@@ -89,6 +94,9 @@ pub fn observe(
                 mount_id: answer.mount,
                 fs_type: mount.fs_type.clone(),
                 location: mount.location.clone(),
+                hidden: hidden::place(&root.disk, &mount.location, &root.hidden, table, |entry| {
+                    own_place(table, entry)
+                }),
             }),
             Ground::Nothing(_) | Ground::Untouchable { .. } => None,
         })
@@ -352,7 +360,7 @@ fn without_look(root: Wanted, mount: Known<RootMount>, before: Before) -> Observ
     };
     Observed {
         facts: facts(root, mount, before, contents),
-        target: None,
+        targets: Vec::new(),
     }
 }
 
@@ -370,16 +378,30 @@ fn standing(
                 path: mount.location.path.join(paths::VOLUMES),
             },
             own_mount: None,
+            hidden: None,
         },
         DiskType::Mount => Target {
             location: mount.location.clone(),
             // A mount at the top of the namespace lies on nothing: then no copy is told apart.
             own_mount: Some(lies_on.unwrap_or_else(|| mount.location.clone())),
+            hidden: contents.hidden_lies_on.clone(),
         },
     };
+    let mut targets = vec![target];
+    if let Known::Known(_) = &contents.hidden {
+        // What was moved into the trash may still be open.
+        targets.push(Target {
+            location: FsLocation {
+                device: mount.location.device,
+                path: Raw::from("/").join(HIDDEN_OURS),
+            },
+            own_mount: None,
+            hidden: None,
+        });
+    }
     Observed {
         facts: facts(root, Known::Known(mount), before, contents),
-        target: Some(target),
+        targets,
     }
 }
 
@@ -405,6 +427,7 @@ fn facts(root: Wanted, mount: Known<RootMount>, before: Before, contents: Conten
         strange: contents.strange,
         trash: contents.ours.trash,
         content: contents.content,
+        hidden: contents.hidden,
     }
 }
 
@@ -415,6 +438,7 @@ struct Question {
     mount_id: u64,
     fs_type: String,
     location: FsLocation,
+    hidden: HiddenAt,
 }
 
 /// What lies on a root.
@@ -424,6 +448,9 @@ struct Contents {
     strange: Vec<StrangeEntry>,
     ours: Ours,
     content: Known<MountContent>,
+    hidden: Known<HiddenSide>,
+    /// The directory that the hidden side's mount lies on.
+    hidden_lies_on: Option<FsLocation>,
 }
 
 impl Contents {
@@ -437,6 +464,8 @@ impl Contents {
                 trash: Known::Absent,
             },
             content: Known::Absent,
+            hidden: Known::Absent,
+            hidden_lies_on: None,
         }
     }
 
@@ -493,14 +522,20 @@ fn look(question: &Question) -> Contents {
         directory,
     });
     match question.kind {
-        DiskType::Mount => Contents {
-            present,
-            content: match volumes::content(&folder) {
-                Ok(content) => Known::Known(content),
-                Err(error) => Known::Unknown(error.into()),
-            },
-            ..Contents::absent()
-        },
+        DiskType::Mount => {
+            let found = hidden::look(&question.hidden, &folder, present.known());
+            Contents {
+                present,
+                content: match volumes::content(&folder) {
+                    Ok(content) => Known::Known(content),
+                    Err(error) => Known::Unknown(error.into()),
+                },
+                hidden: found.side,
+                hidden_lies_on: found.lies_on,
+                ours: found.ours,
+                ..Contents::absent()
+            }
+        }
         DiskType::Root | DiskType::Path => Contents {
             present,
             ..volumes_of(&folder)

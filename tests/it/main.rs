@@ -13,7 +13,7 @@ mod discover;
 #[cfg(test)]
 mod double;
 #[cfg(test)]
-mod e2e;
+pub(crate) mod e2e;
 #[cfg(test)]
 mod layering;
 #[cfg(test)]

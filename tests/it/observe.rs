@@ -103,6 +103,7 @@ impl Volumes {
             &[Target {
                 location: location(&self.tree.path().join("volumes")),
                 own_mount: None,
+                hidden: None,
             }],
         )
     }
@@ -284,6 +285,7 @@ impl LoopDisk {
             },
             named_by: BTreeSet::new(),
             accepted: false,
+            hidden: Known::Absent,
         };
         let table = MountTable::new(mountinfo::read_self().unwrap());
         roots::observe(&Places::default(), vec![wanted], &Known::Absent, &table).remove(0)
@@ -294,7 +296,7 @@ impl LoopDisk {
     }
 
     fn holders(&self, kind: DiskType) -> Vec<(HolderKind, String)> {
-        let target = self.look(kind).target.unwrap();
+        let target = self.look(kind).targets.remove(0);
         let known = holders::observe(&Places::default(), std::slice::from_ref(&target));
         known
             .known()
@@ -580,6 +582,7 @@ fn root_files_on_a_btrfs_subvolume_are_placed() {
     let target = Target {
         location: location(&at.path().join("volumes")),
         own_mount: None,
+        hidden: None,
     };
     assert_eq!(target.location.path, "/sub/volumes".into());
     let _script = Script::shell(

@@ -140,6 +140,7 @@ impl Sys for Hooked<'_> {
         unlink_flagged(name: &[u8]) -> ();
         rmdir(name: &[u8]) -> ();
         clear_flags() -> bool;
+        clear_entry_flags(name: &[u8]) -> bool;
         mkdir(name: &[u8], mode: u32) -> ();
         sync() -> ();
         lock() -> bool;

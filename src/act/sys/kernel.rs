@@ -206,6 +206,28 @@ impl Sys for Kernel {
         Ok(true)
     }
 
+    fn clear_entry_flags(&self, dir: &OwnedFd, name: &[u8]) -> Result<bool, Errno> {
+        one_component(name)?;
+        let entry = open_path(dir.as_fd(), name)?;
+        if mount_id(&entry)? != mount_id(dir)? {
+            return Err(Errno::BUSY);
+        }
+        match node(&entry)?.kind {
+            FileKind::Mount => Err(Errno::BUSY),
+            FileKind::File | FileKind::Directory => {
+                self.clear_flags(&open_again(&entry, OFlags::RDONLY)?)
+            }
+            // Never opened.
+            FileKind::Symlink | FileKind::Special => {
+                let text = CString::new(name).map_err(|_nul| Errno::INVAL)?;
+                match ioctl::clear_flags_at(dir.as_fd(), &text) {
+                    Err(Errno::NOSYS | Errno::OPNOTSUPP | Errno::NOTTY) => Ok(false),
+                    other => other,
+                }
+            }
+        }
+    }
+
     fn rename_noreplace(
         &self,
         from: &OwnedFd,

@@ -56,6 +56,7 @@ impl Host {
             disk,
             path: Raw::from("volumes/roles/eng dev/data#1"),
             identity: identity.clone(),
+            emptied: None,
             state: TrashState::Prepared,
             evidence: Evidence::GoneWithinRun,
             unconfirmed: false,
@@ -103,6 +104,7 @@ impl Host {
                 ..self.manifest.clone()
             },
             data: data.then(|| self.identity.clone()),
+            hidden: None,
         }
     }
 

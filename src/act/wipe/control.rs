@@ -114,7 +114,7 @@ impl Control {
 
     /// Whether to go on; waits while paused.
     #[inline]
-    pub(super) fn proceed(&self) -> bool {
+    pub(in crate::act) fn proceed(&self) -> bool {
         match self.state.load(Ordering::Relaxed) {
             RUN => true,
             _ => self.proceed_slowly(),

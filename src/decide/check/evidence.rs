@@ -266,6 +266,7 @@ impl<'a> Reader<'a> {
                 | Step::Void { .. }
                 | Step::Wipe { .. }
                 | Step::EmptyMount { .. }
+                | Step::MoveOut { .. }
                 | Step::OpenGate
                 | Step::Create { .. } => false,
             })

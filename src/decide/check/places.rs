@@ -130,9 +130,8 @@ impl Reader<'_> {
         )
     }
 
-    /// The same for a MOUNT disk, whose own place does not count. Its own mount is not among the
-    /// holders.
-    pub(super) fn mount_unused(&self, root: &RootFacts, mount: &RootMount) -> Verdict {
+    /// No process and no mount uses a MOUNT disk.
+    pub(super) fn not_in_use(&self, root: &RootFacts, mount: &RootMount) -> Verdict {
         let text = &root.disk.root;
         let holders = self.facts.holders.known().ok_or("holders are unknown")?;
         for holder in holders {
@@ -140,6 +139,14 @@ impl Reader<'_> {
                 format!("{text} is in use by pid {}", holder.pid)
             })?;
         }
+        self.all_seen(text)
+    }
+
+    /// The same for a MOUNT disk, whose own place does not count. Its own mount is not among the
+    /// holders.
+    pub(super) fn mount_unused(&self, root: &RootFacts, mount: &RootMount) -> Verdict {
+        let text = &root.disk.root;
+        self.not_in_use(root, mount)?;
         for other in self
             .facts
             .roots

@@ -129,10 +129,16 @@ impl<'a> Reader<'a> {
         );
         plain_name(&role)?;
         plain_name(id)?;
-        must(
-            manifest.path == Raw::from(crate::mesos::paths::ROLES).join(&role).join(id),
-            || format!("{} is not the place of {}", manifest.path, manifest.volume),
-        )?;
+        let place = match entry.disk.kind {
+            DiskType::Root | DiskType::Path => {
+                Raw::from(crate::mesos::paths::ROLES).join(&role).join(id)
+            }
+            DiskType::Mount => Raw::from("volume"),
+        };
+        must(manifest.path == place, || {
+            format!("{} is not the place of {}", manifest.path, manifest.volume)
+        })?;
+        self.hidden_side(entry)?;
         Ok(found)
     }
 
@@ -275,7 +281,9 @@ impl<'a> Reader<'a> {
     pub(super) fn open_gate(&self, plan: &Plan) -> Verdict {
         let facts = self.facts;
         for step in &plan.steps {
-            if let Step::EmptyMount { authorization, .. } = step {
+            if let Step::EmptyMount { authorization, .. } | Step::MoveOut { authorization, .. } =
+                step
+            {
                 return Err(format!("{} is about to be emptied", authorization.disk()));
             }
         }
@@ -292,6 +300,16 @@ impl<'a> Reader<'a> {
             });
             closed && !empty
         };
+        for root in &facts.roots {
+            let closed = match &facts.gate.closed_for {
+                Known::Known(roots) => roots.contains(&root.disk.root),
+                Known::Absent => false,
+                Known::Unknown(_) => true,
+            };
+            must(!closed || !super::hidden::half_moved(root), || {
+                format!("{} is half moved into its trash", root.disk)
+            })?;
+        }
         for record in &self.memory.volumes {
             for place in &record.places {
                 must(

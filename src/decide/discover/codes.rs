@@ -60,6 +60,8 @@ pub enum Code {
     NotAbsolute,
     /// The directory that was bound there has been removed.
     DeletedRoot,
+    /// It is the hidden side of a MOUNT disk that `disk prepare` laid out.
+    HiddenSide,
     /// It is swap.
     Swap,
     /// It has partitions, or a table of them.
@@ -115,6 +117,7 @@ impl Code {
         Self::SymlinkedRoot,
         Self::NotAbsolute,
         Self::DeletedRoot,
+        Self::HiddenSide,
         Self::Swap,
         Self::Partitioned,
         Self::Member,
@@ -159,6 +162,7 @@ impl Code {
             Self::SymlinkedRoot => "symlinked_root",
             Self::NotAbsolute => "not_absolute",
             Self::DeletedRoot => "deleted_root",
+            Self::HiddenSide => "hidden_side",
             Self::Swap => "swap",
             Self::Partitioned => "partitioned",
             Self::Member => "member",
@@ -204,6 +208,7 @@ impl Code {
             | Self::NotUtf8Root
             | Self::SymlinkedRoot
             | Self::NotAbsolute
+            | Self::HiddenSide
             | Self::Swap
             | Self::Partitioned
             | Self::Member

@@ -13,6 +13,7 @@ use crate::decide::facts::{
     BlockDevice, DeviceNumber, DirectoryAnswer, FsClass, HostDisks, Known, MountEntry, PathAnswer,
 };
 use crate::decide::ledger::LedgerRoot;
+use crate::decide::manifest::VOLUME;
 use crate::mesos::disk::{DiskRef, DiskType};
 use crate::mesos::ids::Role;
 use crate::units::Raw;
@@ -285,6 +286,12 @@ impl<'a> Judge<'a> {
             ));
         }
         passes.note(Code::Overmounted, "no other mount hides it");
+        if let Some(shown) = self.hidden_side_of(mount, device) {
+            return Err(Rejection::plain(
+                Code::HiddenSide,
+                format!("the hidden side of {}", shown.mount_point),
+            ));
+        }
         if mount.root_deleted {
             return Err(Rejection::new(
                 Code::DeletedRoot,
@@ -296,6 +303,29 @@ impl<'a> Judge<'a> {
             ));
         }
         Ok(())
+    }
+
+    /// The mount of which this one is the hidden side, as `disk prepare` lays it out: a whole file
+    /// system in a folder that has its UUID as name, and its `volume` bound elsewhere. Told from
+    /// the tables alone; a sweep asks the marker as well.
+    fn hidden_side_of(
+        &self,
+        mount: &MountEntry,
+        device: Option<&BlockDevice>,
+    ) -> Option<&'a MountEntry> {
+        let name = mount
+            .mount_point
+            .as_bytes()
+            .rsplit(|byte| *byte == b'/')
+            .next()?;
+        if !mount.shows_whole_filesystem() || device?.uuid()?.as_bytes() != name {
+            return None;
+        }
+        self.host()
+            .mounts
+            .entries()
+            .iter()
+            .find(|other| other.device == mount.device && other.root == Raw::from("/").join(VOLUME))
     }
 
     /// Rows for the rules' exact paths that are no mount points.

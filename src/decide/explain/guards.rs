@@ -321,7 +321,8 @@ impl Told<'_> {
                 })
         });
         let emptied = self.plan.steps.iter().any(|step| {
-            matches!(step, Step::EmptyMount { authorization, .. }
+            matches!(step,
+                Step::EmptyMount { authorization, .. } | Step::MoveOut { authorization, .. }
                 if authorization.volume() == self.key && authorization.disk() == disk)
         });
         let made = self.plan.steps.iter().any(
@@ -402,6 +403,7 @@ fn of_entry(step: &Step) -> Option<(&TrashPlace, &'static str)> {
         Step::AdoptRoot { .. }
         | Step::Quarantine { .. }
         | Step::EmptyMount { .. }
+        | Step::MoveOut { .. }
         | Step::OpenGate
         | Step::Create { .. } => None,
     }

@@ -38,7 +38,8 @@ pub use prepare::{
 };
 pub use roots::{
     AgentView, DeviceNumber, DirFacts, Drive, FileIdentity, FileKind, Fingerprint, FsFacts,
-    FsFailure, MarkerOf, MountContent, RootFacts, RootMount, RootWitness, StrangeEntry, TrashFacts,
+    FsFailure, HiddenSide, MarkerOf, MountContent, RootFacts, RootMount, RootWitness, StrangeEntry,
+    TrashFacts,
 };
 
 pub use start::{

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{FsLocation, Known};
 use crate::decide::ledger::Verified;
-use crate::decide::manifest::Manifest;
+use crate::decide::manifest::{HIDDEN_TRASH, Manifest, TRASH, TrashState};
 use crate::decide::steps::TrashId;
 use crate::mesos::disk::{DiskRef, DiskType};
 use crate::units::{Megabytes, Raw};
@@ -147,6 +147,16 @@ pub struct MarkerOf {
     pub root: Raw,
 }
 
+/// The hidden side of a MOUNT disk that `disk prepare` laid out: the file system's own root, of
+/// which the advertised root shows the folder `volume`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct HiddenSide {
+    /// Where the file system is mounted.
+    pub path: Raw,
+    /// Identity of its root directory.
+    pub directory: FileIdentity,
+}
+
 /// What a running agent sees under the root.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -184,6 +194,18 @@ pub struct RootFacts {
     pub trash: Known<Vec<TrashFacts>>,
     /// MOUNT only: whether anything lies in it. `Absent` otherwise.
     pub content: Known<MountContent>,
+    /// MOUNT only: its hidden side. `Absent`: a plain one, which has no trash. `Unknown`: it was
+    /// laid out by us, and its hidden side can't be seen or is not what it should be.
+    #[serde(default = "plain", skip_serializing_if = "is_plain")]
+    pub hidden: Known<HiddenSide>,
+}
+
+fn plain() -> Known<HiddenSide> {
+    Known::Absent
+}
+
+fn is_plain(hidden: &Known<HiddenSide>) -> bool {
+    *hidden == Known::Absent
 }
 
 impl RootFacts {
@@ -191,6 +213,35 @@ impl RootFacts {
     #[must_use]
     pub fn kind(&self) -> DiskType {
         self.disk.kind
+    }
+
+    /// Where its trash lies.
+    #[must_use]
+    pub fn trash_path(&self) -> Raw {
+        match &self.hidden {
+            Known::Known(hidden) => hidden.path.join(HIDDEN_TRASH),
+            Known::Absent | Known::Unknown(_) => self.disk.root.join(TRASH),
+        }
+    }
+
+    /// The entries of its trash that are being filled or emptied, one by one, and have data: the
+    /// disk is half a tenant's until that has ended.
+    pub fn half_moved(&self) -> impl Iterator<Item = &TrashFacts> {
+        let is_mount = self.disk.kind == DiskType::Mount;
+        self.trash
+            .known()
+            .into_iter()
+            .flatten()
+            .filter(move |entry| {
+                is_mount
+                    && entry.data != Known::Absent
+                    && match &entry.manifest {
+                        Known::Known(manifest) => manifest.state == TrashState::Prepared,
+                        // Nothing is moved before its manifest is there.
+                        Known::Absent => false,
+                        Known::Unknown(_) => true,
+                    }
+            })
     }
 }
 

@@ -1,12 +1,19 @@
-//! Plain MOUNT disks: emptied in place, after a destroy only, behind a barrier only.
+//! MOUNT disks: after a destroy only, and behind a barrier only.
+//!
+//! A plain one is emptied in place. One that `disk prepare` laid out has a hidden side with a trash:
+//! its entries are moved there one by one, and what is in the trash is looked at again and wiped as
+//! everywhere. While an entry is *half moved* (`prepared`) part of the data lies here and part there:
+//! the gate stays closed, and the only ways are on, and back.
 
 use super::Planner;
-use crate::decide::facts::{AgentAnswer, Known, MountContent, RootFacts, WipeMethod};
+use super::trash::Look;
+use crate::decide::facts::{AgentAnswer, Fingerprint, Known, MountContent, RootFacts, WipeMethod};
 use crate::decide::guards::{Reason, Refusal};
+use crate::decide::manifest::{Manifest, TrashState};
 use crate::decide::memory::VolumeRecord;
 use crate::decide::remember::agent_may_delete;
 use crate::decide::roots::{RootView, present_filesystem};
-use crate::decide::steps::{Evidence, Step, WipeAuthorization};
+use crate::decide::steps::{Evidence, Step, TrashPlace, WipeAuthorization};
 use crate::mesos::disk::DiskType;
 use crate::units::Raw;
 
@@ -14,7 +21,16 @@ impl Planner<'_> {
     pub(super) fn mount(&mut self, view: &RootView<'_>) {
         let root = view.root;
         let records = self.on_mounts.get(&root.disk).cloned().unwrap_or_default();
-        if matches!(root.content, Known::Known(MountContent::Empty)) {
+        // What is being moved is its entry's matter, until that has passed its second look.
+        let moving = root.trash.known().into_iter().flatten().any(|entry| {
+            entry.manifest.known().is_some_and(|manifest| {
+                matches!(manifest.state, TrashState::Prepared | TrashState::Moved)
+            }) && entry.data != Known::Absent
+        });
+        if matches!(root.content, Known::Known(MountContent::Empty))
+            || moving
+            || root.half_moved().next().is_some()
+        {
             return;
         }
         for record in records {
@@ -88,6 +104,7 @@ impl Planner<'_> {
             .overlap_reasons(&root.disk, key, &location, &root.disk.root, &mut reasons);
         self.judge.protect_reasons(key, &mut reasons);
         self.barrier(&mut reasons);
+        hidden_side(root, &mut reasons);
         let facts = self.facts();
         let method = facts
             .words
@@ -107,11 +124,13 @@ impl Planner<'_> {
                         evidence,
                         method,
                     );
-                    self.steps.push(Step::EmptyMount {
-                        authorization,
-                        root: present.clone(),
-                    });
-                    return;
+                    match self.emptying(root, present, authorization) {
+                        Ok(step) => {
+                            self.steps.push(step);
+                            return;
+                        }
+                        Err(reason) => reasons.push(reason),
+                    }
                 }
                 Err(reason) => {
                     due = false;
@@ -121,6 +140,152 @@ impl Planner<'_> {
         }
         let path = root.disk.root.clone();
         self.keep(Some(key.clone()), &root.disk, path, due, reasons);
+    }
+
+    /// Emptied in place, or moved into the trash of its hidden side.
+    fn emptying(
+        &mut self,
+        root: &RootFacts,
+        present: &Fingerprint,
+        authorization: WipeAuthorization,
+    ) -> Result<Step, Reason> {
+        let Known::Known(hidden) = &root.hidden else {
+            return Ok(Step::EmptyMount {
+                authorization,
+                root: present.clone(),
+            });
+        };
+        let (key, none) = (authorization.volume().clone(), Raw::default());
+        let evidence = authorization.evidence().clone();
+        let manifest = self.manifest(root, &none, &none, &key, &present.directory, &evidence)?;
+        let manifest = Manifest {
+            path: Manifest::place_of(DiskType::Mount, &key),
+            emptied: Some(present.directory.clone()),
+            ..manifest
+        };
+        Ok(Step::MoveOut {
+            authorization,
+            entry: Box::new(TrashPlace {
+                disk: root.disk.clone(),
+                root: present.clone(),
+                manifest,
+                data: None,
+                hidden: Some(hidden.clone()),
+            }),
+        })
+    }
+
+    /// An entry that a crash left half filled, or half emptied: on, or back where the volume is
+    /// named again or nobody knows.
+    pub(super) fn half_moved(&mut self, view: &RootView<'_>, look: Look, rivals: bool) {
+        let Look {
+            place,
+            data,
+            named,
+            mut doubt,
+            in_use,
+        } = look;
+        let root = view.root;
+        let manifest = place.manifest.clone();
+        let mut reasons = self.way_back(view, &manifest);
+        if rivals || root.half_moved().count() > 1 {
+            reasons.push(Reason::new(
+                Refusal::Contested,
+                "several entries hold parts of what was on the disk".to_owned(),
+            ));
+        }
+        if named || !doubt.is_empty() {
+            let pending = doubt
+                .iter()
+                .any(|reason| reason.code == Refusal::PendingOperation);
+            if pending || !reasons.is_empty() {
+                doubt.extend(reasons);
+                self.keep_entry(root, &manifest, true, doubt);
+            } else {
+                self.act(root, &data, &manifest, Step::PutBack { entry: place });
+            }
+            return;
+        }
+        reasons.extend(in_use);
+        // What is left in the root must be the rest of the same volume.
+        if root.content != Known::Known(MountContent::Empty) {
+            let record = self
+                .on_mounts
+                .get(&root.disk)
+                .into_iter()
+                .flatten()
+                .find(|record| record.key == manifest.volume);
+            match record {
+                Some(record) => Self::same_disk(view, record, &mut reasons),
+                None => reasons.push(Reason::new(
+                    Refusal::Contested,
+                    "nobody knows whose the data is that lies on the disk now".to_owned(),
+                )),
+            }
+        }
+        let method = self.method(&manifest);
+        whole_disk(method, root, &mut reasons);
+        let Some(present) = root
+            .filesystem
+            .present
+            .known()
+            .filter(|_| reasons.is_empty())
+        else {
+            return self.keep_entry(root, &manifest, true, reasons);
+        };
+        let authorization = WipeAuthorization::new(
+            manifest.volume.clone(),
+            root.disk.clone(),
+            present.directory.clone(),
+            manifest.evidence.clone(),
+            method,
+        );
+        match self.take(&present.directory, &root.disk.root) {
+            Ok(()) => self.steps.push(Step::MoveOut {
+                authorization,
+                entry: place,
+            }),
+            Err(reason) => self.keep_entry(root, &manifest, false, vec![reason]),
+        }
+    }
+
+    /// What keeps entries from being moved from or to the root of a prepared MOUNT: somebody who
+    /// uses it, another tenant, no barrier. Nothing for ROOT and PATH, where one rename does it.
+    pub(super) fn way_back(&self, view: &RootView<'_>, manifest: &Manifest) -> Vec<Reason> {
+        let root = view.root;
+        let mut reasons = Vec::new();
+        if root.kind() != DiskType::Mount {
+            return reasons;
+        }
+        hidden_side(root, &mut reasons);
+        self.barrier(&mut reasons);
+        let location = root.mount.clone().map(|mount| mount.location);
+        self.judge
+            .use_reasons(&manifest.volume, &location, &mut reasons);
+        // A task that is to have the volume wants its data back; it runs no process now.
+        reasons.retain(|reason| reason.code != Refusal::InUseTask);
+        match &root.content {
+            Known::Known(_) => {}
+            Known::Absent => reasons.push(Refusal::NotMounted.into()),
+            Known::Unknown(why) => reasons.push(Reason::new(Refusal::NotMounted, why.to_string())),
+        }
+        for (other, _) in self.judge.claims.on(&root.disk) {
+            if *other != manifest.volume {
+                reasons.push(Reason::new(
+                    Refusal::Held,
+                    format!("the disk holds volume {other}"),
+                ));
+            }
+        }
+        for other in self.on_mounts.get(&root.disk).into_iter().flatten() {
+            if other.key != manifest.volume && other.named_at > manifest.lived_at {
+                reasons.push(Reason::new(
+                    Refusal::Contested,
+                    format!("volume {} was on it since", other.key),
+                ));
+            }
+        }
+        reasons
     }
 
     /// Whose the disk is by now, and whether it is the one that the volume was on.
@@ -146,6 +311,12 @@ impl Planner<'_> {
                 ));
             }
         }
+        Self::same_disk(view, record, reasons);
+    }
+
+    /// Whether the disk is the one that the volume was on.
+    fn same_disk(view: &RootView<'_>, record: &VolumeRecord, reasons: &mut Vec<Reason>) {
+        let disk = &view.root.disk;
         let then = record
             .places
             .iter()
@@ -208,7 +379,7 @@ impl Planner<'_> {
         let wanted = self
             .steps
             .iter()
-            .any(|step| matches!(step, Step::EmptyMount { .. }));
+            .any(|step| matches!(step, Step::EmptyMount { .. } | Step::MoveOut { .. }));
         let owed = match &facts.memory {
             Known::Known(_) => self
                 .on_mounts
@@ -222,7 +393,11 @@ impl Planner<'_> {
                 closed.is_none_or(|closed| closed.iter().any(concerns))
             }
         };
-        if !wanted && !owed {
+        let half_moved = facts.roots.iter().any(|root| {
+            closed.is_none_or(|closed| closed.contains(&root.disk.root))
+                && root.half_moved().next().is_some()
+        });
+        if !wanted && !owed && !half_moved {
             self.steps.push(Step::OpenGate);
         }
     }
@@ -233,6 +408,16 @@ impl Planner<'_> {
                 && facts.disk.root == *root
                 && facts.content == Known::Known(MountContent::Empty)
         })
+    }
+}
+
+/// A disk that was laid out by us is emptied through its hidden side, or not at all.
+fn hidden_side(root: &RootFacts, reasons: &mut Vec<Reason>) {
+    if let Known::Unknown(why) = &root.hidden {
+        reasons.push(Reason::new(Refusal::NotMounted, why.to_string()));
+    }
+    if let (Known::Known(_), Known::Unknown(why)) = (&root.hidden, &root.trash) {
+        reasons.push(Reason::new(Refusal::ForeignTrash, why.to_string()));
     }
 }
 

@@ -45,6 +45,7 @@ impl<'a> Scope<'a> {
             | Step::Void { .. }
             | Step::Wipe { .. }
             | Step::EmptyMount { .. }
+            | Step::MoveOut { .. }
             | Step::OpenGate
             | Step::Create { .. } => true,
         });
@@ -73,9 +74,10 @@ impl<'a> Scope<'a> {
                 | Step::Void { entry }
                 | Step::Wipe { entry, .. },
             ) => entry.manifest.volume == *key,
-            (Self::Volume(key), Step::EmptyMount { authorization, .. }) => {
-                authorization.volume() == key
-            }
+            (
+                Self::Volume(key),
+                Step::EmptyMount { authorization, .. } | Step::MoveOut { authorization, .. },
+            ) => authorization.volume() == key,
             (
                 Self::Trash(ids),
                 Step::Clear { entry }
@@ -87,6 +89,7 @@ impl<'a> Scope<'a> {
                 Self::Trash(_),
                 Step::Quarantine { .. }
                 | Step::EmptyMount { .. }
+                | Step::MoveOut { .. }
                 | Step::OpenGate
                 | Step::Create { .. },
             )
@@ -98,6 +101,7 @@ impl<'a> Scope<'a> {
                 | Step::Void { .. }
                 | Step::Wipe { .. }
                 | Step::EmptyMount { .. }
+                | Step::MoveOut { .. }
                 | Step::OpenGate
                 | Step::Create { .. },
             ) => false,
@@ -114,6 +118,8 @@ fn step_disk(step: &Step) -> Option<DiskRef> {
         | Step::PutBack { entry }
         | Step::Void { entry }
         | Step::Wipe { entry, .. } => Some(entry.disk.clone()),
-        Step::EmptyMount { authorization, .. } => Some(authorization.disk().clone()),
+        Step::EmptyMount { authorization, .. } | Step::MoveOut { authorization, .. } => {
+            Some(authorization.disk().clone())
+        }
     }
 }

@@ -3,22 +3,22 @@
 use std::collections::BTreeMap;
 
 use super::Planner;
-use crate::decide::facts::{FileIdentity, Known, RootFacts, TrashFacts, WipeMethod};
+use crate::decide::facts::{FileIdentity, Known, MountContent, RootFacts, TrashFacts, WipeMethod};
 use crate::decide::guards::{Reason, Refusal};
 use crate::decide::manifest::{Manifest, TrashState};
 use crate::decide::roots::{RootView, present_filesystem};
 use crate::decide::steps::{Kept, Step, TrashPlace, WipeAuthorization};
+use crate::mesos::disk::DiskType;
 use crate::mesos::ids::VolumeKey;
-use crate::mesos::paths;
 use crate::units::Raw;
 
 /// An entry whose data is there, with what is said of its volume now.
-struct Look {
-    place: Box<TrashPlace>,
-    data: FileIdentity,
-    named: bool,
-    doubt: Vec<Reason>,
-    in_use: Vec<Reason>,
+pub(super) struct Look {
+    pub(super) place: Box<TrashPlace>,
+    pub(super) data: FileIdentity,
+    pub(super) named: bool,
+    pub(super) doubt: Vec<Reason>,
+    pub(super) in_use: Vec<Reason>,
 }
 
 impl Planner<'_> {
@@ -43,7 +43,7 @@ impl Planner<'_> {
             Known::Unknown(why) => self.keep(
                 None,
                 &root.disk,
-                root.disk.root.join(crate::decide::manifest::TRASH),
+                root.trash_path(),
                 false,
                 vec![Reason::new(Refusal::ForeignTrash, why.to_string())],
             ),
@@ -59,7 +59,7 @@ impl Planner<'_> {
             }
             Known::Unknown(why) => return self.keep_foreign(root, entry, false, why.to_string()),
         };
-        if let Some(foreign) = self.foreign(entry, manifest) {
+        if let Some(foreign) = self.foreign(root, entry, manifest) {
             return self.keep_foreign(root, entry, false, foreign);
         }
         let due = self.due(manifest);
@@ -75,6 +75,7 @@ impl Planner<'_> {
                 root: present.clone(),
                 manifest: manifest.clone(),
                 data,
+                hidden: root.hidden.known().cloned(),
             })
         };
         // The frame of a destroy of ours that nobody confirmed says that it was asked for.
@@ -140,6 +141,9 @@ impl Planner<'_> {
             in_use,
         };
         match manifest.state {
+            TrashState::Prepared if manifest.emptied.is_some() => {
+                self.half_moved(view, look, rivals);
+            }
             TrashState::Prepared | TrashState::Moved => self.second_look(view, look, rivals),
             TrashState::Cleared | TrashState::Wiping => self.last_look(view, look, due),
         }
@@ -159,7 +163,11 @@ impl Planner<'_> {
             let pending = doubt
                 .iter()
                 .any(|reason| reason.code == Refusal::PendingOperation);
-            let occupied = view.occupied(&manifest.volume);
+            let occupied = match view.root.kind() {
+                DiskType::Root | DiskType::Path => view.occupied(&manifest.volume),
+                DiskType::Mount => view.root.content != Known::Known(MountContent::Empty),
+            };
+            let kept_out = self.way_back(view, &manifest);
             if occupied {
                 doubt.push(Reason::new(
                     Refusal::Contested,
@@ -169,7 +177,8 @@ impl Planner<'_> {
             if rivals {
                 doubt.extend(in_use);
             }
-            if occupied || pending || rivals {
+            doubt.extend(kept_out.iter().cloned());
+            if occupied || pending || rivals || !kept_out.is_empty() {
                 self.keep_entry(view.root, &manifest, true, doubt);
             } else {
                 self.act(view.root, &data, &manifest, Step::PutBack { entry: place });
@@ -182,7 +191,13 @@ impl Planner<'_> {
     }
 
     /// Plans the step, once for each directory.
-    fn act(&mut self, root: &RootFacts, data: &FileIdentity, manifest: &Manifest, step: Step) {
+    pub(super) fn act(
+        &mut self,
+        root: &RootFacts,
+        data: &FileIdentity,
+        manifest: &Manifest,
+        step: Step,
+    ) {
         match self.take(data, &trash_path(root, &manifest.id.0)) {
             Ok(()) => self.steps.push(step),
             Err(reason) => self.keep_entry(root, manifest, false, vec![reason]),
@@ -250,7 +265,7 @@ impl Planner<'_> {
 
     /// How it is to be destroyed: as the operator says now, or said when it was moved here, or as
     /// the configuration says.
-    fn method(&self, manifest: &Manifest) -> WipeMethod {
+    pub(super) fn method(&self, manifest: &Manifest) -> WipeMethod {
         let facts = self.facts();
         let disk = manifest.disk.kind;
         facts
@@ -265,15 +280,21 @@ impl Planner<'_> {
     }
 
     /// Why an entry is none of ours.
-    fn foreign(&self, entry: &TrashFacts, manifest: &Manifest) -> Option<String> {
+    fn foreign(&self, root: &RootFacts, entry: &TrashFacts, manifest: &Manifest) -> Option<String> {
         let facts = self.facts();
+        let disk = &root.disk;
+        if disk.kind == DiskType::Mount && manifest.disk != *disk {
+            return Some(format!("it is of {}", manifest.disk));
+        }
         if manifest.version != Manifest::VERSION {
             return Some(format!("its manifest has version {}", manifest.version));
         }
         if manifest.id != entry.id {
             return Some(format!("its manifest is of entry {}", manifest.id));
         }
-        if manifest.path != paths::volume_directory(&manifest.volume) {
+        if manifest.path != Manifest::place_of(disk.kind, &manifest.volume)
+            || manifest.emptied.is_some() != (disk.kind == DiskType::Mount)
+        {
             return Some(format!(
                 "{} is not the place of {}",
                 manifest.path, manifest.volume
@@ -292,7 +313,7 @@ impl Planner<'_> {
             .then(|| format!("it is of the agent in {}", manifest.work_dir))
     }
 
-    fn keep_entry(
+    pub(super) fn keep_entry(
         &mut self,
         root: &RootFacts,
         manifest: &Manifest,
@@ -325,7 +346,7 @@ impl Planner<'_> {
 }
 
 fn trash_path(root: &RootFacts, id: &str) -> Raw {
-    root.disk.root.join(crate::decide::manifest::TRASH).join(id)
+    root.trash_path().join(id)
 }
 
 /// The manifest of an entry whose second look is due and whose data is there.

@@ -19,6 +19,9 @@ pub struct Target {
     /// copy of that mount, in whatever namespace, lies on the same directory and is no use of the
     /// disk; a bind mount of it lies elsewhere.
     pub own_mount: Option<FsLocation>,
+    /// Prepared MOUNT: the directory that the mount of its hidden side lies on. That mount shows
+    /// the disk from above and is no use of it; any other one that does is.
+    pub hidden: Option<FsLocation>,
 }
 
 /// How often a disk may be mounted on itself.
@@ -189,6 +192,14 @@ impl Mounts {
                     pid: listed.pid,
                 });
             }
+            for target in self.shown_from_above(listed, &lies_on) {
+                uses.push(MountUse {
+                    inside: false,
+                    location: target.location.clone(),
+                    mount_point: listed.mount_point.clone(),
+                    pid: listed.pid,
+                });
+            }
             for layer in layers(&listed.entry) {
                 for location in self.through_windows(&listed.namespace, &layer, |_any| true) {
                     if self.target_of(&location).is_some() {
@@ -239,6 +250,24 @@ impl Mounts {
             }
         }
         false
+    }
+
+    /// The prepared MOUNT disks of which this mount shows more than their root, and which is not
+    /// the one of their hidden side, nor a copy of it in another namespace.
+    fn shown_from_above(&self, listed: &Listed, lies_on: &[FsLocation]) -> Vec<&Target> {
+        let shown = listed.entry.shown();
+        self.targets
+            .iter()
+            .filter(|target| {
+                target.hidden.as_ref().is_some_and(|hidden| {
+                    target.location.within(&shown)
+                        && target.location != shown
+                        && lies_on != [hidden.clone()]
+                        // Mounted on itself, as systemd does with `ReadWritePaths=`.
+                        && lies_on != [shown.clone()]
+                })
+            })
+            .collect()
     }
 
     /// The directory that a mount lies on. Where the mount below is not shown (in a changed root),

@@ -67,6 +67,7 @@ impl Host {
                 Target {
                     location: at((8, 32), "/"),
                     own_mount: Some(at((254, 0), "/dcos/volume0")),
+                    hidden: None,
                 },
             ],
         )
@@ -158,6 +159,7 @@ fn target(device: (u32, u32), path: &str) -> Target {
     Target {
         location: at(device, path),
         own_mount: None,
+        hidden: None,
     }
 }
 

@@ -63,6 +63,7 @@ fn wanted_root(kind: DiskType, root: &Raw) -> Wanted {
         },
         named_by: BTreeSet::new(),
         accepted: false,
+        hidden: Known::Absent,
     }
 }
 
@@ -91,7 +92,7 @@ fn a_root_is_told_with_its_mount_its_file_system_and_its_place() {
     assert!(!mount.is_mount_point && !mount.network && !mount.read_only);
     assert!(mount.total_bytes > mount.free_bytes && mount.free_bytes > 0);
     assert_eq!(
-        observed.target.unwrap().location.path,
+        observed.targets[0].location.path,
         mount.location.path.join("volumes")
     );
     let opened = std::fs::File::open(root.tree.path()).unwrap();
@@ -271,6 +272,7 @@ fn manifest(id: &str) -> Manifest {
             filesystem: "u".to_owned(),
             handle: "1:00".to_owned(),
         },
+        emptied: None,
         state: TrashState::Cleared,
         evidence: Evidence::Operator,
         unconfirmed: false,
@@ -332,7 +334,7 @@ fn a_root_that_is_not_there_is_absent_and_a_strange_one_unknown() {
     symlink("real", tree.path(b"link")).unwrap();
     let mount = |kind, root: &Raw| {
         let observed = look_at(kind, root, &Known::Absent);
-        assert_eq!(observed.target, None);
+        assert_eq!(observed.targets, []);
         observed.facts.mount
     };
     let text = |name: &str| tree.text().join(name);
@@ -391,7 +393,7 @@ fn file_systems_that_may_not_answer_are_known_and_not_touched() {
         assert!(mount.network && mount.fs_type == "nfs4");
         assert_eq!(mount.is_mount_point, tail == "nfs");
         assert!(observed.facts.filesystem.present.why().is_some());
-        assert_eq!(observed.target, None);
+        assert_eq!(observed.targets, []);
         match kind {
             DiskType::Mount => assert!(observed.facts.content.why().is_some()),
             DiskType::Root | DiskType::Path => assert!(observed.facts.dirs.why().is_some()),
@@ -495,6 +497,7 @@ fn a_root_that_was_on_a_disk_of_its_own_and_lies_on_the_root_file_system_is_not_
     assert!(stands(&root, top(), &found(1, Known::unknown("x"))));
     let accepted = Wanted {
         accepted: true,
+        hidden: Known::Absent,
         ..root.clone()
     };
     assert!(stands(&accepted, top(), &found(1, uuid("new"))));

@@ -92,6 +92,7 @@ fn move_aside(root: &Path, volume: &Path, entry: &str) -> f64 {
         disk,
         path: Raw::from("volumes/roles/bench/volume"),
         identity: identity.clone(),
+        emptied: None,
         state: TrashState::Prepared,
         evidence: Evidence::GoneWithinRun,
         unconfirmed: false,

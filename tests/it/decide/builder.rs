@@ -140,6 +140,7 @@ pub(crate) fn a_root(disk: &DiskRef) -> RootFacts {
         },
         strange: Vec::new(),
         trash: Known::Absent,
+        hidden: Known::Absent,
         content: if carved {
             Known::Absent
         } else {
@@ -594,6 +595,7 @@ impl World for Facts {
                 disk: disk.clone(),
                 path: paths::volume_directory(key),
                 identity: identity.clone(),
+                emptied: None,
                 state,
                 evidence: Evidence::GoneWithinRun,
                 unconfirmed: false,

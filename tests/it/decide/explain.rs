@@ -38,9 +38,9 @@ fn known(facts: &Facts, plan: &Plan) -> BTreeSet<VolumeKey> {
 fn moved(plan: &Plan, key: &VolumeKey) -> bool {
     plan.steps.iter().any(|step| match step {
         Step::Quarantine { place, .. } => place.volume == *key,
-        Step::Wipe { authorization, .. } | Step::EmptyMount { authorization, .. } => {
-            authorization.volume() == key
-        }
+        Step::Wipe { authorization, .. }
+        | Step::EmptyMount { authorization, .. }
+        | Step::MoveOut { authorization, .. } => authorization.volume() == key,
         Step::AdoptRoot { .. }
         | Step::Clear { .. }
         | Step::PutBack { .. }

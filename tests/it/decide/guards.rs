@@ -30,9 +30,9 @@ fn doomed(plan: &Plan) -> BTreeSet<VolumeKey> {
         .iter()
         .filter_map(|step| match step {
             Step::Quarantine { place, .. } => Some(place.volume.clone()),
-            Step::Wipe { authorization, .. } | Step::EmptyMount { authorization, .. } => {
-                Some(authorization.volume().clone())
-            }
+            Step::Wipe { authorization, .. }
+            | Step::EmptyMount { authorization, .. }
+            | Step::MoveOut { authorization, .. } => Some(authorization.volume().clone()),
             Step::AdoptRoot { .. }
             | Step::Clear { .. }
             | Step::PutBack { .. }

@@ -3,9 +3,9 @@
 use mesos_volumed::decide::facts::{
     DirFacts, Facts, FileIdentity, FileKind, FsLocation, Known, MountContent, RootFacts, TrashFacts,
 };
-use mesos_volumed::decide::manifest::{TRASH, TrashState};
+use mesos_volumed::decide::manifest::{HIDDEN_TRASH, TRASH, TrashState};
 use mesos_volumed::decide::plan::Plan;
-use mesos_volumed::decide::steps::{Step, TrashId};
+use mesos_volumed::decide::steps::{Step, TrashId, TrashPlace};
 use mesos_volumed::mesos::disk::{DiskRef, DiskType};
 use mesos_volumed::units::Raw;
 
@@ -71,6 +71,30 @@ pub(crate) fn apply(plan: &Plan, facts: &Facts) -> Facts {
     after
 }
 
+/// The entry is whole in the trash of the hidden side.
+fn moved_out(root: &mut RootFacts, entry: &TrashPlace) {
+    let mut manifest = entry.manifest.clone();
+    if entry.data.is_none() {
+        manifest.identity.handle.push_str("d");
+    }
+    manifest.state = TrashState::Moved;
+    let identity = manifest.identity.clone();
+    let location = root.mount.clone().map(|mount| FsLocation {
+        device: mount.device,
+        path: Raw::from("/")
+            .join(HIDDEN_TRASH)
+            .join(&manifest.id.0)
+            .join("data"),
+    });
+    entries(root).retain(|found| found.id != manifest.id);
+    entries(root).push(TrashFacts {
+        id: manifest.id.clone(),
+        manifest: Known::Known(manifest),
+        data: Known::Known(identity),
+        location,
+    });
+}
+
 fn apply_step(step: &Step, after: &mut Facts) {
     match step {
         Step::AdoptRoot {
@@ -121,6 +145,10 @@ fn apply_step(step: &Step, after: &mut Facts) {
                 }
             }
         }
+        Step::PutBack { entry } if entry.hidden.is_some() => {
+            root(after, &entry.disk).content = Known::Known(MountContent::Data);
+            remove_entry(after, &entry.disk, &entry.manifest.id);
+        }
         Step::PutBack { entry } => {
             let here = root(after, &entry.disk).clone();
             let volume = &entry.manifest.volume;
@@ -139,8 +167,11 @@ fn apply_step(step: &Step, after: &mut Facts) {
         Step::Void { entry } | Step::Wipe { entry, .. } => {
             remove_entry(after, &entry.disk, &entry.manifest.id);
         }
-        Step::EmptyMount { authorization, .. } => {
+        Step::EmptyMount { authorization, .. } | Step::MoveOut { authorization, .. } => {
             let disk = authorization.disk();
+            if let Step::MoveOut { entry, .. } = step {
+                moved_out(root(after, disk), entry);
+            }
             root(after, disk).content = Known::Known(MountContent::Empty);
             after.gate.closed_for = match &after.gate.closed_for {
                 Known::Known(roots) => {

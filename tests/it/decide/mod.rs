@@ -14,6 +14,7 @@ mod guards;
 mod ideal;
 mod lives;
 mod places;
+mod prepared;
 mod properties;
 mod random;
 mod story;

@@ -71,7 +71,7 @@ fn doom(plan: &Plan) -> Doom {
                 authorization.identity().clone(),
             )),
             // Whichever of the volumes that were destroyed on it: the disk is one.
-            Step::EmptyMount { authorization, .. } => {
+            Step::EmptyMount { authorization, .. } | Step::MoveOut { authorization, .. } => {
                 Some(("empty", keys().remove(0), authorization.identity().clone()))
             }
             Step::AdoptRoot { .. }
@@ -216,7 +216,7 @@ proptest! {
                     prop_assert!(!entry.manifest.unconfirmed);
                     (&entry.disk, authorization.evidence())
                 }
-                Step::EmptyMount { authorization, .. } => {
+                Step::EmptyMount { authorization, .. } | Step::MoveOut { authorization, .. } => {
                     prop_assert!(!named.contains(authorization.volume()));
                     prop_assert!(facts.agent.processes.known().unwrap().is_empty());
                     let witnessed = authorization.evidence().witnessed()
@@ -257,7 +257,7 @@ proptest! {
                     Step::Quarantine { place, .. } => place.disk == root.disk && place.path() == path,
                     Step::AdoptRoot { .. } | Step::Clear { .. } | Step::PutBack { .. }
                     | Step::Void { .. } | Step::Wipe { .. } | Step::EmptyMount { .. }
-                    | Step::OpenGate | Step::Create { .. } => false,
+                    | Step::MoveOut { .. } | Step::OpenGate | Step::Create { .. } => false,
                 });
                 let kept = made.kept.iter().any(|kept| kept.disk == root.disk && kept.path == path);
                 prop_assert!(step != kept, "{path} has a step: {step}, is kept: {kept}");
@@ -267,14 +267,14 @@ proptest! {
                 prop_assert!(items.iter().any(|item| item.id == entry.id));
                 let step = made.steps.iter().any(|step| match step {
                     Step::Clear { entry: at } | Step::PutBack { entry: at }
-                    | Step::Void { entry: at } | Step::Wipe { entry: at, .. } => {
+                    | Step::Void { entry: at } | Step::Wipe { entry: at, .. }
+                    | Step::MoveOut { entry: at, .. } => {
                         at.disk == root.disk && at.manifest.id == entry.id
                     }
                     Step::AdoptRoot { .. } | Step::Quarantine { .. } | Step::EmptyMount { .. }
                     | Step::OpenGate | Step::Create { .. } => false,
                 });
-                let path = root.disk.root
-                    .join(mesos_volumed::decide::manifest::TRASH).join(&entry.id.0);
+                let path = root.trash_path().join(&entry.id.0);
                 let kept = made.kept.iter().any(|kept| kept.disk == root.disk && kept.path == path);
                 prop_assert!(step != kept, "{path} has a step: {step}, is kept: {kept}");
             }

@@ -408,6 +408,7 @@ fn some_trash(tape: &mut Tape<'_>, root: &RootFacts) -> Known<Vec<TrashFacts>> {
             volume,
             disk: root.disk.clone(),
             identity: identity.clone(),
+            emptied: None,
             state: tape.of(&[
                 TrashState::Cleared,
                 TrashState::Moved,

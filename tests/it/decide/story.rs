@@ -28,6 +28,7 @@ pub(crate) fn quarantined(plan: &Plan) -> Vec<String> {
             | Step::Void { .. }
             | Step::Wipe { .. }
             | Step::EmptyMount { .. }
+            | Step::MoveOut { .. }
             | Step::OpenGate
             | Step::Create { .. } => None,
         })
@@ -47,6 +48,7 @@ pub(crate) fn evidence_for(plan: &Plan, volume: &str) -> Option<Evidence> {
         | Step::Void { .. }
         | Step::Wipe { .. }
         | Step::EmptyMount { .. }
+        | Step::MoveOut { .. }
         | Step::OpenGate
         | Step::Create { .. } => None,
     })

@@ -10,3 +10,5 @@ mod killed;
 mod refusals;
 #[cfg(test)]
 mod systemd;
+#[cfg(test)]
+mod trash;

@@ -31,6 +31,7 @@ pub(crate) fn authorize(identity: &FileIdentity) -> WipeAuthorization {
             | Step::PutBack { .. }
             | Step::Void { .. }
             | Step::EmptyMount { .. }
+            | Step::MoveOut { .. }
             | Step::OpenGate
             | Step::Create { .. } => None,
         })
@@ -69,6 +70,7 @@ fn facts(identity: &FileIdentity) -> Facts {
         disk: disk.clone(),
         path: "volumes/roles/role/id".into(),
         identity: identity.clone(),
+        emptied: None,
         state: TrashState::Wiping,
         evidence: Evidence::GoneWithinRun,
         unconfirmed: false,
@@ -142,6 +144,7 @@ fn facts(identity: &FileIdentity) -> Facts {
                 location: Known::Known(location),
             }]),
             content: Known::Absent,
+            hidden: Known::Absent,
         }],
         agent: AgentFacts {
             work_dir,

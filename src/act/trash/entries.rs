@@ -384,3 +384,6 @@ impl NoRoom for Outcome {
         matches!(self, Self::Failed(error) if error.no_room())
     }
 }
+
+#[cfg(test)]
+mod tests;

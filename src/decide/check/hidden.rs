@@ -130,12 +130,11 @@ impl Reader<'_> {
             ),
             || "a MOUNT wants a destroy that was read as an operation".to_owned(),
         )?;
-        // The rest that lies there must be the same volume's.
-        let same = self.memory.volumes.iter().any(|record| {
-            record.key == manifest.volume
-                && record.places.iter().any(|place| {
-                    place.disk == *disk && place.filesystem.as_ref() == Some(&entry.root.filesystem)
-                })
+        // The rest that lies there must be the same volume's: so an earlier pass wrote.
+        let same = self.prior_record(&manifest.volume).is_ok_and(|record| {
+            record.places.iter().any(|place| {
+                place.disk == *disk && place.filesystem.as_ref() == Some(&entry.root.filesystem)
+            })
         });
         must(!holds_data || same, || {
             format!("nobody knows whose the data on {disk} is")

@@ -75,7 +75,7 @@ pub(crate) fn apply(plan: &Plan, facts: &Facts) -> Facts {
 fn moved_out(root: &mut RootFacts, entry: &TrashPlace) {
     let mut manifest = entry.manifest.clone();
     if entry.data.is_none() {
-        manifest.identity.handle.push_str("d");
+        manifest.identity.handle.push('d');
     }
     manifest.state = TrashState::Moved;
     let identity = manifest.identity.clone();

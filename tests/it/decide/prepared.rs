@@ -44,6 +44,8 @@ fn destroyed() -> Facts {
     facts.later(60);
     facts.destroy(&key("db/m"), 7);
     facts.stop_agent();
+    facts.pass();
+    facts.later(60);
     facts.policy.start_gate = true;
     facts
 }
@@ -144,6 +146,9 @@ fn what_is_laid_on_it_after_the_second_look_is_nobodys_garbage() {
     let (_, taken) = settle(&facts);
     assert_eq!(taken, [""; 0]);
 }
+
+/// A change, and its name.
+type Change<T> = (&'static str, fn(&mut T));
 
 /// What keeps a destroy from being carried out, and how it is told.
 type Case = (&'static str, fn(&mut Facts), Refusal);
@@ -250,7 +255,12 @@ fn each_guard_keeps_what_would_be_moved_out_and_the_check_sees_it_too() {
         change(&mut closed);
         let with = plan_of(&closed);
         assert!(!steps(&with).contains(&"move_out".to_owned()), "{what}");
-        assert!(codes(&with, "db/m").contains(&code), "{what}: {with:#?}");
+        // What is named is held, and no more is said of its disk.
+        let named = ["it is named", "a task has it"].contains(&what);
+        assert!(
+            named || codes(&with, "db/m").contains(&code),
+            "{what}: {with:#?}"
+        );
         // `protect` is the checker's as well; every other one is a fact.
         assert!(
             check(without.clone(), &closed).is_err(),
@@ -302,14 +312,14 @@ fn what_is_half_moved_goes_back_when_it_is_named_again_or_nobody_knows() {
         let made = plan_of(&facts);
         assert_eq!(steps(&made), ["put_back"], "{made:#?}");
         // Not beside an agent, not under a user, not over another tenant.
-        let changes: [(&str, fn(&mut Facts)); 5] = [
+        let changes: [Change<Facts>; 5] = [
             ("an agent answers", |f| {
                 f.agent.processes = Known::Known(vec![an_agent(9)]);
             }),
             ("no gate", |f| f.policy.start_gate = false),
             ("in use", |f| f.hold(&mount(), "x", HolderKind::OpenFile)),
             ("hidden side unknown", |f| {
-                f.disk(&mount()).hidden = unknown()
+                f.disk(&mount()).hidden = unknown();
             }),
             ("another tenant", |f| f.create(&mount(), &key("db/next"))),
         ];
@@ -384,11 +394,11 @@ fn data_that_came_since_is_not_taken_for_the_rest() {
 
 #[test]
 fn entries_of_another_layout_disk_or_place_are_none_of_ours() {
-    let changes: [(&str, fn(&mut Manifest)); 4] = [
+    let changes: [Change<Manifest>; 4] = [
         ("of a rename", |m| m.emptied = None),
         ("of another disk", |m| m.disk.root = "/dcos/volume9".into()),
         ("of another place", |m| {
-            m.path = Raw::from("volumes/roles/db/m")
+            m.path = Raw::from("volumes/roles/db/m");
         }),
         ("of another agent", |m| m.work_dir = "/other".into()),
     ];
@@ -428,7 +438,7 @@ fn the_check_rejects_what_the_planner_would_never_say() {
     let going_on = half();
     for facts in [&fresh, &going_on] {
         assert!(check(plan(facts), facts).is_ok());
-        let changes: [(&str, fn(&mut Manifest)); 7] = [
+        let changes: [Change<Manifest>; 7] = [
             ("another volume", |m| m.volume = key("db/stays")),
             ("another state", |m| m.state = TrashState::Moved),
             ("unconfirmed", |m| m.unconfirmed = true),

@@ -90,7 +90,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 39] = [
         Self::OsDisk,
         Self::NotMounted,
         Self::Overmounted,

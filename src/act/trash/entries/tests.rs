@@ -438,7 +438,7 @@ fn another_root_or_hidden_side_than_planned_for_is_not_touched() {
                 .unwrap()
                 .directory
                 .handle
-                .push_str("00")
+                .push_str("00");
         },
         |place| {
             let hidden = place.hidden.as_mut().unwrap();

@@ -71,7 +71,7 @@ pub(super) fn confirmed(key: &VolumeKey, confirm: &str) -> anyhow::Result<()> {
         return Ok(());
     }
     Err(anyhow!(
-        "--confirm {} is not the persistence id of {key}; nothing was done",
+        "not_confirmed: --confirm {} is not the persistence id of {key}; nothing was done",
         Raw::from(confirm)
     ))
     .exit(Exit::Refused)

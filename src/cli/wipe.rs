@@ -279,7 +279,7 @@ fn find(volume: &str, owner: &Owner) -> anyhow::Result<VolumeKey> {
         let code = if is_path {
             format!("{}: ", Refusal::NotAVolumePath)
         } else {
-            String::new()
+            "no_such_volume: ".to_owned()
         };
         anyhow!(
             "{code}there is no volume {} on this host, and nothing was touched; see \

@@ -66,14 +66,12 @@ pub fn authorize(
     if let Some(drive) = &device.parent {
         reasons.push(format!("it is a partition of {drive}, not a whole device"));
     }
-    match &device.serial {
-        Some(serial) if serial.as_bytes() == confirm.as_bytes() => {}
-        Some(_) => reasons.push("--confirm is not its serial number (see `discover`)".to_owned()),
-        None if device.name.as_bytes() == confirm.as_bytes() => {}
-        None => reasons.push(format!(
-            "it has no serial number, and --confirm is not its name, {}",
-            device.name
-        )),
+    let (word, what) = device.confirmation();
+    if word.as_bytes() != confirm.as_bytes() {
+        reasons.push(format!(
+            "--confirm {} is not its {what}",
+            Raw::from(confirm)
+        ));
     }
     let size_bytes = match &device.size_bytes {
         Known::Known(size) if *size > 0 => *size,

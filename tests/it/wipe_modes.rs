@@ -498,7 +498,8 @@ fn root_a_discard_is_looked_at_and_without_one_it_is_called_an_unlink() {
                 assert!(guaranteed || reused, "{fs:?} {proof:?}");
                 assert!(proof.discarded_bytes > 20 * MIB as u64);
                 assert!(proof.read_back_bytes > 1_000_000);
-                assert_eq!(left, 0, "{fs:?}");
+                assert!(left == 0 || !guaranteed, "{fs:?}: {left} left, {proof:?}");
+                assert!(left < 100, "{fs:?}: {left} left, {proof:?}");
             }
         }
     }

@@ -6,10 +6,11 @@
 //! was done is an unlink, and is called that.
 
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use rustix::fs::{OFlags, syncfs};
+use rustix::fs::{OFlags, fstatvfs, syncfs};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::control::Control;
@@ -19,12 +20,19 @@ use super::overwrite::{Aligned, Halt, Range, Storage, in_time, read_back};
 use super::proof::{Account, ShortOf};
 use super::report::StopReason;
 use super::walk::{BeforeUnlink, Ready};
+use crate::act::sys::FsKind;
 use crate::decide::facts::{WipeMethod, WipeMode};
 use crate::sys::ioctl::{FileExtent, file_extents, trim_free};
 use crate::units::Raw;
 
 /// So many places are noted; reading back all of a large volume would take as long as writing it.
 const PLACES: usize = 4096;
+/// How often it is trimmed again because a place was not free yet.
+const TRIES: u32 = 4;
+/// How often the free space of xfs is looked at until it rests,
+const RESTS: u32 = 50;
+/// and the time between.
+const REST: Duration = Duration::from_millis(50);
 /// Of each extent so many bytes.
 const LONGEST: u64 = 64 << 10;
 
@@ -67,57 +75,103 @@ impl<'a> Discard<'a> {
             self.account.downgrade(WipeMode::Unlink, ShortOf::NoDiscard);
             return Ok(());
         }
-        // What is not committed is not free yet.
-        let trimmed = in_time(dir, self.control, |fd| {
-            retry_on_intr(|| syncfs(fd))?;
-            trim_free(fd)
-        });
-        match trimmed {
-            Ok(bytes) => self.account.discarded(bytes),
-            Err(Halt::Stopped) => return Err(StopReason::Cancelled),
-            Err(Halt::Io(Errno::OPNOTSUPP | Errno::NOTTY)) => {
-                self.account.downgrade(WipeMode::Unlink, ShortOf::NoDiscard);
-                return Ok(());
-            }
-            Err(Halt::Io(errno)) => {
-                let errno = errno.raw_os_error();
-                self.account.short(ShortOf::DiscardFailed { errno }, None);
-                return Ok(());
-            }
-        }
         if self.storage.short == Some(ShortOf::JournaledData) {
             self.account.short(ShortOf::JournaledData, None);
         }
-        self.look()
+        let places = std::mem::take(&mut *self.places());
+        let mut tries = 0_u32;
+        loop {
+            tries = tries.saturating_add(1);
+            self.freed(dir)?;
+            // What is not committed is not free yet.
+            let trimmed = in_time(dir, self.control, |fd| {
+                retry_on_intr(|| syncfs(fd))?;
+                trim_free(fd)
+            });
+            let discarded = match trimmed {
+                Ok(bytes) => bytes,
+                Err(Halt::Stopped) => return Err(StopReason::Cancelled),
+                Err(Halt::Io(Errno::OPNOTSUPP | Errno::NOTTY)) => {
+                    self.account.downgrade(WipeMode::Unlink, ShortOf::NoDiscard);
+                    return Ok(());
+                }
+                Err(Halt::Io(errno)) => {
+                    let errno = errno.raw_os_error();
+                    self.account.short(ShortOf::DiscardFailed { errno }, None);
+                    return Ok(());
+                }
+            };
+            // The last try holds all that the ones before it did, and is what is told of.
+            if self.look(&places, tries >= TRIES)? {
+                self.account.discarded(discarded);
+                return Ok(());
+            }
+        }
     }
 
-    fn look(&self) -> Result<(), StopReason> {
-        if !self.method.verify {
+    /// xfs gives the blocks of unlinked files back behind the unlink, and a trim passes over what is
+    /// not free yet: waits until its free space rests.
+    fn freed(&self, dir: BorrowedFd<'_>) -> Result<(), StopReason> {
+        if self.storage.kind != FsKind::Xfs {
             return Ok(());
+        }
+        let mut before = None;
+        for _ in 0..RESTS {
+            // Asking also hurries it on.
+            let now = in_time(dir, self.control, |fd| {
+                retry_on_intr(|| syncfs(fd))?;
+                retry_on_intr(|| fstatvfs(fd)).map(|space| (space.f_bfree, space.f_ffree))
+            });
+            let now = match now {
+                Ok(now) => Some(now),
+                Err(Halt::Stopped) => return Err(StopReason::Cancelled),
+                Err(Halt::Io(_)) => None,
+            };
+            if now.is_none() || now == before {
+                return Ok(());
+            }
+            before = now;
+            if !self.control.rest(REST) {
+                return Err(StopReason::Cancelled);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the places back; whether that was the last look: all of them are zeros, or it can't be
+    /// told, or no more tries are left.
+    fn look(&self, places: &[Range], last: bool) -> Result<bool, StopReason> {
+        if !self.method.verify {
+            return Ok(true);
         }
         let Some(device) = &self.storage.device else {
             let errno = Errno::NODEV.raw_os_error();
             self.account.short(ShortOf::NotReadBack { errno }, None);
-            return Ok(());
+            return Ok(true);
         };
         let zeros = Aligned::zeros();
         let dirty = AtomicBool::new(false);
-        let places = std::mem::take(&mut *self.places());
-        let read = read_back(device.as_fd(), &places, self.control, &|range, bytes| {
+        let good = AtomicU64::new(0);
+        let read = read_back(device.as_fd(), places, self.control, &|range, bytes| {
             if zeros.get().get(..bytes.len()) == Some(bytes) {
-                self.account.read_back(range.length);
+                good.fetch_add(range.length, Ordering::Relaxed);
             } else {
                 dirty.store(true, Ordering::Relaxed);
             }
         });
+        let dirty = dirty.into_inner();
+        if dirty && !last && read.is_ok() {
+            return Ok(false);
+        }
+        self.account.read_back(good.into_inner());
         if let Err(halt) = read {
             let errno = halt.errno()?.raw_os_error();
             self.account.short(ShortOf::NotReadBack { errno }, None);
         }
-        if dirty.load(Ordering::Relaxed) {
+        if dirty {
             self.account.short(ShortOf::NotZero, None);
         }
-        Ok(())
+        Ok(true)
     }
 }
 

@@ -23,6 +23,10 @@
 //! * FIFOs, sockets and devices are never opened: an entry is taken hold of by `O_PATH`, looked at,
 //!   and only a regular file is opened, through its descriptor.
 //!
+//! Files are not renamed before they are unlinked: where the old name stood in the directory and in
+//! the journal is not overwritten by that, and one more change of metadata a file would cost as much
+//! as the unlink itself.
+//!
 //! It promises nothing about file names, earlier places of the data that the file system gave up
 //! before, the journal's copies of metadata, and what a device keeps below the addresses that it
 //! shows. In the words of NIST SP 800-88 that is no *clear* of the medium, as that means all

@@ -13,12 +13,12 @@
 //! a failure leaves the disk unmounted or empty, says so, and the gate closed.
 #![expect(
     clippy::disallowed_methods,
-    reason = "mkfs is the file system's own program; the root's lost+found is removed"
+    reason = "the root's lost+found, which mkfs makes, is removed"
 )]
 
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -30,7 +30,8 @@ use rustix::io::{Errno, pread, retry_on_intr};
 use super::overwrite::{device_name, is_device};
 use crate::decide::facts::{DeviceNumber, FileIdentity};
 use crate::sys::{
-    OpenError, fs_uuid::FsKind, fs_uuid::fs_kind, identity, mount_id, node, open_root, read_bounded,
+    OpenError, fs_uuid::FsKind, fs_uuid::fs_kind, identity, mount_id, node, open_root, program,
+    read_bounded,
 };
 use crate::units::Raw;
 
@@ -92,6 +93,8 @@ pub struct Old {
     flags: MsFlags,
     data: Vec<u8>,
     kind: FsKind,
+    /// The mkfs of this type, found before anything is unmounted.
+    program: PathBuf,
     arguments: Vec<String>,
     owner: (u32, u32, u32),
     identity: FileIdentity,
@@ -112,6 +115,16 @@ impl Old {
         if !matches!(kind, FsKind::Ext4 | FsKind::Xfs) {
             return Err(refused("only ext4 and xfs are made anew".to_owned()));
         }
+        let program = match program::find(mkfs_of(kind)) {
+            Ok(Some(path)) => path.as_path().to_path_buf(),
+            Ok(None) => return Err(refused(format!("{} is not installed", mkfs_of(kind)))),
+            Err(error) => {
+                return Err(refused(format!(
+                    "{} can't be looked for: {error}",
+                    mkfs_of(kind)
+                )));
+            }
+        };
         let number = node(dir).map_err(io)?.device;
         let line = MountLine::of(dir, number).map_err(refused)?;
         let path =
@@ -130,6 +143,7 @@ impl Old {
             flags: line.flags,
             data: line.data,
             kind,
+            program,
             arguments,
             owner: (stat.st_uid, stat.st_gid, stat.st_mode & 0o7777),
             identity: expected.clone(),
@@ -175,27 +189,16 @@ impl Old {
     }
 
     fn mkfs(&self) -> Result<(), ReformatError> {
-        let program = match self.kind {
-            FsKind::Xfs => "mkfs.xfs",
-            FsKind::Ext4 | FsKind::Btrfs | FsKind::Other => "mkfs.ext4",
-        };
+        let program = mkfs_of(self.kind);
         let failed = |said: String| ReformatError::Mkfs { program, said };
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let mut search = path;
-        search.push(":/usr/sbin:/sbin");
-        let output = Command::new(program)
-            .args(&self.arguments)
-            .arg(&self.device_path)
-            .env("PATH", search)
-            .stdin(Stdio::null())
-            .output()
-            .map_err(|error| failed(error.to_string()))?;
+        let mut arguments: Vec<&OsStr> = self.arguments.iter().map(OsStr::new).collect();
+        arguments.push(self.device_path.as_os_str());
+        let output =
+            program::run(&self.program, &arguments).map_err(|error| failed(error.to_string()))?;
         if output.status.success() {
             Ok(())
         } else {
-            Err(failed(
-                String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-            ))
+            Err(failed(program::said(&output)))
         }
     }
 
@@ -250,6 +253,13 @@ impl Old {
             return Err(wrong("has less room than before".to_owned()));
         }
         Ok(())
+    }
+}
+
+fn mkfs_of(kind: FsKind) -> &'static str {
+    match kind {
+        FsKind::Xfs => "mkfs.xfs",
+        FsKind::Ext4 | FsKind::Btrfs | FsKind::Other => "mkfs.ext4",
     }
 }
 

@@ -223,7 +223,7 @@ fn root_a_wipe_refuses_what_it_should_and_touches_nothing() {
     let zero = ["--mode", "zero_device"];
     for (target, confirm, why) in [
         (device.as_str(), name.as_str(), "is mounted at"),
-        (&device, "wrong", "--confirm is not its name"),
+        (&device, "wrong", "--confirm wrong is not its name"),
         (&root, "path", "is no block device"),
         ("/dev/null", "null", "is no block device"),
     ] {

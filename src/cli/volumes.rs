@@ -117,7 +117,11 @@ fn table(
         ("MB", Align::Right),
     ];
     if used.is_some() {
-        columns.extend([("USED MB", Align::Right), ("FILES", Align::Right)]);
+        columns.extend([
+            ("USED MB", Align::Right),
+            ("FILES", Align::Right),
+            ("COUNTED BY", Align::Left),
+        ]);
     }
     columns.push(("REASONS", Align::Left));
     let mut table = Table::new(&columns);

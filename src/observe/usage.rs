@@ -1,12 +1,17 @@
 //! How much a volume takes up.
 //!
-//! A MOUNT disk is asked for its free space. A directory is walked, as everything in tenants' trees
+//! A MOUNT disk is asked for its free space, and a directory's file system for what it counts itself
+//! ([`counted`]). Any other directory is walked, as everything in tenants' trees
 //! is looked at: by descriptors, through no link, into no mount, reading without a trace. Memory and
 //! descriptors are bounded whatever the tree: directories are read piece by piece, the names of
 //! directories still to enter are kept in one stack, only a few directories are open at once. What
 //! went beyond a bound, or could not be looked at, is said.
 //!
 //! It is a sum over a tree that may change meanwhile, not a snapshot.
+
+mod quota;
+
+pub use quota::{Project, counted, project};
 
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
@@ -41,8 +46,26 @@ const LENDERS: usize = 32;
 pub enum Method {
     /// The file system's own count, which includes what it needs for itself.
     Statvfs,
+    /// The btrfs's own count for the subvolume, with what it needs for itself, as of its last commit
+    /// (seconds ago; `sync` makes one). Extents that files share are counted once, whole.
+    Qgroup,
+    /// The xfs's own count for the project id of the directory: what carries the id, wherever it lies.
+    ProjectQuota,
     /// Every entry was looked at.
     Walk,
+}
+
+impl Method {
+    /// As in JSON.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Statvfs => "statvfs",
+            Self::Qgroup => "qgroup",
+            Self::ProjectQuota => "project_quota",
+            Self::Walk => "walk",
+        }
+    }
 }
 
 /// What a volume takes up.

@@ -1,5 +1,6 @@
-//! The kernel calls that no crate wraps: file handles, file-system UUIDs, btrfs subvolumes,
-//! inode flags of what can't be opened, where the bytes of a file lie, and what is free on a device.
+//! The kernel calls that no crate wraps: file handles, file-system UUIDs, btrfs subvolumes and items,
+//! project ids and quotas, inode flags of what can't be opened, where the bytes of a file lie, and what
+//! is free on a device.
 #![expect(
     unsafe_code,
     reason = "these calls have no safe wrapper; every unsafe block of this package is in this file"
@@ -160,6 +161,206 @@ pub fn btrfs_make_subvolume_writable(dir: BorrowedFd<'_>) -> Result<bool, Errno>
         )
     }?;
     Ok(true)
+}
+
+/// `struct btrfs_ioctl_ino_lookup_args`.
+#[repr(C)]
+struct BtrfsInodeLookup {
+    tree: u64,
+    inode: u64,
+    name: [u8; 4080],
+}
+
+const _: () = assert!(size_of::<BtrfsInodeLookup>() == 4096);
+
+/// The number of the subvolume that a file or directory of btrfs lies in, as in `btrfs subvolume list`.
+pub fn btrfs_subvolume_id(fd: BorrowedFd<'_>) -> Result<u64, Errno> {
+    const INO_LOOKUP: Opcode = opcode::read_write::<BtrfsInodeLookup>(0x94, 18);
+    let mut lookup = BtrfsInodeLookup {
+        tree: 0,
+        // The root directory of every subvolume.
+        inode: 256,
+        name: [0; 4080],
+    };
+    // SAFETY: this opcode reads and writes one `struct btrfs_ioctl_ino_lookup_args`.
+    unsafe {
+        ioctl(
+            fd,
+            Updater::<INO_LOOKUP, BtrfsInodeLookup>::new(&mut lookup),
+        )
+    }?;
+    Ok(lookup.tree)
+}
+
+/// What is free for items in one search.
+const ITEMS: usize = 4096 - 104;
+
+/// `struct btrfs_ioctl_search_args`.
+#[repr(C)]
+struct BtrfsSearch {
+    tree: u64,
+    objects: [u64; 2],
+    offsets: [u64; 2],
+    transactions: [u64; 2],
+    kinds: [u32; 2],
+    items: u32,
+    unused: u32,
+    unused_wide: [u64; 4],
+    found: [u8; ITEMS],
+}
+
+const _: () = assert!(size_of::<BtrfsSearch>() == 4096);
+
+/// `BTRFS_IOC_TREE_SEARCH`: the bytes of the first item in a tree of the btrfs that this was opened on,
+/// with this object and kind, and an offset in this range; `None` where there is none. `ENOENT` when
+/// there is no such tree.
+pub fn btrfs_item(
+    fd: BorrowedFd<'_>,
+    tree: u64,
+    object: u64,
+    kind: u32,
+    offsets: [u64; 2],
+) -> Result<Option<Vec<u8>>, Errno> {
+    const TREE_SEARCH: Opcode = opcode::read_write::<BtrfsSearch>(0x94, 17);
+    /// `struct btrfs_ioctl_search_header`, the length its last four bytes.
+    const HEADER: usize = 32;
+    let mut search = BtrfsSearch {
+        tree,
+        objects: [object; 2],
+        offsets,
+        transactions: [0, u64::MAX],
+        kinds: [kind; 2],
+        items: 1,
+        unused: 0,
+        unused_wide: [0; 4],
+        found: [0; ITEMS],
+    };
+    // SAFETY: this opcode reads and writes one `struct btrfs_ioctl_search_args`, whose buffer has the
+    // size that is in the opcode.
+    unsafe { ioctl(fd, Updater::<TREE_SEARCH, BtrfsSearch>::new(&mut search)) }?;
+    if search.items == 0 {
+        return Ok(None);
+    }
+    let (header, rest) = search
+        .found
+        .split_first_chunk::<HEADER>()
+        .ok_or(Errno::OVERFLOW)?;
+    let length = header.last_chunk().ok_or(Errno::OVERFLOW)?;
+    let length = usize::try_from(u32::from_ne_bytes(*length)).map_err(|_large| Errno::OVERFLOW)?;
+    Ok(Some(rest.get(..length).ok_or(Errno::OVERFLOW)?.to_vec()))
+}
+
+/// `struct fsxattr`.
+#[repr(C)]
+struct FsXattr {
+    xflags: u32,
+    extsize: u32,
+    nextents: u32,
+    projid: u32,
+    cowextsize: u32,
+    pad: [u8; 8],
+}
+
+const _: () = assert!(size_of::<FsXattr>() == 28);
+
+/// `FS_IOC_FSGETXATTR`: the project id of an open directory that hands it on to all that is made in it
+/// (`FS_XFLAG_PROJINHERIT`); `None` where it has none, or keeps it to itself.
+pub fn inherited_project(dir: BorrowedFd<'_>) -> Result<Option<u32>, Errno> {
+    const FSGETXATTR: Opcode = opcode::read::<FsXattr>(b'X', 31);
+    const PROJINHERIT: u32 = 0x200;
+    // SAFETY: this opcode writes one `struct fsxattr`.
+    let found = unsafe { ioctl(dir, Getter::<FSGETXATTR, FsXattr>::new()) }?;
+    Ok((found.projid != 0 && found.xflags & PROJINHERIT != 0).then_some(found.projid))
+}
+
+/// `struct fs_disk_quota`.
+#[repr(C)]
+#[derive(Default)]
+struct XfsQuota {
+    version: i8,
+    flags: i8,
+    fields: u16,
+    id: u32,
+    limits: [u64; 4],
+    blocks: u64,
+    inodes: u64,
+    timers: [i32; 2],
+    warnings: [u16; 2],
+    timers_high: [i8; 4],
+    realtime_limits: [u64; 2],
+    realtime_blocks: u64,
+    realtime_timer: i32,
+    realtime_warnings: u16,
+    padding: [u8; 10],
+}
+
+const _: () = assert!(size_of::<XfsQuota>() == 112);
+
+/// `struct fs_quota_stat`; of it only the flags mean something here.
+#[repr(C)]
+#[derive(Default)]
+struct XfsQuotaState {
+    version: i8,
+    flags: u16,
+    padding: i8,
+    files: [[u64; 3]; 2],
+    rest: [u32; 5],
+}
+
+const _: () = assert!(size_of::<XfsQuotaState>() == 80);
+
+/// What a project takes up on an xfs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProjectUsage {
+    /// Bytes, those that are only reserved yet among them.
+    pub bytes: u64,
+    /// Inodes.
+    pub inodes: u64,
+}
+
+/// `quotactl_fd(Q_XGETQUOTA)` (Linux 5.14): what a project takes up on the xfs that this was opened on;
+/// `None` where it does not count that. `ENOSYS` where the kernel has no quota or not this call.
+pub fn xfs_project_usage(fd: BorrowedFd<'_>, project: u32) -> Result<Option<ProjectUsage>, Errno> {
+    const PROJECT: u32 = 2;
+    const GET_STATE: u32 = (0x5805 << 8) | PROJECT;
+    const GET_QUOTA: u32 = (0x5803 << 8) | PROJECT;
+    const PROJECTS_ARE_COUNTED: u16 = 1 << 4;
+    let mut state = XfsQuotaState::default();
+    // SAFETY: this command writes one `struct fs_quota_stat`, which is no larger than `state`.
+    unsafe { quotactl_fd(fd, GET_STATE, 0, (&raw mut state).cast()) }?;
+    if state.flags & PROJECTS_ARE_COUNTED == 0 {
+        return Ok(None);
+    }
+    let mut quota = XfsQuota::default();
+    // SAFETY: this command writes one `struct fs_disk_quota`, whose layout `XfsQuota` has.
+    match unsafe { quotactl_fd(fd, GET_QUOTA, project, (&raw mut quota).cast()) } {
+        Ok(()) if quota.id == project && quota.realtime_blocks == 0 => Ok(Some(ProjectUsage {
+            bytes: quota.blocks.saturating_mul(512),
+            inodes: quota.inodes,
+        })),
+        // Another's, or on a part of the disk that is counted apart; or never counted.
+        Ok(()) | Err(Errno::NOENT | Errno::SRCH) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// # Safety
+///
+/// `to` points to what the command writes.
+unsafe fn quotactl_fd(
+    fd: BorrowedFd<'_>,
+    command: u32,
+    id: u32,
+    to: *mut libc::c_void,
+) -> Result<(), Errno> {
+    const SYS_QUOTACTL_FD: libc::c_long = 443;
+    // SAFETY: by this function's own contract.
+    let result = unsafe { libc::syscall(SYS_QUOTACTL_FD, fd.as_raw_fd(), command, id, to) };
+    if result < 0 {
+        Err(last_errno())
+    } else {
+        Ok(())
+    }
 }
 
 /// `struct file_attr` (Linux 6.17).

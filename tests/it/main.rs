@@ -35,6 +35,8 @@ mod support;
 #[cfg(test)]
 mod units;
 #[cfg(test)]
+mod usage_quota;
+#[cfg(test)]
 mod verdicts;
 #[cfg(test)]
 mod wipe_hazards;

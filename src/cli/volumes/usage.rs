@@ -10,7 +10,10 @@ use crate::cli::progress::Progress as Line;
 use crate::decide::facts::{Facts, Known};
 use crate::decide::listing::{VolumeRow, VolumeState};
 use crate::mesos::disk::{DiskRef, DiskType};
-use crate::observe::usage::{Progress, Usage, of_directory, of_filesystem};
+use crate::observe::usage::{
+    Progress, Project, Usage, UsageError, counted, of_directory, of_filesystem, project,
+};
+use crate::sys::OpenError;
 use crate::units::{Raw, chain};
 
 /// What a row takes up, or why that can't be said.
@@ -22,6 +25,7 @@ const THREADS: usize = 2;
 /// Looks at every row, in their order.
 pub(super) fn of_rows(rows: &[VolumeRow], facts: &Facts) -> Vec<Used> {
     let progress = Progress::default();
+    let projects = Projects::of(rows, facts);
     let ended = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let drawing = scope.spawn(|| {
@@ -33,7 +37,7 @@ pub(super) fn of_rows(rows: &[VolumeRow], facts: &Facts) -> Vec<Used> {
         });
         let used = rows
             .iter()
-            .map(|row| of_row(row, facts, &progress))
+            .map(|row| of_row(row, facts, &projects, &progress))
             .collect();
         ended.store(true, Ordering::Relaxed);
         drawing.thread().unpark();
@@ -41,7 +45,61 @@ pub(super) fn of_rows(rows: &[VolumeRow], facts: &Facts) -> Vec<Used> {
     })
 }
 
-fn of_row(row: &VolumeRow, facts: &Facts, progress: &Progress) -> Used {
+/// The projects of all volumes.
+struct Projects {
+    /// Sorted.
+    found: Vec<Project>,
+    /// Whether one could not be looked at, so that it may have any.
+    unknown: bool,
+}
+
+impl Projects {
+    fn of(rows: &[VolumeRow], facts: &Facts) -> Self {
+        let mut all = Self {
+            found: Vec::new(),
+            unknown: false,
+        };
+        for row in rows {
+            let Some(disk) = row.disk.as_ref() else {
+                continue;
+            };
+            if disk.kind == DiskType::Mount
+                || row.state == VolumeState::Vanished
+                || answers(disk, facts).is_err()
+            {
+                continue;
+            }
+            let Some(below) = below(row, disk) else {
+                continue;
+            };
+            match project(Path::new(disk.root.as_os_str()), components(below)) {
+                Ok(found) => all.found.extend(found),
+                // It carries none of an xfs that has others here.
+                Err(UsageError::Open(OpenError::Missing | OpenError::Mount)) => {}
+                Err(_) => all.unknown = true,
+            }
+        }
+        all.found.sort_unstable();
+        all
+    }
+
+    /// Whether one volume has it.
+    fn is_lone(&self, project: Project) -> bool {
+        let have = self.found.iter().filter(|found| **found == project);
+        !self.unknown && have.count() == 1
+    }
+}
+
+/// Where a volume lies, from the root of its disk on.
+fn below<'a>(row: &'a VolumeRow, disk: &DiskRef) -> Option<&'a [u8]> {
+    row.path.below(&disk.root).filter(|below| !below.is_empty())
+}
+
+fn components(below: &[u8]) -> impl Iterator<Item = &[u8]> {
+    below.split(|&byte| byte == b'/')
+}
+
+fn of_row(row: &VolumeRow, facts: &Facts, projects: &Projects, progress: &Progress) -> Used {
     let disk = row.disk.as_ref().ok_or("its disk is not known")?;
     if row.state == VolumeState::Vanished {
         return Err("its directory is missing".to_owned());
@@ -51,10 +109,12 @@ fn of_row(row: &VolumeRow, facts: &Facts, progress: &Progress) -> Used {
     let used = match disk.kind {
         DiskType::Mount => of_filesystem(root),
         DiskType::Root | DiskType::Path => {
-            let below = row.path.below(&disk.root).filter(|below| !below.is_empty());
-            let below = below.ok_or("it does not lie on its disk")?;
-            let components = below.split(|&byte| byte == b'/');
-            of_directory(root, components, THREADS, progress)
+            let below = below(row, disk).ok_or("it does not lie on its disk")?;
+            match counted(root, components(below), |project| projects.is_lone(project)) {
+                Ok(Some(used)) => Ok(used),
+                // What the walk meets it says itself.
+                Ok(None) | Err(_) => of_directory(root, components(below), THREADS, progress),
+            }
         }
     };
     used.map_err(|error| chain(&error))
@@ -78,10 +138,11 @@ fn answers(disk: &DiskRef, facts: &Facts) -> Result<(), String> {
     }
 }
 
-/// The cells of a row: megabytes and entries; with `>` where something was not looked at.
-pub(super) fn cells(used: Option<&Used>) -> [String; 2] {
+/// The cells of a row: megabytes, entries, and how they were found out; with `>` where something was not
+/// looked at.
+pub(super) fn cells(used: Option<&Used>) -> [String; 3] {
     let Some(Ok(used)) = used else {
-        return ["-".to_owned(), "-".to_owned()];
+        return ["-".to_owned(), "-".to_owned(), "-".to_owned()];
     };
     let sign = if used.skipped > 0 {
         ">"
@@ -94,7 +155,11 @@ pub(super) fn cells(used: Option<&Used>) -> [String; 2] {
     let entries = used
         .entries
         .map_or_else(|| "-".to_owned(), |entries| format!("{sign}{entries}"));
-    [format!("{sign}{megabytes}"), entries]
+    [
+        format!("{sign}{megabytes}"),
+        entries,
+        used.method.word().to_owned(),
+    ]
 }
 
 pub(super) fn json(used: &Used) -> Value {
@@ -110,6 +175,23 @@ mod tests {
     use crate::observe::usage::Method;
 
     #[test]
+    fn a_project_that_two_volumes_have_or_an_unknown_one_may_have_is_not_relied_on() {
+        let of = |id| Project {
+            device: crate::decide::facts::DeviceNumber { major: 8, minor: 1 },
+            id,
+        };
+        let mut projects = Projects {
+            found: vec![of(5), of(6), of(6)],
+            unknown: false,
+        };
+        assert!(projects.is_lone(of(5)));
+        assert!(!projects.is_lone(of(6)));
+        assert!(!projects.is_lone(of(7)));
+        projects.unknown = true;
+        assert!(!projects.is_lone(of(5)));
+    }
+
+    #[test]
     fn numbers_that_are_no_more_than_a_bound_say_so() {
         let usage = |skipped, recounted| {
             Ok(Usage {
@@ -120,10 +202,10 @@ mod tests {
                 recounted,
             })
         };
-        assert_eq!(cells(Some(&usage(0, 0))), ["4", "7"]);
-        assert_eq!(cells(Some(&usage(1, 1))), [">4", ">7"]);
-        assert_eq!(cells(Some(&usage(0, 1))), ["<4", "<7"]);
-        assert_eq!(cells(Some(&Err("gone".to_owned()))), ["-", "-"]);
+        assert_eq!(cells(Some(&usage(0, 0))), ["4", "7", "walk"]);
+        assert_eq!(cells(Some(&usage(1, 1))), [">4", ">7", "walk"]);
+        assert_eq!(cells(Some(&usage(0, 1))), ["<4", "<7", "walk"]);
+        assert_eq!(cells(Some(&Err("gone".to_owned()))), ["-", "-", "-"]);
         assert_eq!(
             json(&usage(0, 2)),
             json!({ "method": "walk", "bytes": 3_145_729, "entries": 7, "skipped": 0, "recounted": 2 })

@@ -126,22 +126,31 @@ impl LoopDisk {
             folder,
         };
         made.mount(options);
-        // Not at once but with the last unmount: nothing stays behind, whatever happens.
-        sh!("losetup", "--detach", &made.device);
         made
     }
 
+    /// Says what `mount` said where it fails.
     fn mount(&self, options: &str) {
+        let output = self.try_mount(options);
+        assert!(output.status.success(), "mount -o {options}: {output:?}");
+    }
+
+    /// Mounts it, or leaves no loop device behind.
+    fn try_mount(&self, options: &str) -> Output {
         let point = self.path();
-        sh!(
-            "mount",
-            "-t",
-            self.fs.name(),
-            "-o",
-            options,
-            &self.device,
-            &point
-        );
+        let args = [
+            OsStr::new("-t"),
+            OsStr::new(self.fs.name()),
+            OsStr::new("-o"),
+            OsStr::new(options),
+            self.device.as_os_str(),
+            point.as_os_str(),
+        ];
+        let output = try_run("mount", &args);
+        // Where it is mounted, not at once but with the last unmount: nothing stays behind, whatever
+        // happens.
+        sh!("losetup", "--detach", &self.device);
+        output
     }
 
     /// The mount point.
@@ -173,10 +182,15 @@ impl LoopDisk {
 
     /// Unmounts it and mounts it with these options.
     pub(crate) fn mount_again(&mut self, options: &str) {
+        let output = self.try_mount_again(options);
+        assert!(output.status.success(), "mount -o {options}: {output:?}");
+    }
+
+    /// The same, where the kernel may not know the options; it is not mounted then.
+    pub(crate) fn try_mount_again(&mut self, options: &str) -> Output {
         sh!("umount", self.path());
-        self.device = attach(&self.folder.path().join("image"));
-        self.mount(options);
-        sh!("losetup", "--detach", &self.device);
+        self.device = attach(&self.image);
+        self.try_mount(options)
     }
 
     /// Mounts it anew with other options, such as `ro`.

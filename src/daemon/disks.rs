@@ -19,6 +19,7 @@ use crate::decide::facts::{
 };
 use crate::decide::held::Held;
 use crate::decide::ledger::Ledger;
+use crate::decide::preflight::default_role;
 use crate::mesos::resources_json::parse_resources;
 use crate::observe::checkpoints::observe_authorities;
 use crate::observe::mountinfo::MountinfoError;
@@ -86,6 +87,9 @@ pub struct View {
     pub held: Held,
     /// What the agent's start is measured by.
     pub agent: Baselines,
+    /// The agent's `--default_role`, which it gives to entries without a role; `*` where nothing
+    /// tells it.
+    pub default_role: Role,
     /// What could not be read of the agent's numbers: a sentence each.
     pub unread: Vec<String>,
     /// Why nothing may be advertised, although the ledger can be read.
@@ -130,7 +134,11 @@ impl View {
         let ledger = state_dir::ledger(&Raw::from(settings.daemon.state_dir.as_path()));
         let answer = host.answers.get(&rules.work_dir);
         let held = held(&rules.work_dir, answer);
-        let (agent, told) = agent(settings, answer);
+        let OfAgent {
+            agent,
+            told,
+            default_role,
+        } = agent(settings, answer);
         let adoption = adopt(
             ledger.known().unwrap_or(&Ledger::default()),
             &agent,
@@ -145,6 +153,7 @@ impl View {
             },
             held,
             agent,
+            default_role,
             unread: adoption.warnings,
             blocked: adoption.blocked,
             discovery: Discovery::default(),
@@ -244,8 +253,26 @@ impl View {
     }
 }
 
-/// What the agent compares with when it starts, and what was written for it.
-fn agent(settings: &Settings, answer: Option<&PathAnswer>) -> (Baselines, Vec<Told>) {
+/// What is known of an agent's start.
+struct OfAgent {
+    /// What it compares with.
+    agent: Baselines,
+    /// What was written for it.
+    told: Vec<Told>,
+    default_role: Role,
+}
+
+impl OfAgent {
+    fn unread(agent: Baselines, told: Vec<Told>) -> Self {
+        Self {
+            agent,
+            told,
+            default_role: Role::new("*"),
+        }
+    }
+}
+
+fn agent(settings: &Settings, answer: Option<&PathAnswer>) -> OfAgent {
     let work_dir = &settings.agent.work_dir;
     let configured = settings.resources.policy;
     match answer {
@@ -255,7 +282,7 @@ fn agent(settings: &Settings, answer: Option<&PathAnswer>) -> (Baselines, Vec<To
                 policy: configured,
                 ..Baselines::default()
             };
-            return (none, told(settings, None));
+            return OfAgent::unread(none, told(settings, None, &Role::new("*")));
         }
         Some(
             PathAnswer::OutOfBounds(_)
@@ -265,13 +292,16 @@ fn agent(settings: &Settings, answer: Option<&PathAnswer>) -> (Baselines, Vec<To
         )
         | None => {
             let why = format!("agent.work_dir {work_dir} was not looked at");
-            return (Baselines::unknown(&why, configured), Vec::new());
+            return OfAgent::unread(Baselines::unknown(&why, configured), Vec::new());
         }
     }
     let places = Places::default();
     let facts = match start::files(&places, work_dir) {
         Ok(facts) => facts,
-        Err(error) => return (Baselines::unknown(&chain(&error), configured), Vec::new()),
+        Err(error) => {
+            let unknown = Baselines::unknown(&chain(&error), configured);
+            return OfAgent::unread(unknown, Vec::new());
+        }
     };
     let flags = preflight::flags(settings, &Request::default(), &places, &facts);
     let policy = match flags.policy {
@@ -280,23 +310,24 @@ fn agent(settings: &Settings, answer: Option<&PathAnswer>) -> (Baselines, Vec<To
         Known::Unknown(_) => configured,
     };
     let mut agent = Baselines::new(&facts, policy, preflight::rebooted(&facts));
-    let told = told(settings, Some(&flags));
+    let default_role = default_role(&flags.default_role, facts.info.whole());
+    let told = told(settings, Some(&flags), &default_role);
     for told in told.iter().filter(|told| told.running) {
         agent
             .running
             .extend(told.disks.known().into_iter().flatten().cloned());
     }
-    (agent, told)
+    OfAgent {
+        agent,
+        told,
+        default_role,
+    }
 }
 
 /// What was written for the agent: its own flag, our file, DC/OS's.
-fn told(settings: &Settings, flags: Option<&AgentFlags>) -> Vec<Told> {
+fn told(settings: &Settings, flags: Option<&AgentFlags>, default_role: &Role) -> Vec<Told> {
     let work_dir = &settings.agent.work_dir;
-    let unreserved = Role::new("*");
-    let role = flags
-        .and_then(|flags| flags.default_role.known())
-        .unwrap_or(&unreserved);
-    let read = |text: &str| match parse_resources(text, role) {
+    let read = |text: &str| match parse_resources(text, default_role) {
         Ok(resources) => Known::Known(disks_of(&resources, work_dir).0),
         Err(error) => Known::unknown(error.to_string()),
     };

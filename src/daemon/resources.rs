@@ -205,9 +205,11 @@ pub fn propose(
             .is_some_and(|entry| entry.advertised.is_some())
     };
     let joined = |file: &Raw, present: &[&Written]| {
-        merge(&disks, &extra, present, &was_ours).map_err(|source| ProposeError::Merge {
-            file: file.clone(),
-            source,
+        merge(&disks, &extra, present, &was_ours, &view.default_role).map_err(|source| {
+            ProposeError::Merge {
+                file: file.clone(),
+                source,
+            }
         })
     };
     let nobody = Written::default();

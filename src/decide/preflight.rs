@@ -32,6 +32,7 @@ use crate::units::Raw;
 use compare::Line;
 use judge::{Judged, Question};
 
+pub use parse::default_role;
 pub use remedy::{Edit, Remedy};
 
 /// Everything that the verdict depends on.

@@ -252,13 +252,15 @@ pub struct ResourcesText {
 /// root, so that the same disks give the same bytes in whatever order they were found.
 pub fn generate(disks: &[DiskEntry], foreign: &Foreign) -> Result<ResourcesText, GenerateError> {
     let entries = foreign.items().iter().map(|item| item.json.clone());
-    generate_with(disks, entries.collect())
+    generate_with(disks, entries.collect(), &Role::new("*"))
 }
 
-/// As [`generate`], with entries of others in front, which may be disks.
+/// As [`generate`], with entries of others in front, which may be disks, for an agent with this
+/// `--default_role`.
 fn generate_with(
     disks: &[DiskEntry],
     mut entries: Vec<String>,
+    default_role: &Role,
 ) -> Result<ResourcesText, GenerateError> {
     let mut sorted: Vec<&DiskEntry> = disks.iter().collect();
     sorted.sort_by_key(|entry| (&entry.disk, &entry.role));
@@ -279,7 +281,7 @@ fn generate_with(
             });
         }
         last = Some(entry);
-        entries.push(disk_json(entry)?);
+        entries.push(disk_json(entry, default_role)?);
     }
     if roots != 1 {
         return Err(GenerateError::Roots { count: roots });
@@ -292,7 +294,7 @@ fn generate_with(
     }
     let is_disk = |resource: &&Resource| resource.name.as_bytes() == b"disk";
     let read = |entries: &[String]| {
-        parse_resources(&array(entries), &Role::new("*")).map_err(GenerateError::Refused)
+        parse_resources(&array(entries), default_role).map_err(GenerateError::Refused)
     };
     let before = read(entries.get(..others).unwrap_or_default())?;
     let resources = read(&entries)?;
@@ -335,7 +337,7 @@ fn source_of(resource: &Resource) -> Option<(DiskType, &Raw, SourceExtras)> {
     Some((kind, source.root.as_ref()?, SourceExtras::from(source)))
 }
 
-fn disk_json(entry: &DiskEntry) -> Result<String, GenerateError> {
+fn disk_json(entry: &DiskEntry, default_role: &Role) -> Result<String, GenerateError> {
     let disk = &entry.disk;
     let is_root = disk.kind == DiskType::Root;
     let zero = Megabytes::default();
@@ -386,7 +388,8 @@ fn disk_json(entry: &DiskEntry) -> Result<String, GenerateError> {
         }),
         ranges: None,
         set: None,
-        role: (role != "*").then_some(role),
+        // An entry without a role gets the default role, and one with `*` does not.
+        role: (role != "*" || !default_role.is_unreserved()).then_some(role),
         disk: source.map(|source| DiskJson { source }),
     })
     .map_err(GenerateError::Write)

@@ -63,9 +63,15 @@ fn disks() -> Vec<DiskEntry> {
 
 fn with(disks: &[DiskEntry], present: &str) -> ResourcesText {
     let present = Written::parse(present).unwrap();
-    merge(disks, &Foreign::default(), &[&present], &|_, _| false)
-        .unwrap()
-        .text
+    merge(
+        disks,
+        &Foreign::default(),
+        &[&present],
+        &|_, _| false,
+        &Role::new("*"),
+    )
+    .unwrap()
+    .text
 }
 
 #[test]

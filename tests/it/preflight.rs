@@ -6,6 +6,7 @@
     reason = "test arithmetic"
 )]
 
+mod adoption;
 mod cli;
 mod host;
 mod missing;

@@ -273,8 +273,9 @@ impl<'a> Judge<'a> {
         self.by_taste(path, rule, mount, answer, passes)
     }
 
-    /// A PATH of the agent on the system's own disk, of which nothing is known but its number: if
-    /// that is more than there is, its own disk is not mounted.
+    /// A PATH of the agent on the system's own disk, of which nothing is known but its number. A
+    /// rule that does not mean that disk says that its own is not mounted, unless a volume of the
+    /// agent is seen there; and without a rule it is kept, unless its number is more than there is.
     fn beyond_the_system(
         &self,
         path: &Raw,
@@ -291,7 +292,14 @@ impl<'a> Judge<'a> {
             known.is_some_and(|entry| entry.fingerprint.is_some() || entry.place.is_some());
         let number = known.and_then(|entry| entry.advertised);
         let total = Megabytes::whole(Bytes(answer.total_bytes).whole_megabytes());
-        if is_verified || number.is_none_or(|number| number <= total) {
+        let fits = number.is_none_or(|number| number <= total);
+        let is_seen = |volume: &Raw| {
+            let answer = self.host().answers.get(volume);
+            matches!(answer, Some(PathAnswer::Directory(_)))
+        };
+        let volumes = self.input.agent.volume_directories(&disk);
+        let is_told = rule.is_configured() && !volumes.iter().any(is_seen);
+        if is_verified || (fits && !is_told) {
             return Ok(());
         }
         self.not_the_system(path, rule, mount, self.host().device_of(mount))

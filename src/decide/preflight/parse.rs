@@ -67,7 +67,8 @@ pub(super) fn resources(input: &PreflightInput) -> Result<Parsed, ResourcesError
 
 /// The default role; where the flag can't be read, the one to which everything was reserved at the
 /// first registration.
-fn default_role(flag: &Known<Role>, earlier: Option<&AgentInfo>) -> Role {
+#[must_use]
+pub fn default_role(flag: &Known<Role>, earlier: Option<&AgentInfo>) -> Role {
     let unreserved = Role::new("*");
     match flag {
         Known::Known(role) => role.clone(),

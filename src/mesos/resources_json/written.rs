@@ -234,12 +234,14 @@ fn compact(json: &str) -> String {
 
 /// Puts these disks into what is there already: `present`, of which the first that has a name or a
 /// root wins. Of `present`, what `extra` names and the disks at our roots go, and those that
-/// `was_ours` knows; everything else stays.
+/// `was_ours` knows; everything else stays. `default_role` is the agent's `--default_role`: where it
+/// is another than `*`, ours that have no role say so.
 pub fn merge(
     disks: &[DiskEntry],
     extra: &Foreign,
     present: &[&Written],
     was_ours: &dyn Fn(DiskType, &Raw) -> bool,
+    default_role: &Role,
 ) -> Result<Merged, MergeError> {
     let mut entries: Vec<String> = extra.items().iter().map(|item| item.json.clone()).collect();
     let mut names: BTreeSet<String> = extra.items().iter().map(|i| i.entry.name()).collect();
@@ -321,7 +323,7 @@ pub fn merge(
         })
         .collect();
     Ok(Merged {
-        text: generate_with(&disks, entries)?,
+        text: generate_with(&disks, entries, default_role)?,
         kept,
         replaced,
     })

@@ -35,7 +35,7 @@ fn try_merged(extra: &str, present: &[&str]) -> Result<Merged, MergeError> {
         .collect();
     let present: Vec<&Written> = present.iter().collect();
     let was_ours = |kind, root: &Raw| kind == DiskType::Path && root.as_bytes() == b"/was/ours";
-    merge(&ours(), &extra, &present, &was_ours)
+    merge(&ours(), &extra, &present, &was_ours, &Role::new("*"))
 }
 
 /// The entries that are written, and what is said about the others.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::authority::Claims;
 use super::facts::{Facts, FileKind, Known, RootFacts};
 use super::guards::{Reason, Refusal};
-use super::manifest::{TRASH, TrashState};
+use super::manifest::TrashState;
 use super::memory::VolumeRecord;
 use super::plan::Plan;
 use super::roots::RootView;
@@ -164,7 +164,7 @@ fn kept_trash(plan: &Plan, root: &RootFacts, id: &TrashId) -> Vec<Reason> {
         .filter(|kept| kept.disk == root.disk)
         .filter(|kept| {
             kept.trash.as_ref().is_some_and(|(kept, _)| kept == id)
-                || kept.path == root.disk.root.join(TRASH).join(&id.0)
+                || kept.path == root.trash_path().join(&id.0)
         })
         .flat_map(|kept| kept.reasons.clone())
         .collect()
@@ -335,7 +335,7 @@ impl List<'_> {
                     .known()
                     .map(|manifest| manifest.volume.clone()),
                 disk: Some(root.disk.clone()),
-                path: root.disk.root.join(TRASH).join(&entry.id.0),
+                path: root.trash_path().join(&entry.id.0),
                 state: VolumeState::Trashed,
                 size: None,
                 principal: None,

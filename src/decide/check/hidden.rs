@@ -49,6 +49,14 @@ impl Reader<'_> {
             entry.manifest.emptied.is_some() == (entry.disk.kind == DiskType::Mount)
                 && (entry.disk.kind != DiskType::Mount || entry.manifest.disk == entry.disk),
             || format!("entry {} is of another layout or disk", entry.manifest.id),
+        )?;
+        must(
+            entry.disk.kind != DiskType::Mount
+                || matches!(
+                    entry.manifest.evidence,
+                    Evidence::DestroyOperation(_) | Evidence::OwnDestroy | Evidence::Operator
+                ),
+            || "a MOUNT wants a destroy that was read as an operation".to_owned(),
         )
     }
 
@@ -123,13 +131,6 @@ impl Reader<'_> {
         let found = self.trash_entry(entry)?;
         self.unclaimed_entry(entry, found)?;
         self.alone_on(entry, Some(()))?;
-        must(
-            matches!(
-                manifest.evidence,
-                Evidence::DestroyOperation(_) | Evidence::OwnDestroy | Evidence::Operator
-            ),
-            || "a MOUNT wants a destroy that was read as an operation".to_owned(),
-        )?;
         // The rest that lies there must be the same volume's: so an earlier pass wrote.
         let same = self.prior_record(&manifest.volume).is_ok_and(|record| {
             record.places.iter().any(|place| {

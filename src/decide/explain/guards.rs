@@ -400,6 +400,11 @@ fn of_entry(step: &Step) -> Option<(&TrashPlace, &'static str)> {
             "no, it goes back: it is named again, or that can't be told",
         )),
         Step::Void { entry } => Some((entry, "it holds no data any more; its frame is removed")),
+        // A new one is not there yet.
+        Step::MoveOut { entry, .. } if entry.data.is_some() => Some((
+            entry,
+            "not yet: the rest of it is moved out of its disk first",
+        )),
         Step::AdoptRoot { .. }
         | Step::Quarantine { .. }
         | Step::EmptyMount { .. }

@@ -7,7 +7,7 @@ use crate::decide::facts::{FileIdentity, Known, MountContent, RootFacts, TrashFa
 use crate::decide::guards::{Reason, Refusal};
 use crate::decide::manifest::{Manifest, TrashState};
 use crate::decide::roots::{RootView, present_filesystem};
-use crate::decide::steps::{Kept, Step, TrashPlace, WipeAuthorization};
+use crate::decide::steps::{Evidence, Kept, Step, TrashPlace, WipeAuthorization};
 use crate::mesos::disk::DiskType;
 use crate::mesos::ids::VolumeKey;
 use crate::units::Raw;
@@ -285,6 +285,13 @@ impl Planner<'_> {
         let disk = &root.disk;
         if disk.kind == DiskType::Mount && manifest.disk != *disk {
             return Some(format!("it is of {}", manifest.disk));
+        }
+        let wanted = match manifest.evidence {
+            Evidence::DestroyOperation(_) | Evidence::OwnDestroy | Evidence::Operator => true,
+            Evidence::GoneWithinRun | Evidence::Unwitnessed { .. } => false,
+        };
+        if disk.kind == DiskType::Mount && !wanted {
+            return Some("a MOUNT is emptied for nothing but a destroy".to_owned());
         }
         if manifest.version != Manifest::VERSION {
             return Some(format!("its manifest has version {}", manifest.version));

@@ -394,7 +394,8 @@ fn data_that_came_since_is_not_taken_for_the_rest() {
 
 #[test]
 fn entries_of_another_layout_disk_or_place_are_none_of_ours() {
-    let changes: [Change<Manifest>; 4] = [
+    let changes: [Change<Manifest>; 5] = [
+        ("of no destroy", |m| m.evidence = Evidence::GoneWithinRun),
         ("of a rename", |m| m.emptied = None),
         ("of another disk", |m| m.disk.root = "/dcos/volume9".into()),
         ("of another place", |m| {

@@ -5,11 +5,12 @@
 use std::collections::BTreeSet;
 
 use mesos_volumed::decide::facts::{
-    AgentAnswer, AgentView, CheckpointFile, Facts, FileKind, FsFailure, Holder, HolderKind, Known,
-    MarkerOf, MountContent, Operation, OperationKind, OperationState, OrphanPolicy, PidNamespace,
-    ProviderState, ResourceState, RootFacts, RootWitness, StrangeEntry, TaskUse, TrashFacts, Why,
+    AgentAnswer, AgentView, CheckpointFile, Facts, FileKind, FsFailure, HiddenSide, Holder,
+    HolderKind, Known, MarkerOf, MountContent, Operation, OperationKind, OperationState,
+    OrphanPolicy, PidNamespace, ProviderState, ResourceState, RootFacts, RootWitness, StrangeEntry,
+    TaskUse, TrashFacts, Why,
 };
-use mesos_volumed::decide::manifest::{Manifest, TrashState};
+use mesos_volumed::decide::manifest::{HIDDEN_TRASH, Manifest, TrashState};
 use mesos_volumed::decide::memory::{
     Gone, Memory, Sighting, SpentDestroy, StaleSince, UnwitnessedBatch, VolumePlaceRecord,
     VolumeRecord,
@@ -22,8 +23,8 @@ use mesos_volumed::mesos::resource::Resource;
 use mesos_volumed::units::{Megabytes, Raw, Span};
 
 use super::builder::{
-    DAY, HOUR, MACHINE, WORK_DIR, a_dir, a_reservation, a_root, a_volume, an_agent, fingerprint,
-    first_met, identity, key, mount, path, root, uuid,
+    DAY, HOUR, MACHINE, WORK_DIR, a_dir, a_reservation, a_root, a_volume, an_agent, filesystem,
+    fingerprint, first_met, identity, key, mount, path, root, uuid,
 };
 
 /// Numbers that choices are made by; behind its end all is 0.
@@ -225,6 +226,37 @@ fn span(tape: &mut Tape<'_>) -> Span {
     Span::seconds([0, HOUR, 12 * HOUR, DAY, 3 * DAY, 40 * DAY][tape.pick(6)])
 }
 
+/// The layout of `disk prepare`, whole or not, with entries in the trash of its hidden side.
+fn prepare(tape: &mut Tape<'_>, root: &mut RootFacts) {
+    let print = fingerprint(&filesystem(&root.disk));
+    root.hidden = tape.known(HiddenSide {
+        path: "/hidden".into(),
+        directory: super::builder::identity(&print.filesystem, 128),
+    });
+    if root.filesystem.marker == Known::Absent {
+        root.filesystem.marker = Known::Known(print.filesystem.clone());
+    }
+    if let Known::Known(mount) = &mut root.mount {
+        mount.location.path = "/volume".into();
+    }
+    root.trash = some_trash(tape, root);
+    let Known::Known(entries) = &mut root.trash else {
+        return;
+    };
+    for entry in entries {
+        if let Known::Known(location) = &mut entry.location {
+            location.path = Raw::from("/")
+                .join(HIDDEN_TRASH)
+                .join(&entry.id.0)
+                .join("data");
+        }
+        if let Known::Known(manifest) = &mut entry.manifest {
+            manifest.path = "volume".into();
+            manifest.emptied = (!tape.rarely(8)).then(|| print.directory.clone());
+        }
+    }
+}
+
 fn a_root_of(tape: &mut Tape<'_>, disk: &DiskRef, others: &[RootFacts]) -> RootFacts {
     let mut root = a_root(disk);
     let mut bound = false;
@@ -321,6 +353,9 @@ fn a_root_of(tape: &mut Tape<'_>, disk: &DiskRef, others: &[RootFacts]) -> RootF
     if disk.kind == DiskType::Mount {
         let content = tape.of(&[MountContent::Data, MountContent::Data, MountContent::Empty]);
         root.content = tape.known(content);
+        if tape.pick(2) == 1 {
+            prepare(tape, &mut root);
+        }
         return root;
     }
     if bound {

@@ -72,13 +72,15 @@ impl Disk {
             }
             std::thread::sleep(Duration::from_millis(100));
         };
-        let point = self.point.to_str().unwrap();
-        sh(
-            "mount",
-            &["-t", self.fs, "-o", self.options, &device, point],
-        );
-        // Gone with the unmount, whatever happens to us.
+        let mut mount = Command::new("mount");
+        mount.args(["-t", self.fs, "-o", self.options, &device]);
+        let mounted = mount.arg(&self.point).output().unwrap();
+        // Gone with the unmount, whatever happens to us; at once where it is not mounted.
         sh("losetup", &["--detach", &device]);
+        if !mounted.status.success() {
+            let said = String::from_utf8_lossy(&mounted.stderr);
+            super::panic_with(&format!("{mount:?}: {said}"));
+        }
     }
 
     /// Nothing of it is in memory afterwards.

@@ -23,6 +23,7 @@
 
 mod aside;
 mod disk;
+mod disks;
 mod engine;
 mod measure;
 mod neighbour;
@@ -83,6 +84,7 @@ fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let json = match args.first().map(String::as_str) {
         Some("engine") => return engine::run(&args[1..]),
+        Some("engines") => return disks::engines(&args[1..]),
         Some("tree") => return trees::run(&args[1..]),
         Some("walk") => return usage::walk(&args[1..]),
         Some("usage") => usage::run(&Request::read(&args[1..])),

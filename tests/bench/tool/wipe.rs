@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 use super::disk::Disk;
 use super::measure::{self, Run};
 use super::table::Table;
-use super::{Request, Size, aside, neighbour, trees};
+use super::{Request, Size, aside, disks, neighbour, trees};
 
 const FILE_SYSTEMS: [&str; 3] = ["ext4", "xfs", "btrfs"];
 const NAMES: [&str; 5] = ["W1", "W2", "W3", "W4", "W5"];
-const SECTIONS: [&str; 3] = ["trees", "neighbour", "aside"];
+const SECTIONS: [&str; 5] = ["trees", "neighbour", "disks", "aside", "memory"];
 
 pub(crate) fn run(request: &Request) -> Value {
     let (file_systems, workloads, divisor, rounds, gib): (&[&'static str], &[&str], _, _, _) =
@@ -49,16 +49,55 @@ pub(crate) fn run(request: &Request) -> Value {
     }
     let neighbour = (request.wants("neighbour", &SECTIONS))
         .then(|| neighbour::run(request, divisor, gib, rounds.min(3)));
+    let disks = request
+        .wants("disks", &SECTIONS)
+        .then(|| disks::run(request, divisor, rounds));
     let aside = request
         .wants("aside", &SECTIONS)
         .then(|| aside::run(request));
+    // A million files take minutes.
+    let named = request.only.iter().any(|only| only == "memory");
+    let memory = (named || request.size == Size::Full && request.wants("memory", &SECTIONS))
+        .then(|| memory(request));
     json!({
         "size": format!("{:?}", request.size),
         "divisor": divisor,
         "tables": tables,
         "neighbour": neighbour,
+        "disks": disks,
         "aside": aside,
+        "memory": memory,
     })
+}
+
+/// The largest flat directory: what the whole command needs of memory, against `rm`, in one run each.
+fn memory(request: &Request) -> Value {
+    const FILES: u64 = 1_000_000;
+    let disk = Disk::new(&request.folder, "ext4", 9, "rw");
+    let site = Site::new(request, &disk);
+    let contenders = vec!["rm -rf", "wipe"];
+    let mut runs: BTreeMap<&'static str, Vec<Run>> = BTreeMap::new();
+    for &contender in &contenders {
+        eprintln!("memory: {contender}");
+        std::fs::create_dir(&site.volume).unwrap();
+        trees::flat(&site.volume, FILES);
+        disk.sync();
+        let run = measure::run(&mut site.command(contender), || disk.sync());
+        if site.volume.exists() {
+            super::panic_with(&format!("{contender} left something"));
+        }
+        runs.insert(contender, vec![run]);
+    }
+    let table = Table {
+        title: format!(
+            "memory: ext4, one directory of {FILES} empty files, one run; the largest resident memory is \
+             in the last column (bar for wipe: 16 MiB)"
+        ),
+        contenders,
+        runs,
+    };
+    table.print();
+    table.json()
 }
 
 /// A file system laid out as the agent's ROOT disk, with a configuration for it.

@@ -447,6 +447,7 @@ fn reserved(role: &str, disk: &Disk) -> anyhow::Result<Resource> {
         Some(("MOUNT", root)) => Some(flags::disk_source(SourceType::Mount, root)),
         _ => bail!("a disk is ROOT, PATH:/root or MOUNT:/root"),
     };
+    let size = Megabytes::from_f64(disk.size).context("--size is out of range")?;
     Ok(Resource {
         source,
         reservations: vec![Reservation {
@@ -455,7 +456,7 @@ fn reserved(role: &str, disk: &Disk) -> anyhow::Result<Resource> {
             principal: None,
             labels: Vec::new(),
         }],
-        ..flags::plain("disk", Value::Scalar(Megabytes::whole(disk.size)))
+        ..flags::plain("disk", Value::Scalar(size))
     })
 }
 

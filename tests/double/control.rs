@@ -83,9 +83,9 @@ pub(crate) struct Disk {
     /// ROOT, PATH:/root or MOUNT:/root
     #[arg(long)]
     pub(crate) disk: String,
-    /// In MB of 2^20 bytes.
+    /// In MB of 2^20 bytes, to three decimals.
     #[arg(long)]
-    pub(crate) size: u64,
+    pub(crate) size: f64,
 }
 
 /// Sends one order and prints the answer.

@@ -249,7 +249,7 @@ pub fn merge(
     let mut roots: BTreeSet<(DiskType, Raw)> = BTreeSet::new();
     let mut extras: BTreeMap<(DiskType, Raw), SourceExtras> = BTreeMap::new();
     for written in present {
-        one_root(written, disks)?;
+        one_root(written, disks, default_role)?;
         let mut here = BTreeSet::new();
         let mut roots_here = BTreeSet::new();
         for item in &written.items {
@@ -330,7 +330,7 @@ pub fn merge(
 }
 
 /// ROOT must not be divided between roles, unless the agent has it so, and we write it so.
-fn one_root(written: &Written, disks: &[DiskEntry]) -> Result<(), MergeError> {
+fn one_root(written: &Written, disks: &[DiskEntry], default_role: &Role) -> Result<(), MergeError> {
     let ours: BTreeSet<String> = disks
         .iter()
         .filter(|entry| entry.disk.kind == DiskType::Root)
@@ -341,7 +341,9 @@ fn one_root(written: &Written, disks: &[DiskEntry]) -> Result<(), MergeError> {
         .iter()
         .filter(|item| item.entry.place() == Place::Root && !item.entry.is_nothing())
         .map(|item| {
-            let role = item.entry.role();
+            // It was read as that of an agent without a default role.
+            let wires = read(&format!("[{}]", item.json), default_role).unwrap_or_default();
+            let role = wires.into_iter().find_map(|wire| Entry::new(wire).role());
             role.map_or_else(|| "*".to_owned(), |role| role.to_string())
         })
         .collect();

@@ -145,6 +145,8 @@ pub(crate) struct Parts {
     pub(crate) path: &'static str,
     /// What stands in conf.d over the configuration of every test.
     pub(crate) settings: &'static str,
+    /// What the agent offers of MOUNT, and what a tenant takes of it.
+    pub(crate) mount: &'static str,
 }
 
 impl Default for Parts {
@@ -152,6 +154,7 @@ impl Default for Parts {
         Self {
             path: "ext4",
             settings: "",
+            mount: "20",
         }
     }
 }
@@ -162,6 +165,7 @@ pub(crate) struct Host {
     pub(crate) agent: StandIn,
     pub(crate) path_disk: Disk,
     pub(crate) mount_disk: Disk,
+    mount: &'static str,
     _root_disk: Disk,
     temp: tempfile::TempDir,
 }
@@ -174,17 +178,19 @@ impl Host {
         let root_disk = Disk::new(&at("root.img"), "ext4", 64, &at("work"));
         let path_disk = Disk::new(&at("path.img"), parts.path, path_size, &at("path"));
         let mount_disk = Disk::new(&at("mount.img"), "ext4", 32, &at("mount"));
+        let mount: serde_json::Value = parts.mount.parse().unwrap();
         let resources = serde_json::json!([
             {"name": "disk", "type": "SCALAR", "scalar": {"value": 40}},
             {"name": "disk", "type": "SCALAR", "scalar": {"value": 40},
              "disk": {"source": {"type": "PATH", "path": {"root": at("path")}}}},
-            {"name": "disk", "type": "SCALAR", "scalar": {"value": 20},
+            {"name": "disk", "type": "SCALAR", "scalar": {"value": mount},
              "disk": {"source": {"type": "MOUNT", "mount": {"root": at("mount")}}}},
         ]);
         let host = Self {
             agent: StandIn::new(temp.path(), &at("work"), &resources.to_string()),
             path_disk,
             mount_disk,
+            mount: parts.mount,
             _root_disk: root_disk,
             temp,
         };
@@ -269,7 +275,8 @@ impl Host {
 
     /// Reserves disk for role `r`, creates volume `id` of all of it, and fills it.
     pub(crate) fn tenant(&self, disk: &str, id: &str, files: u32) {
-        let (name, size) = (self.disk(disk), if disk == "MOUNT" { "20" } else { "10" });
+        let name = self.disk(disk);
+        let size = if disk == "MOUNT" { self.mount } else { "10" };
         let disk_and_size = ["--disk", &name, "--size", size];
         self.agent
             .order(&[&["reserve", "r"][..], &disk_and_size].concat());

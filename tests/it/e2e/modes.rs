@@ -43,6 +43,7 @@ fn root_an_overwritten_volume_is_not_in_the_image_any_more() {
         let mut host = Host::new(Parts {
             path: fs,
             settings: "[wipe]\nrate = 0\n",
+            ..Parts::default()
         });
         host.agent.start();
         host.tenant("PATH", "held", 10);

@@ -1,6 +1,8 @@
 //! The numbers of a host that has an agent: adopted as they are, and moved only where the agent
 //! still starts.
 
+#![expect(clippy::disallowed_methods, reason = "a test spoils its own file")]
+
 use super::host::{Host, Parts};
 use crate::own_namespace::entered;
 
@@ -77,4 +79,40 @@ fn root_a_first_run_adopts_what_the_agent_has_and_grows_it_only_where_the_agent_
     host.run(&write).ends(0);
     assert_eq!(row(&host, "PATH")["advertised_mb"], grown["advertised_mb"]);
     host.run(&additive).ends(0);
+}
+
+#[test]
+fn root_a_held_mount_keeps_its_three_decimals_over_every_run_and_start() {
+    if !entered("e2e::numbers::root_a_held_mount_keeps_its_three_decimals_over_every_run_and_start")
+    {
+        return;
+    }
+    let extra = "[resources]\nextra = \"cpus:2;mem:2048;ports:[31000-32000]\"\n";
+    let mut host = Host::new(Parts {
+        settings: extra,
+        mount: "20.125",
+        ..Parts::default()
+    });
+    host.agent.start();
+    host.tenant("MOUNT", "database", 3);
+    host.agent.stop();
+    let file = host.temp().join("resources.json").display().to_string();
+    for policy in ["equal", "additive", "equal"] {
+        host.configure(&format!("{extra}policy = \"{policy}\"\n"));
+        host.run(&["resources", "--write", &file]).ends(0);
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.contains("{\"value\":20.125},\"disk\""), "{text}");
+        let row = row(&host, "MOUNT");
+        assert_eq!(row["advertised_mb"], 20.125, "{row:#}");
+        host.run(&["preflight", "--policy", "additive", "--resources", &file])
+            .ends(0);
+    }
+    // A number that is off by a thousandth is refused.
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("20.125", "20.126")).unwrap();
+    host.run(&["preflight", "--policy", "additive", "--resources", &file])
+        .ends(5);
+    host.run(&["resources", "--write", &file]).ends(0);
+    host.run(&["preflight", "--policy", "equal", "--resources", &file])
+        .ends(0);
 }

@@ -217,3 +217,43 @@ fn a_delete_character_is_escaped() {
     assert!(entries[0].contains(r"a\u007f"), "{}", entries[0]);
     assert!(!said.text.env().unwrap().contains('\u{7f}'));
 }
+
+#[test]
+fn under_a_default_role_an_entry_without_one_is_the_default_role_s() {
+    let prod = Role::new("prod");
+    let part = |role: &str| {
+        let scalar = r#""type":"SCALAR","scalar":{"value":50}"#;
+        format!(r#"{{"name":"disk",{role}{scalar}}}"#)
+    };
+    let ours = |roles: &[&str]| -> Vec<DiskEntry> {
+        let entry = |role: &&str| DiskEntry {
+            role: Role::new(*role),
+            known: true,
+            ..entry(DiskType::Root, "/work", 50)
+        };
+        roles.iter().map(entry).collect()
+    };
+    let merged = |present: &[String], roles: &[&str]| {
+        let present = Written::parse(&format!("[{}]", present.join(","))).unwrap();
+        let extra = Foreign::default();
+        let merged = merge(&ours(roles), &extra, &[&present], &|_, _| false, &prod)?;
+        let mut text = merged.text.json();
+        text.retain(|c| c != '\n' && c != ' ');
+        Ok::<_, MergeError>(text)
+    };
+    let (silent, star) = (part(""), part(r#""role":"*","#));
+    let eng = part(r#""role":"eng","#);
+    // ROOT stays divided as the agent has it, and may not be divided otherwise.
+    let text = merged(&[silent.clone(), eng.clone()], &["eng", "prod"]).unwrap();
+    assert_eq!(text.matches(r#""role":"eng""#).count(), 1, "{text}");
+    assert_eq!(text.matches(r#""role":"prod""#).count(), 1, "{text}");
+    let text = merged(&[silent.clone(), star.clone()], &["*", "prod"]).unwrap();
+    assert_eq!(text.matches(r#""role":"*""#).count(), 1, "{text}");
+    for (present, roles) in [
+        ([&silent, &eng], ["*", "eng"]),
+        ([&silent, &star], ["*", "eng"]),
+    ] {
+        let error = merged(&present.map(Clone::clone), &roles).unwrap_err();
+        assert!(matches!(error, MergeError::Divided { .. }), "{error}");
+    }
+}

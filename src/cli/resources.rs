@@ -24,8 +24,8 @@ const ROUNDS: u32 = 3;
 #[command(
     long_about = "Prints the agent's --resources: what [resources] extra holds, the ROOT disk, and the PATH \
         and MOUNT disks that `mesos-volumed discover` offers. A disk that was advertised before and is \
-        missing keeps its last good number (exit 4): without it the agent would refuse to start, or start as \
-        a new one. What stands in the file already and is not ours stays: other resources, other disks, \
+        missing keeps its last good number where the agent would refuse to start without it, and is left out \
+        where another disk would be taken for it (both exit 4). What stands in the file already and is not ours stays: other resources, other disks, \
         other variables. A file that can't be read with certainty is refused and left as it is.",
     after_help = "\
 Example: mesos-volumed resources --format env --write /etc/default/mesos-agent

@@ -364,7 +364,7 @@ impl State {
         }
         sheet.gauge(
             "degraded_disks",
-            "Disks that can't be offered now and are advertised with their last good number.",
+            "Disks that can't be offered now: advertised with their last good number, or left out.",
             &[],
             &[(&[], f64::from(disks.degraded))],
         )?;

@@ -56,17 +56,23 @@ fn bytes(numbers: &[Megabytes]) -> u128 {
         .div_ceil(1000)
 }
 
-/// The numbers of all roots on the file system of this mount.
-fn numbers_on(facts: &Facts, mount: &RootMount) -> Vec<Megabytes> {
+/// The numbers of all roots on the file system of this root. One that can't be told to lie elsewhere
+/// counts: not knowing must not make a disk look larger.
+fn numbers_on(facts: &Facts, root: &RootFacts, mount: &RootMount) -> Vec<Megabytes> {
+    let here = root.filesystem.present.known();
+    let may_lie_here = |other: &RootFacts| match (&other.mount, &other.filesystem.ledger) {
+        (Known::Known(other), _) => other.location.device == mount.location.device,
+        (Known::Absent, _) => false,
+        (Known::Unknown(_), Known::Known(then)) => {
+            here.is_none_or(|here| here.filesystem == then.filesystem)
+        }
+        (Known::Unknown(_), Known::Absent | Known::Unknown(_)) => true,
+    };
     facts
         .roots
         .iter()
-        .filter(|root| {
-            root.mount
-                .known()
-                .is_some_and(|other| other.location.device == mount.location.device)
-        })
-        .filter_map(|root| root.filesystem.advertised)
+        .filter(|other| may_lie_here(other))
+        .filter_map(|other| other.filesystem.advertised)
         .collect()
 }
 
@@ -78,7 +84,7 @@ pub fn root_shrunk(facts: &Facts, root: &RootFacts) -> Option<String> {
     let mount = root.mount.known()?;
     shrunk(
         mount.total_bytes,
-        &numbers_on(facts, mount),
+        &numbers_on(facts, root, mount),
         root.filesystem.verified.as_ref(),
     )
 }
@@ -91,7 +97,7 @@ pub fn verified_now(facts: &Facts, root: &RootFacts) -> Verified {
     };
     Verified {
         total_bytes: mount.total_bytes,
-        overdrawn: bytes(&numbers_on(facts, mount)) > u128::from(mount.total_bytes),
+        overdrawn: bytes(&numbers_on(facts, root, mount)) > u128::from(mount.total_bytes),
         drive: mount.drive.clone(),
     }
 }

@@ -209,11 +209,16 @@ impl<'a> Reader<'a> {
         let (Some(mount), Known::Known(_)) = (root.mount.known(), &root.filesystem.ledger) else {
             return true;
         };
-        let beside = self.facts.roots.iter().filter(|other| {
-            other
-                .mount
-                .known()
-                .is_some_and(|other| other.device == mount.device)
+        // Only what is seen, or known from before, to be elsewhere does not count.
+        let uuid = |print: &Known<Fingerprint>| print.known().map(|print| print.filesystem.clone());
+        let ours = uuid(&root.filesystem.present);
+        let beside = self.facts.roots.iter().filter(|other| match &other.mount {
+            Known::Known(other) => other.device == mount.device,
+            Known::Absent => false,
+            Known::Unknown(_) => {
+                let theirs = uuid(&other.filesystem.ledger);
+                theirs.is_none() || ours.is_none() || theirs == ours
+            }
         });
         // In thousandths of a mebibyte on both sides.
         let asked: i128 = beside

@@ -69,6 +69,9 @@ impl Planner<'_> {
             self.judge.doubt_reasons(&mut reasons);
             return self.keep_entry(root, manifest, due, reasons);
         };
+        if let Some(reason) = unseen_side(root) {
+            return self.keep_entry(root, manifest, due, vec![reason]);
+        }
         let place = |data: Option<FileIdentity>| {
             Box::new(TrashPlace {
                 disk: root.disk.clone(),
@@ -349,6 +352,19 @@ impl Planner<'_> {
             due,
             reasons: vec![Reason::new(Refusal::ForeignTrash, detail)],
         });
+    }
+}
+
+/// An entry of a MOUNT lies on its hidden side, and nowhere else; those of others on none.
+fn unseen_side(root: &RootFacts) -> Option<Reason> {
+    match (root.kind(), &root.hidden) {
+        (DiskType::Mount, Known::Known(_)) | (DiskType::Root | DiskType::Path, Known::Absent) => {
+            None
+        }
+        (DiskType::Root | DiskType::Path | DiskType::Mount, _) => Some(Reason::new(
+            Refusal::NotMounted,
+            "the side of the disk that its trash lies on can't be seen".to_owned(),
+        )),
     }
 }
 

@@ -263,7 +263,11 @@ fn root_with_a_retention_destroyed_data_wait_in_the_trash_until_they_are_purged(
     assert!(receipts(&["--since", "2099-01-01T00:00:00Z"]).is_empty());
     host.run(&["receipts", "--since", "yesterday"]).ends(2);
     let table = host.run(&["receipts"]).ends(0);
-    assert!(table.out.contains("  unlink: "), "{}", table.out);
+    assert!(
+        table.out.contains("  unlink (guaranteed): "),
+        "{}",
+        table.out
+    );
 }
 
 #[test]

@@ -19,6 +19,7 @@ use crate::decide::facts::{WipeMode, Words};
 use crate::decide::guards::Refusal;
 use crate::decide::listing::{self, VolumeRow, VolumeState};
 use crate::decide::whole_device::{Seen, authorize};
+use crate::mesos::disk::DiskType;
 use crate::mesos::ids::VolumeKey;
 use crate::observe::{disks, mountinfo};
 use crate::units::Raw;
@@ -224,6 +225,16 @@ fn promised(
     context: &Context,
 ) -> anyhow::Result<()> {
     let policy = context.settings().policy();
+    let kinds = [DiskType::Root, DiskType::Path, DiskType::Mount];
+    let method = |kind| {
+        words
+            .method(key, kind, &policy)
+            .unwrap_or_else(|| policy.method(kind))
+    };
+    // Without it nothing is refused here, and nothing has to be looked at.
+    if !kinds.into_iter().any(|kind| method(kind).strict) {
+        return Ok(());
+    }
     let (facts, checked) = look(&mut || owner.observer.facts(words))?;
     for row in listing::volumes(&facts, checked.plan()) {
         // What is held, or not there, is refused by the pass.
@@ -234,9 +245,7 @@ fn promised(
         if row.key.as_ref() != Some(key) {
             continue;
         }
-        let method = words
-            .method(key, disk.kind, &policy)
-            .unwrap_or_else(|| policy.method(disk.kind));
+        let method = method(disk.kind);
         if !method.strict {
             continue;
         }

@@ -2,7 +2,7 @@
 //! destructive thing that an operator can ask for, so that everything must speak for it.
 //!
 //! [`prepare`] is a pure function of facts: it verdicts every rule, keeps each verdict with its
-//! evidence and remedy, and gives a plan only where all of them hold. [`release`] is its way back.
+//! evidence and remedy, and gives a plan only where all of them hold. [`release()`] is its way back.
 //! The steps carry everything that the executor needs; a dry run prints the very commands.
 //!
 //! A disk for MOUNT is laid out so that its trash and marker lie out of the tenant's sight:

@@ -1,15 +1,14 @@
 //! `disk prepare`.
 
-use anyhow::anyhow;
 use clap::ValueEnum;
-use serde_json::{Value, json};
 
-use super::{Context, Exit, Text, WithExit};
+use super::disk_steps::{Shown, outcome, refused};
+use super::{Context, Exit, WithExit};
 use crate::act::lock::LockError;
-use crate::act::prepare::{Change, PrepareError, PrepareLock, prepare};
+use crate::act::prepare::{PrepareError, PrepareLock, prepare};
 use crate::act::store::Store;
 use crate::decide::facts::{PrepareRequest, PreparedFs};
-use crate::decide::prepare::{DiskStep, Tried, prepare as decide};
+use crate::decide::prepare::prepare as decide;
 use crate::mesos::disk::DiskType;
 use crate::observe::places::Places;
 use crate::observe::prepare::observe;
@@ -98,38 +97,17 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let facts = observe(&Places::default(), &request)?;
     let decision = decide(&request, &facts);
     let Some(plan) = decision.plan else {
-        context.output.value_or(
-            &json!({ "tried": decision.tried, "steps": [], "outcomes": [] }),
-            |_| verdicts(&decision.tried),
-        )?;
-        return Err(anyhow!(
-            "{} was not prepared, nothing was changed: {}",
-            request.device,
-            refusals(&decision.tried)
-        ))
-        .exit(Exit::Refused);
+        let what = format!("{} was not prepared", request.device);
+        return refused(context, &decision.tried, &what);
     };
     let Some(store) = store else {
-        let value = json!({
-            "tried": decision.tried,
-            "record": plan.record(),
-            "steps": steps_json(plan.steps()),
-            "notes": plan.notes(),
-            "outcomes": [],
-        });
-        context.output.value_or(&value, |_| {
-            let mut text = Text::new();
-            text.line(verdicts(&decision.tried).trim_end());
-            for line in plan.steps().iter().flat_map(DiskStep::commands) {
-                text.line(line);
-            }
-            notes(&mut text, plan.notes());
-            if !plan.resumed() {
-                text.line("# the UUID is chosen anew by the run itself");
-            }
-            text.into_string()
-        })?;
-        return Ok(Exit::Done);
+        let more = (!plan.resumed()).then_some("# the UUID is chosen anew by the run itself");
+        let shown = Shown {
+            tried: &decision.tried,
+            record: Some(plan.record()),
+            notes: plan.notes(),
+        };
+        return shown.dry_run(context, plan.steps(), more);
     };
     let record = plan.record().clone();
     let said = plan.notes().to_vec();
@@ -137,29 +115,21 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let done = prepare(&store, plan, &mut |step, change| {
         outcomes.push(outcome(step, change));
     });
-    let value = json!({
-        "tried": decision.tried,
-        "record": record,
-        "notes": said,
-        "outcomes": outcomes.iter().map(|(value, _)| value).collect::<Vec<_>>(),
+    let end = done.is_ok().then(|| {
+        format!(
+            "{} is {} on {} {}",
+            record.device,
+            record.disk,
+            record.fs.name(),
+            record.uuid
+        )
     });
-    context.output.value_or(&value, |_| {
-        let mut text = Text::new();
-        for (_, line) in &outcomes {
-            text.line(line);
-        }
-        if done.is_ok() {
-            text.line(format_args!(
-                "{} is {} on {} {}",
-                record.device,
-                record.disk,
-                record.fs.name(),
-                record.uuid
-            ));
-            notes(&mut text, &said);
-        }
-        text.into_string()
-    })?;
+    let shown = Shown {
+        tried: &decision.tried,
+        record: Some(&record),
+        notes: &said,
+    };
+    shown.outcomes(context, &outcomes, end)?;
     match done {
         Ok(()) => Ok(Exit::Done),
         Err(error) => Err(anyhow::Error::new(error)
@@ -193,72 +163,4 @@ pub(super) fn of_lock(error: LockError) -> anyhow::Result<()> {
         LockError::Locked { .. } => Err(error).exit(Exit::Locked),
         LockError::Io { .. } => Err(error.into()),
     }
-}
-
-/// One line a rule.
-pub(super) fn verdicts(tried: &[Tried]) -> String {
-    let mut text = Text::new();
-    for rule in tried {
-        let mark = if rule.passed { "pass" } else { "FAIL" };
-        text.line(format_args!(
-            "# {mark}  {:<16} {}",
-            rule.rule, rule.evidence
-        ));
-        if let Some(remedy) = &rule.remedy {
-            text.line(format_args!("#       {:<16} → {remedy}", ""));
-        }
-    }
-    text.into_string()
-}
-
-/// The rules that speak against it, in one line.
-pub(super) fn refusals(tried: &[Tried]) -> String {
-    tried
-        .iter()
-        .filter(|tried| !tried.passed)
-        .map(|tried| format!("{}: {}", tried.rule, tried.evidence))
-        .collect::<Vec<_>>()
-        .join("; ")
-}
-
-pub(super) fn notes(text: &mut Text, notes: &[String]) {
-    for note in notes {
-        text.line(format_args!("# note: {note}"));
-    }
-}
-
-pub(super) fn steps_json(steps: &[DiskStep]) -> Vec<Value> {
-    steps
-        .iter()
-        .map(|step| json!({ "step": step.name(), "commands": step.commands() }))
-        .collect()
-}
-
-/// What became of a step, as JSON and as a line.
-pub(super) fn outcome(step: &DiskStep, change: Change) -> (Value, String) {
-    let word = match change {
-        Change::Identity => "was so",
-        Change::Done => "done",
-    };
-    let commands = step.commands();
-    let first = match step {
-        DiskStep::Unit { path, .. } => format!("# write {path}"),
-        DiskStep::Format { command, .. } => command.typed(),
-        DiskStep::Record { .. }
-        | DiskStep::Folder { .. }
-        | DiskStep::Protect { .. }
-        | DiskStep::Systemd { .. }
-        | DiskStep::Mount { .. }
-        | DiskStep::Furnish { .. }
-        | DiskStep::Unmount { .. }
-        | DiskStep::RemoveUnit { .. }
-        | DiskStep::Unprotect { .. }
-        | DiskStep::RemoveFolder { .. }
-        | DiskStep::Retire { .. }
-        | DiskStep::Forget { .. } => commands.first().cloned().unwrap_or_default(),
-    };
-    (
-        json!({ "step": step.name(), "outcome": word, "commands": commands }),
-        format!("{word:<7} {first}"),
-    )
 }

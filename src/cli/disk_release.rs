@@ -1,16 +1,14 @@
 //! `disk release`.
 
-use anyhow::anyhow;
-use serde_json::json;
-
-use super::disk_prepare::{lock, notes, of_lock, outcome, refusals, steps_json, verdicts};
-use super::{Context, Exit, Text, WithExit};
+use super::disk_prepare::{lock, of_lock};
+use super::disk_steps::{Shown, outcome, refused};
+use super::{Context, Exit};
 use crate::act::lock::InstanceLock;
 use crate::act::prepare::release;
 use crate::act::store::Store;
 use crate::daemon::observer::Observer;
 use crate::decide::facts::{Known, PreparedDisk, Words};
-use crate::decide::prepare::{DiskStep, ReleaseFacts, release as decide};
+use crate::decide::prepare::{ReleaseFacts, release as decide};
 use crate::observe::prepare::{on_disk, program_path, records, systemd_runs};
 use crate::units::Raw;
 
@@ -71,33 +69,16 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         systemd: systemd_runs(),
     });
     let Some(plan) = decision.plan else {
-        context.output.value_or(
-            &json!({ "tried": decision.tried, "steps": [], "outcomes": [] }),
-            |_| verdicts(&decision.tried),
-        )?;
-        return Err(anyhow!(
-            "{root} was not given back, nothing was changed: {}",
-            refusals(&decision.tried)
-        ))
-        .exit(Exit::Refused);
+        let what = format!("{root} was not given back");
+        return refused(context, &decision.tried, &what);
     };
     let Some(store) = store else {
-        let value = json!({
-            "tried": decision.tried,
-            "steps": steps_json(plan.steps()),
-            "notes": plan.notes(),
-            "outcomes": [],
-        });
-        context.output.value_or(&value, |_| {
-            let mut text = Text::new();
-            text.line(verdicts(&decision.tried).trim_end());
-            for line in plan.steps().iter().flat_map(DiskStep::commands) {
-                text.line(line);
-            }
-            notes(&mut text, plan.notes());
-            text.into_string()
-        })?;
-        return Ok(Exit::Done);
+        let shown = Shown {
+            tried: &decision.tried,
+            record: None,
+            notes: plan.notes(),
+        };
+        return shown.dry_run(context, plan.steps(), None);
     };
     let disk = plan.disk().clone();
     let said = plan.notes().to_vec();
@@ -105,22 +86,13 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let done = release(&store, plan, &mut |step, change| {
         outcomes.push(outcome(step, change));
     });
-    let value = json!({
-        "tried": decision.tried,
-        "notes": said,
-        "outcomes": outcomes.iter().map(|(value, _)| value).collect::<Vec<_>>(),
-    });
-    context.output.value_or(&value, |_| {
-        let mut text = Text::new();
-        for (_, line) in &outcomes {
-            text.line(line);
-        }
-        if done.is_ok() {
-            text.line(format_args!("{disk} is given back"));
-            notes(&mut text, &said);
-        }
-        text.into_string()
-    })?;
+    let end = done.is_ok().then(|| format!("{disk} is given back"));
+    let shown = Shown {
+        tried: &decision.tried,
+        record: None,
+        notes: &said,
+    };
+    shown.outcomes(context, &outcomes, end)?;
     match done {
         Ok(()) => Ok(Exit::Done),
         Err(error) => Err(anyhow::Error::new(error)

@@ -14,6 +14,7 @@ mod disk;
 mod disk_accept;
 mod disk_prepare;
 mod disk_release;
+mod disk_steps;
 pub mod exit;
 mod explain;
 mod host;

@@ -10,6 +10,7 @@ pub mod http;
 pub mod observer;
 mod offers;
 pub mod pass;
+mod passer;
 pub mod preflight;
 pub mod resources;
 pub mod run;

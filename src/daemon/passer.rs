@@ -1,0 +1,150 @@
+//! The thread of the daemon that makes passes, and what it tells of each.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::sync::mpsc as std_mpsc;
+
+use tokio::sync::mpsc;
+
+use super::figures::{Figures, PassFigures};
+use super::host::{Pace, Workers};
+use super::observer::Observer;
+use super::pass::{Pass, pass};
+use super::run::{Event, Order};
+use crate::act::outcome::Outcome;
+use crate::decide::authority::Claims;
+use crate::decide::facts::Words;
+use crate::decide::guards::Refusal;
+use crate::decide::roots::RootView;
+use crate::decide::{listing, trip};
+use crate::observe::clock;
+use crate::units::chain;
+
+/// Makes passes on a thread of its own.
+pub(super) struct Passer {
+    pub(super) observer: Observer,
+    pub(super) workers: Workers,
+    pub(super) events: mpsc::Sender<Event>,
+    pub(super) figures: Figures,
+    /// What is kept, as last logged: a line a change, not a line a pass.
+    pub(super) said: Vec<String>,
+}
+
+impl Passer {
+    pub(super) fn work(mut self, orders: &std_mpsc::Receiver<Order>) {
+        while let Ok(order) = orders.recv() {
+            match order {
+                Order::Pass => {
+                    let status = self.pass();
+                    if self.events.blocking_send(Event::Passed(status)).is_err() {
+                        return;
+                    }
+                }
+                Order::Reload(settings) => {
+                    self.workers.set_pace(Pace::from(&settings.wipe));
+                    self.observer = Observer::new(&settings);
+                }
+                Order::Stop => return,
+            }
+        }
+    }
+
+    fn pass(&mut self) -> String {
+        let began = clock::since_boot();
+        let (status, seen) = self.try_pass();
+        let took = clock::since_boot().minus(began).0.as_secs_f64();
+        self.figures.passed(clock::wall_seconds(), took, seen);
+        status
+    }
+
+    /// A line for people, and the figures, or why there are none.
+    fn try_pass(&mut self) -> (String, Result<PassFigures, String>) {
+        // Facts hold a damaged ledger as unknown, which keeps every volume; this says so first.
+        if let Err(error) = self.observer.ledger() {
+            tracing::error!(error = %error, "no pass was made");
+            let error = error.to_string();
+            return (error.clone(), Err(error));
+        }
+        let words = Words::default();
+        let observer = &self.observer;
+        match pass(&mut || observer.facts(&words), &mut self.workers) {
+            Ok(pass) => (self.tell(&pass), Ok(figures(&pass))),
+            Err(error) => {
+                let error = chain(&error);
+                tracing::error!(error, "the pass failed");
+                (format!("the last pass failed: {error}"), Err(error))
+            }
+        }
+    }
+
+    fn tell(&mut self, pass: &Pass) -> String {
+        let mut said: Vec<String> = Vec::new();
+        for kept in pass.last.kept.iter().filter(|kept| kept.due) {
+            let reasons: Vec<String> = kept.reasons.iter().map(ToString::to_string).collect();
+            said.push(format!("{}: {}", kept.path, reasons.join("; ")));
+        }
+        said.extend(pass.last.doubts.iter().map(ToString::to_string));
+        for root in &pass.facts.roots {
+            let differs = trip::root_drive_differences(root);
+            if !differs.is_empty() {
+                said.push(format!(
+                    "{}: {}; the file system is the same, so it is used as before (`mesos-volumed \
+                     disk accept {}` takes the drive on)",
+                    root.disk,
+                    differs.join(", "),
+                    root.disk.root
+                ));
+            }
+        }
+        for line in said.iter().filter(|line| !self.said.contains(line)) {
+            tracing::warn!("{line}, keeping");
+        }
+        self.said = said;
+        let held = pass
+            .last
+            .memory
+            .volumes
+            .iter()
+            .filter(|volume| volume.gone.is_none())
+            .count();
+        let due = pass.last.kept.iter().filter(|kept| kept.due).count();
+        let failed = pass
+            .outcomes
+            .iter()
+            .filter(|step| matches!(step.outcome, Outcome::Failed(_)))
+            .count();
+        let mut status = format!("{held} volumes held");
+        for (count, what) in [(due, "kept back"), (failed, "steps failed")] {
+            if count > 0 {
+                let _infallible = write!(status, ", {count} {what}");
+            }
+        }
+        if let Some(doubt) = pass.last.doubts.first() {
+            let _infallible = write!(status, "; {doubt}");
+        }
+        status
+    }
+}
+
+/// What a pass saw, in numbers.
+fn figures(pass: &Pass) -> PassFigures {
+    let mut figures = PassFigures::default();
+    let count = |number: &mut u32| *number = number.saturating_add(1);
+    let claims = Claims::join(&pass.facts);
+    for view in RootView::all(&pass.facts, &claims) {
+        let codes: BTreeSet<Refusal> = view.reasons.iter().map(|reason| reason.code).collect();
+        for code in codes {
+            count(figures.tripped.entry(code).or_default());
+        }
+    }
+    for kept in pass.last.kept.iter().filter(|kept| kept.due) {
+        let codes: BTreeSet<Refusal> = kept.reasons.iter().map(|reason| reason.code).collect();
+        for code in codes {
+            count(figures.refused.entry(code).or_default());
+        }
+    }
+    for row in listing::volumes(&pass.facts, &pass.last) {
+        count(figures.volumes.entry(row.state).or_default());
+    }
+    figures
+}

@@ -16,8 +16,10 @@ mod codes;
 mod devices;
 mod directory;
 mod judge;
+mod known;
 mod number;
 mod passes;
+mod rejections;
 mod rules;
 mod warnings;
 

@@ -5,16 +5,16 @@ use std::borrow::Cow;
 use super::codes::{Code, Rejection};
 use super::judge::{Judge, Wanted};
 use super::passes::Passes;
+use super::rejections::{failed, fstab_gap, of_class, unreadable};
 use super::rules::{Rule, is_plain_absolute};
 use crate::decide::facts::{
     BlockDevice, DirectoryAnswer, FsClass, FsFailure, FsLocation, MountEntry, PathAnswer,
-    RootMount, Settled, SizeRule,
+    RootMount, SizeRule,
 };
 use crate::decide::guards::Refusal;
 use crate::decide::ledger::LedgerRoot;
-use crate::decide::trip;
 use crate::mesos::disk::{DiskRef, DiskType};
-use crate::units::{Bytes, Megabytes, Raw, Span};
+use crate::units::{Bytes, Megabytes, Raw};
 
 impl<'a> Judge<'a> {
     /// What speaks against this directory as a disk.
@@ -416,151 +416,6 @@ impl<'a> Judge<'a> {
             ),
         ))
     }
-
-    /// A root that lay on a mount of its own, and now lies on one above that.
-    fn where_it_lay(
-        &self,
-        path: &Raw,
-        known: Option<&LedgerRoot>,
-        mount: &MountEntry,
-        answer: &DirectoryAnswer,
-    ) -> Result<(), Rejection> {
-        let Some(place) = known.and_then(|known| known.place.as_ref()) else {
-            return Ok(());
-        };
-        let is_above = place
-            .mount_point
-            .below(&mount.mount_point)
-            .is_some_and(|tail| !tail.is_empty());
-        let is_same = match (&place.filesystem, self.uuid(mount, answer)) {
-            (Some(then), Some(now)) => then == now,
-            (None, _) | (_, None) => false,
-        };
-        if !is_above || is_same {
-            return Ok(());
-        }
-        Err(Rejection::new(
-            Code::Missing,
-            format!(
-                "{path} lay on the mount at {}; nothing is mounted there, and it lies on {} now",
-                place.mount_point, mount.mount_point
-            ),
-            format!("mount it: mount {}", place.mount_point),
-        ))
-    }
-
-    /// What speaks against a disk because of what is known of it.
-    fn against_ledger(
-        &self,
-        known: Option<&LedgerRoot>,
-        mount: &MountEntry,
-        answer: &DirectoryAnswer,
-        passes: &mut Passes,
-    ) -> Result<(), Rejection> {
-        let Some(known) = known else {
-            self.settled(mount)?;
-            let wanted = self.input.rules.discovery.settle;
-            passes.note(
-                Code::NotSettled,
-                match self.host().settled {
-                    Settled::Taken => Cow::Borrowed("it is taken as settled: this is one look"),
-                    Settled::Since(_) => format!("it has been as it is for {wanted}").into(),
-                },
-            );
-            return Ok(());
-        };
-        passes.note(Code::NotSettled, "the ledger knows it already");
-        let verified = known
-            .fingerprint
-            .as_ref()
-            .map(|fingerprint| (&fingerprint.filesystem, "verified"));
-        let advertised = known
-            .place
-            .as_ref()
-            .and_then(|place| Some((place.filesystem.as_ref()?, "advertised")));
-        match (verified.or(advertised), self.uuid(mount, answer)) {
-            (Some((then, when)), Some(present)) if then != present => Err(Rejection::new(
-                Code::FingerprintMismatch,
-                format!("the file system {present} is there; {then} was when it was {when}"),
-                format!(
-                    "mount the right one; or, if the disk was replaced: disk accept {}",
-                    known.disk.root
-                ),
-            )),
-            (then, present) => {
-                passes.note(
-                    Code::FingerprintMismatch,
-                    match (then, present) {
-                        (Some((_, when)), Some(present)) => {
-                            format!("file system {present}, as it was {when}").into()
-                        }
-                        (Some(_), None) => {
-                            Cow::Borrowed("its file system could not be identified now")
-                        }
-                        (None, _) => Cow::Borrowed("it was not verified before"),
-                    },
-                );
-                if known.fingerprint.is_some() {
-                    self.not_shrunk(known, mount, answer)?;
-                    passes.note(
-                        Code::FilesystemShrunk,
-                        "what is advertised of its file system fits into it",
-                    );
-                }
-                Ok(())
-            }
-        }
-    }
-
-    /// A verified file system that became smaller than what is advertised of it.
-    fn not_shrunk(
-        &self,
-        known: &LedgerRoot,
-        mount: &MountEntry,
-        answer: &DirectoryAnswer,
-    ) -> Result<(), Rejection> {
-        let numbers: Vec<Megabytes> = self
-            .input
-            .ledger
-            .roots
-            .iter()
-            .filter(|entry| entry.disk == known.disk || self.lies_on(&entry.disk.root, mount))
-            .filter_map(|entry| entry.advertised)
-            .collect();
-        match trip::shrunk(answer.total_bytes, &numbers, known.verified.as_ref()) {
-            None => Ok(()),
-            Some(said) => Err(Rejection::new(
-                Code::FilesystemShrunk,
-                said,
-                Refusal::FilesystemShrunk.remedy(),
-            )),
-        }
-    }
-
-    fn lies_on(&self, root: &Raw, mount: &MountEntry) -> bool {
-        let Some(PathAnswer::Directory(answer)) = self.host().answers.get(root) else {
-            return false;
-        };
-        self.host()
-            .mounts
-            .by_id(answer.mount)
-            .is_some_and(|other| other.device == mount.device)
-    }
-
-    fn settled(&self, mount: &MountEntry) -> Result<(), Rejection> {
-        let wanted = self.input.rules.discovery.settle;
-        let Settled::Since(ages) = &self.host().settled else {
-            return Ok(());
-        };
-        let age = ages.get(&mount.id).copied().unwrap_or(Span::ZERO);
-        if age >= wanted {
-            return Ok(());
-        }
-        Err(Rejection::plain(
-            Code::NotSettled,
-            format!("it has been as it is for {age}; it is offered after {wanted}"),
-        ))
-    }
 }
 
 /// Whether a path leads to its directory by links.
@@ -657,85 +512,5 @@ pub(super) fn root_mount(
         free_bytes: answer.free_bytes,
         failure: answer.failure.clone(),
         drive: None,
-    }
-}
-
-pub(super) fn no_rule(path: &Raw) -> Rejection {
-    Rejection::new(
-        Code::NoRule,
-        "no [[disks]] rule names it",
-        format!("to offer it, add a rule with type PATH or MOUNT and paths = [\"{path}\"]"),
-    )
-}
-
-fn unreadable(path: &Raw, why: &str) -> Rejection {
-    Rejection::new(
-        Code::Unreadable,
-        format!("{path} could not be looked at: {why}"),
-        "look again; if it stays so, look at the drive (dmesg)",
-    )
-}
-
-/// A file system that is mounted and is no use any more.
-fn failed(code: Code, what: &str, refusal: Refusal) -> Rejection {
-    Rejection::new(code, what, refusal.remedy())
-}
-
-fn fstab_gap(point: &Raw) -> Rejection {
-    Rejection::new(
-        Code::Missing,
-        format!("/etc/fstab wants a mount at {point}, and none is there"),
-        format!("mount it: mount {point}"),
-    )
-}
-
-/// The rejection of a file system by its type.
-pub(super) fn of_class(mount: &MountEntry, is_named: bool) -> Rejection {
-    let fs_type = &mount.fs_type;
-    let (code, sentence) = match mount.class() {
-        FsClass::Network => (
-            Code::NetworkFilesystem,
-            format!(
-                "{fs_type} at {} is on other hosts, or shared with them; it was not asked",
-                mount.mount_point
-            ),
-        ),
-        FsClass::Fuse => (
-            Code::FuseFilesystem,
-            format!(
-                "{fs_type} at {} is served by a process that may not answer; it was not asked",
-                mount.mount_point
-            ),
-        ),
-        FsClass::Memory => (
-            Code::PseudoFilesystem,
-            format!("{fs_type} at {} is memory, not a disk", mount.mount_point),
-        ),
-        FsClass::Layered => (
-            Code::PseudoFilesystem,
-            format!(
-                "{fs_type} at {} lies over other file systems",
-                mount.mount_point
-            ),
-        ),
-        FsClass::Pseudo => (
-            Code::PseudoFilesystem,
-            format!(
-                "{fs_type} at {} is the kernel's, and stores nothing",
-                mount.mount_point
-            ),
-        ),
-        FsClass::Foreign | FsClass::Local => (
-            Code::UnknownFilesystem,
-            format!(
-                "{fs_type} at {} is of no known type and on no block device; it was not asked",
-                mount.mount_point
-            ),
-        ),
-    };
-    if is_named {
-        Rejection::new(code, sentence, "use a local file system on a block device")
-    } else {
-        Rejection::plain(code, sentence)
     }
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use super::candidate::{Candidate, Judged};
 use super::codes::{Code, Rejection};
-use super::directory::{Found, no_rule, of_class, root_mount};
+use super::directory::{Found, root_mount};
 use super::passes::Passes;
+use super::rejections::{no_rule, of_class};
 use super::rules::{Rule, Rules};
 use super::{DiskVerdict, FilesystemSeen, Input, Subject, Verdict};
 use crate::decide::baseline::{plain, same_root};

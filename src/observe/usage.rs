@@ -37,8 +37,6 @@ const NAMES: usize = 1 << 20;
 const DEEPEST: usize = 1 << 16;
 /// How many inodes with several names are remembered, so that each is counted once.
 const LINKED: usize = 1 << 16;
-/// How many directories from the root on are looked at for names to lend.
-const LENDERS: usize = 32;
 
 /// How it was found out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -415,23 +413,15 @@ impl<'a, 'b> Walk<'a, 'b> {
 
     /// Gives half of the names of a directory to whoever waits.
     fn lend(&mut self) {
-        let ends = self.frames.iter().skip(1).map(|frame| frame.names_from);
-        let ends = ends.chain([self.names.height()]);
+        let frames = self.frames.iter();
         let found = self
-            .frames
-            .iter()
-            .zip(ends)
-            .take(LENDERS)
-            .enumerate()
-            .find_map(|(at, (frame, end))| {
-                let dir = frame.dir.as_ref()?;
-                let middle = self.names.middle(frame.names_from, end)?;
-                Some((at, dir, frame.names_from, middle))
-            });
-        let Some((at, dir, from, to)) = found else {
+            .names
+            .to_lend(frames.map(|frame| (frame.dir.is_some(), frame.names_from)));
+        let Some((at, from, to)) = found else {
             return;
         };
-        let Ok(dir) = reopen(dir) else {
+        let lender = self.frames.get(at).and_then(|frame| frame.dir.as_ref());
+        let Some(Ok(dir)) = lender.map(reopen) else {
             return;
         };
         let names = self.names.take(from, to);

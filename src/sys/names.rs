@@ -1,5 +1,8 @@
 //! A stack of names in one piece of memory: what a walk has still to enter.
 
+/// How many directories from the root on are looked at for names to lend.
+const LENDERS: usize = 32;
+
 /// Names, the last one first out; each is kept with its length behind it, so that the stack needs
 /// no index.
 #[derive(Debug, Default)]
@@ -58,6 +61,25 @@ impl NameStack {
                 return Some(at);
             }
         }
+    }
+
+    /// Names that a walk can lend: half of those that one of its directories has still to enter, of
+    /// the first that has two, so that it is much at a time. `frames` are its directories from the
+    /// root on: whether each is open, and where its names begin. Gives the directory's place, and
+    /// between which heights the names lie.
+    pub fn to_lend(
+        &self,
+        frames: impl Iterator<Item = (bool, usize)> + Clone,
+    ) -> Option<(usize, usize, usize)> {
+        let ends = frames.clone().skip(1).map(|(_, from)| from);
+        frames
+            .zip(ends.chain([self.height()]))
+            .take(LENDERS)
+            .enumerate()
+            .find_map(|(at, ((is_open, from), end))| {
+                let middle = is_open.then(|| self.middle(from, end))??;
+                Some((at, from, middle))
+            })
     }
 
     /// Whether only one name lies between two heights.
@@ -134,5 +156,20 @@ mod tests {
         assert!(two.push(b"y"));
         assert_eq!(two.middle(0, two.height()), Some(202));
         assert_eq!(NameStack::default().middle(0, 0), None);
+    }
+
+    #[test]
+    fn the_open_directory_nearest_to_the_root_that_has_two_names_lends_half() {
+        let mut stack = NameStack::default();
+        for name in ["a", "b", "c", "d"] {
+            assert!(stack.push(name.as_bytes()));
+        }
+        // Three bytes a name: one name in the root, three in the directory inside.
+        let frames = [(true, 0), (true, 3)];
+        assert_eq!(stack.to_lend(frames.into_iter()), Some((1, 3, 6)));
+        // Closed ones lend nothing, and neither does one with a single name.
+        assert_eq!(stack.to_lend([(true, 0), (false, 3)].into_iter()), None);
+        assert_eq!(stack.to_lend([(false, 0)].into_iter()), None);
+        assert_eq!(stack.to_lend([(true, 0)].into_iter()), Some((0, 0, 6)));
     }
 }

@@ -21,8 +21,6 @@ use crate::sys::{self, Batch, NameStack};
 
 /// More gain nothing.
 const MOST_WORKERS: u32 = 4;
-/// How many directories from the root on are looked at for names to lend.
-const LENDERS: usize = 32;
 
 /// So that all workers together keep to the memory of one walk.
 const SHARED: Limits = Limits {
@@ -178,23 +176,15 @@ impl<S: Sys> Walk<'_, S> {
     /// Gives half of the names of a directory to whoever waits: of the one nearest to the root, so
     /// that it is much at a time.
     fn lend(&mut self, crew: &Crew<S::Dir>) {
-        let ends = self.frames.iter().skip(1).map(|frame| frame.names_from);
-        let ends = ends.chain([self.names.height()]);
+        let frames = self.frames.iter();
         let found = self
-            .frames
-            .iter()
-            .zip(ends)
-            .take(LENDERS)
-            .enumerate()
-            .find_map(|(at, (frame, end))| {
-                let dir = frame.dir.as_ref()?;
-                let middle = self.names.middle(frame.names_from, end)?;
-                Some((at, dir, frame.names_from, middle))
-            });
-        let Some((at, dir, from, to)) = found else {
+            .names
+            .to_lend(frames.map(|frame| (frame.dir.is_some(), frame.names_from)));
+        let Some((at, from, to)) = found else {
             return;
         };
-        let Ok(dir) = self.sys.reopen(dir) else {
+        let lender = self.frames.get(at).and_then(|frame| frame.dir.as_ref());
+        let Some(Ok(dir)) = lender.map(|dir| self.sys.reopen(dir)) else {
             return;
         };
         let names = self.names.take(from, to);

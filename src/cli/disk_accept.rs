@@ -6,10 +6,11 @@ use anyhow::anyhow;
 use serde_json::{Value, json};
 
 use super::host::Owner;
-use super::plan_text::outcome_json;
-use super::{Align, Context, Exit, Table, Text, WithExit, discover, preflight};
+use super::{Align, Context, Exit, Table, Text, WithExit, preflight};
 use crate::act::outcome::Outcome;
 use crate::act::store::with_verified_root;
+use crate::daemon::answers;
+use crate::daemon::answers::plan::{Became, became};
 use crate::daemon::disks::View;
 use crate::daemon::observer::Observer;
 use crate::daemon::pass::look;
@@ -85,7 +86,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         .iter()
         .any(|step| step.step == "adopt_root" && matches!(step.outcome, Outcome::Done(_)));
     let came = if adopted { Can::Accept } else { can };
-    let outcomes: Vec<Value> = pass.outcomes.iter().map(outcome_json).collect();
+    let outcomes: Vec<Became> = pass.outcomes.iter().map(became).collect();
     show(context, seen, &comparison, &came, Some(&outcomes))?;
     if pass.failed() {
         return Ok(Exit::Error);
@@ -296,7 +297,7 @@ impl Side {
             "device_bytes": drive.and_then(|drive| drive.size_bytes),
             "serial": drive.and_then(|drive| drive.serial.as_ref()),
             "wwn": drive.and_then(|drive| drive.wwn.as_ref()),
-            "advertised_mb": self.number.map(discover::number),
+            "advertised_mb": self.number.map(answers::disks::number),
         })
     }
 }
@@ -387,7 +388,7 @@ fn show(
     root: &RootFacts,
     comparison: &Comparison,
     can: &Can,
-    outcomes: Option<&[Value]>,
+    outcomes: Option<&[Became]>,
 ) -> anyhow::Result<()> {
     let (word, sentence) = match &comparison.start {
         Ok((word, sentence)) => (*word, sentence.clone()),

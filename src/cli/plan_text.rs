@@ -1,13 +1,10 @@
 //! A plan and its outcomes, for people and for programs.
 
-use serde_json::{Value, json};
-
 use super::Text;
 use crate::act::executor::StepOutcome;
 use crate::act::outcome::Outcome;
 use crate::act::wipe::Proof;
 use crate::decide::facts::{WipeMethod, WipeMode};
-use crate::decide::guards::Reason;
 use crate::decide::plan::Plan;
 use crate::decide::steps::{Kept, Step};
 use crate::units::{Bytes, Span, chain};
@@ -214,58 +211,4 @@ fn name(kept: &Kept) -> String {
         (Some(volume), None) => format!("{volume} at {}", kept.path),
         (None, _) => kept.path.to_string(),
     }
-}
-
-/// Reasons with sentence and remedy.
-#[must_use]
-pub fn reasons_json(reasons: &[Reason]) -> Value {
-    reasons
-        .iter()
-        .map(|reason| {
-            let detail = if reason.detail.is_empty() {
-                reason.code.reason()
-            } else {
-                &reason.detail
-            };
-            json!({ "code": reason.code, "reason": detail, "remedy": reason.code.remedy() })
-        })
-        .collect()
-}
-
-/// What is kept, with its reasons.
-#[must_use]
-pub fn kept_json(plan: &Plan) -> Value {
-    plan.kept
-        .iter()
-        .map(|kept| {
-            json!({
-                "id": kept.volume.as_ref().map(|volume| volume.id.to_string()),
-                "role": kept.volume.as_ref().map(|volume| volume.role.to_string()),
-                "disk": kept.disk,
-                "path": kept.path,
-                "trash": kept.trash.as_ref().map(|(id, _)| id),
-                "due": kept.due,
-                "reasons": reasons_json(&kept.reasons),
-            })
-        })
-        .collect()
-}
-
-/// What became of a step.
-#[must_use]
-pub fn outcome_json(step: &StepOutcome) -> Value {
-    let (result, detail) = match &step.outcome {
-        Outcome::Identity => ("identity", Value::Null),
-        Outcome::Done(receipt) => ("done", json!(receipt)),
-        Outcome::Started => ("started", Value::Null),
-        Outcome::Stale(why) => ("stale", json!(why)),
-        Outcome::Refused(reason) => ("refused", json!(reason)),
-        Outcome::Failed(error) => ("failed", json!(chain(error))),
-    };
-    json!({
-        "step": step.step,
-        "subject": step.subject,
-        "result": result,
-        "detail": detail,
-    })
 }

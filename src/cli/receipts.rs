@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use anyhow::anyhow;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{Align, Context, Exit, Table, Text, WithExit};
+use crate::daemon::answers;
 use crate::decide::receipts::AuditRecord;
 use crate::observe::{clock, receipts};
 use crate::units::{Bytes, Span};
@@ -42,19 +43,14 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             && key.as_ref().is_none_or(|key| record.is_about(key))
     };
     let found = receipts::read(&context.settings().daemon.state_dir, &wanted)?;
-    let damaged: Vec<String> = found
-        .damaged
-        .iter()
-        .map(|(file, line)| format!("{file}:{line}"))
-        .collect();
-    let value = json!({ "receipts": found.records, "damaged": damaged });
-    context.output.value_or(&value, |output| {
+    let answer = answers::receipts::receipts(found);
+    context.output.value_or(&answer, |output| {
         let mut text = Text::new();
-        text.block(&output.rendered(&table(&found.records)));
+        text.block(&output.rendered(&table(&answer.receipts)));
         if text.is_empty() {
             text.line("no receipts");
         }
-        for place in &damaged {
+        for place in &answer.damaged {
             text.line(format_args!(
                 "warning: {place} is no line of the log; a crash while it was written leaves that"
             ));

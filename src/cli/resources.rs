@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use serde_json::json;
 use tracing::warn;
 
-use super::{Context, Exit, WithExit, discover};
+use super::{Context, Exit, WithExit};
 use crate::act::publish::Published;
 use crate::act::store::Store;
 use crate::config::ResourcesFormat;
+use crate::daemon::answers;
 use crate::daemon::disks::View;
 use crate::daemon::resources::{Proposal, ProposeError, Target, layout, propose};
 use crate::decide::advertise::Advertisement;
@@ -68,7 +69,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     if acts && !args.check {
         view = view.settle(&rules, ROUNDS)?;
     }
-    for warning in discover::warnings(&view) {
+    for warning in answers::disks::warnings(&view) {
         warn!("{warning}");
     }
     let proposal = proposal(context, &view, target.as_ref())?;
@@ -179,7 +180,7 @@ fn report(
                 json!({
                     "type": entry.disk.kind,
                     "root": entry.disk.root.to_string(),
-                    "advertised_mb": discover::number(entry.number),
+                    "advertised_mb": answers::disks::number(entry.number),
                     "explanation": entry.because,
                     "reason": degraded,
                 })

@@ -1,10 +1,8 @@
 //! `sweep`: one pass.
 
-use serde_json::{Value, json};
-
 use super::host::Owner;
-use super::plan_text::{self, outcome_json};
-use super::{Context, Exit, Text};
+use super::{Context, Exit, Text, plan_text};
+use crate::daemon::answers::plan::planned;
 use crate::daemon::observer::Observer;
 use crate::daemon::pass::{Pass, look};
 use crate::decide::facts::Words;
@@ -56,7 +54,7 @@ pub(super) fn dry_run(context: &Context, words: &Words) -> anyhow::Result<Exit> 
 pub(super) fn print_plan(context: &Context, plan: &Plan) -> anyhow::Result<Exit> {
     context
         .output
-        .value_or(&plan_json(plan, &[]), |_| plan_text::plan_text(plan))?;
+        .value_or(&planned(plan, &[]), |_| plan_text::plan_text(plan))?;
     Ok(if plan.blocked() {
         Exit::Refused
     } else {
@@ -66,10 +64,9 @@ pub(super) fn print_plan(context: &Context, plan: &Plan) -> anyhow::Result<Exit>
 
 /// Prints what a pass did and what it left.
 pub(super) fn print(context: &Context, pass: &Pass) -> anyhow::Result<()> {
-    let outcomes: Vec<Value> = pass.outcomes.iter().map(outcome_json).collect();
     context
         .output
-        .value_or(&plan_json(&pass.last, &outcomes), |_| {
+        .value_or(&planned(&pass.last, &pass.outcomes), |_| {
             let mut text = Text::new();
             for step in &pass.outcomes {
                 text.line(plan_text::outcome_text(step));
@@ -78,17 +75,6 @@ pub(super) fn print(context: &Context, pass: &Pass) -> anyhow::Result<()> {
             text.push_str(&plan_text::kept_text(&pass.last));
             text
         })
-}
-
-/// `steps` are what is still to be done: all of them in a dry run, none after a pass that ended.
-fn plan_json(plan: &Plan, outcomes: &[Value]) -> Value {
-    json!({
-        "plan": plan.id,
-        "steps": plan.steps,
-        "kept": plan_text::kept_json(plan),
-        "doubts": plan_text::reasons_json(&plan.doubts),
-        "outcomes": outcomes,
-    })
 }
 
 /// Failed wins over refused.

@@ -1,11 +1,10 @@
 //! `trash list` and `trash purge`.
 
 use anyhow::{anyhow, bail};
-use serde_json::{Value, json};
 
 use super::host::Owner;
-use super::plan_text::reasons_json;
 use super::{Align, Context, Exit, Table, WithExit, sweep};
+use crate::daemon::answers;
 use crate::daemon::observer::Observer;
 use crate::daemon::pass::look;
 use crate::decide::facts::Words;
@@ -49,8 +48,7 @@ fn items(observer: &Observer) -> anyhow::Result<Vec<TrashItem>> {
 fn list(context: &Context) -> anyhow::Result<Exit> {
     let items = items(&Observer::new(context.settings()))?;
     if context.output.is_json() {
-        let items: Vec<Value> = items.iter().map(item_json).collect();
-        context.output.json(&json!({ "items": items }))?;
+        context.output.json(&answers::trash::trash(&items))?;
         return Ok(Exit::Done);
     }
     let mut table = Table::new(&[
@@ -98,22 +96,6 @@ fn state_word(state: crate::decide::manifest::TrashState) -> &'static str {
         TrashState::Cleared => "cleared",
         TrashState::Wiping => "wiping",
     }
-}
-
-fn item_json(item: &TrashItem) -> Value {
-    json!({
-        "id": item.id,
-        "role": item.key.as_ref().map(|key| key.role.to_string()),
-        "persistence_id": item.key.as_ref().map(|key| key.id.to_string()),
-        "persistence_id_base64":
-            item.key.as_ref().and_then(|key| key.id.as_raw().base64_if_not_utf8()),
-        "disk": item.disk,
-        "root": item.disk.root,
-        "state": item.state,
-        "quarantined_at": item.quarantined_at,
-        "expires_in_ms": item.expires_in,
-        "reasons": reasons_json(&item.reasons),
-    })
 }
 
 fn purge(entries: &[String], all: bool, context: &Context) -> anyhow::Result<Exit> {

@@ -2,21 +2,18 @@
 
 mod usage;
 
-use anyhow::{anyhow, bail};
-use serde_json::{Value, json};
-
 use self::usage::Used;
 use super::host::Owner;
-use super::plan_text::reasons_json;
 use super::{Align, Context, Exit, Table, Text, WithExit, sweep};
 use crate::act::outcome::Outcome;
+use crate::daemon::answers;
 use crate::daemon::observer::Observer;
 use crate::daemon::pass::look;
-use crate::decide::authority::our_agents;
-use crate::decide::facts::{AgentAnswer, CheckpointFile, Facts, Known, Words};
+use crate::decide::facts::Words;
 use crate::decide::listing::{self, VolumeRow, VolumeState};
 use crate::mesos::ids::{PersistenceId, Role, VolumeKey};
 use crate::units::Raw;
+use anyhow::{anyhow, bail};
 
 /// List what is on this host, or make a vanished directory again
 #[derive(Debug, clap::Subcommand)]
@@ -84,16 +81,9 @@ fn list(with_usage: bool, context: &Context) -> anyhow::Result<Exit> {
     let rows = listing::volumes(&facts, plan);
     let used = with_usage.then(|| usage::of_rows(&rows, &facts));
     let used = used.as_deref();
-    let of_row = |(at, row)| row_json(row, used.and_then(|used| used.get(at)));
-    let value = || {
-        json!({
-            "volumes": rows.iter().enumerate().map(of_row).collect::<Vec<_>>(),
-            "authorities": authorities_json(&facts),
-            "doubts": reasons_json(&plan.doubts),
-        })
-    };
     if context.output.is_json() {
-        context.output.json(&value())?;
+        let answer = answers::volumes::volumes(&rows, &facts, plan, used);
+        context.output.json(&answer)?;
     } else {
         context
             .output
@@ -179,91 +169,6 @@ fn table(
         text.line("no volumes");
     }
     format!("{table}{}", text.into_string())
-}
-
-/// A name as text, with its exact bytes beside it where it is not UTF-8.
-fn put(object: &mut serde_json::Map<String, Value>, name: &str, value: &Raw) {
-    object.insert(name.to_owned(), json!(value.to_string()));
-    if let Some(base64) = value.base64_if_not_utf8() {
-        object.insert(format!("{name}_base64"), json!(base64));
-    }
-}
-
-/// With what it takes up, where that was looked at.
-fn row_json(row: &VolumeRow, used: Option<&Used>) -> Value {
-    let mut object = serde_json::Map::new();
-    if let Some(key) = &row.key {
-        put(&mut object, "id", key.id.as_raw());
-        put(&mut object, "role", key.role.as_raw());
-    } else {
-        object.insert("id".to_owned(), Value::Null);
-        object.insert("role".to_owned(), Value::Null);
-    }
-    let disk = row.disk.as_ref().map(|disk| {
-        let mut object = serde_json::Map::new();
-        object.insert("type".to_owned(), json!(disk.kind));
-        put(&mut object, "root", &disk.root);
-        Value::Object(object)
-    });
-    object.insert("disk".to_owned(), json!(disk));
-    put(&mut object, "path", &row.path);
-    object.insert("state".to_owned(), json!(row.state));
-    object.insert(
-        "size_mb".to_owned(),
-        json!(row.size.map(crate::units::Megabytes::as_f64)),
-    );
-    object.insert(
-        "principal".to_owned(),
-        json!(row.principal.as_ref().map(ToString::to_string)),
-    );
-    let app = row.key.as_ref().and_then(|key| key.id.marathon());
-    object.insert("app".to_owned(), json!(app));
-    object.insert("trash".to_owned(), json!(row.trash));
-    object.insert("reasons".to_owned(), reasons_json(&row.reasons));
-    if let Some(used) = used {
-        object.insert("usage".to_owned(), usage::json(used));
-    }
-    Value::Object(object)
-}
-
-/// Each authority with how it was read.
-fn authorities_json(facts: &Facts) -> Value {
-    // No bytes are legal in resources.info ("nothing"), and a lost write in the newer file.
-    fn known<T>(value: &Known<T>) -> Value {
-        match value {
-            Known::Known(_) => json!({ "state": "known" }),
-            Known::Absent => json!({ "state": "absent" }),
-            Known::Unknown(why) => json!({ "state": "unknown", "reason": why }),
-        }
-    }
-    fn file<T>(file: &CheckpointFile<T>, empty: &str) -> Value {
-        match file {
-            CheckpointFile::Whole(_) => json!({ "state": "known" }),
-            CheckpointFile::Missing => json!({ "state": "absent" }),
-            CheckpointFile::Empty => json!({ "state": empty, "reason": "it has 0 bytes" }),
-            CheckpointFile::Damaged(why) => json!({ "state": "unknown", "reason": why }),
-        }
-    }
-    let answer = match &facts.answer {
-        AgentAnswer::NotConfigured => json!({ "state": "absent", "reason": "agent.url is empty" }),
-        AgentAnswer::Refused => json!({ "state": "absent", "reason": "connection refused" }),
-        AgentAnswer::Recovering => json!({ "state": "unknown", "reason": "the agent recovers" }),
-        AgentAnswer::Unknown(why) => json!({ "state": "unknown", "reason": why }),
-        AgentAnswer::State(_) => json!({ "state": "known" }),
-    };
-    json!({
-        "resources_and_operations.state": file(&facts.checkpoint.state, "unknown"),
-        "resources_and_operations.target": file(&facts.checkpoint.state_target, "unknown"),
-        "resources.info": file(&facts.checkpoint.info, "empty"),
-        "resources.target": file(&facts.checkpoint.info_target, "empty"),
-        "resource_providers": known(&facts.providers),
-        "tasks": known(&facts.tasks),
-        "agent_processes": known(&facts.agent.processes),
-        "agent_pids": our_agents(&facts.agent),
-        "agent_state": answer,
-        "holders": known(&facts.holders),
-        "memory": known(&facts.memory),
-    })
 }
 
 fn recreate(volume: &str, confirm: &str, context: &Context) -> anyhow::Result<Exit> {

@@ -6,7 +6,7 @@ use anyhow::anyhow;
 use serde_json::json;
 
 use super::host::{Owner, show};
-use super::plan_text::{outcome_json, outcome_text};
+use super::plan_text::outcome_text;
 use super::volumes::{confirmed, volume_key};
 use super::{Context, Exit, Text, WithExit, sweep};
 use crate::act::executor::StepOutcome;
@@ -14,6 +14,7 @@ use crate::act::outcome::Outcome;
 use crate::act::sys::Sys as _;
 use crate::act::wipe::device::{DeviceMode, wipe_device};
 use crate::act::wipe::{Progress, promise};
+use crate::daemon::answers::plan::became;
 use crate::daemon::pass::look;
 use crate::decide::facts::{WipeMode, Words};
 use crate::decide::guards::Refusal;
@@ -200,7 +201,7 @@ fn wipe_whole(
         subject,
         outcome,
     };
-    let value = json!({ "outcomes": [outcome_json(&step)] });
+    let value = json!({ "outcomes": [became(&step)] });
     context.output.value_or(&value, |_| {
         let mut text = Text::new();
         text.line(outcome_text(&step));

@@ -31,16 +31,6 @@ const TRIPS: [Refusal; 11] = [
     Refusal::ForeignRoot,
 ];
 
-const VOLUME_STATES: [VolumeState; 7] = [
-    VolumeState::Held,
-    VolumeState::Pending,
-    VolumeState::Destroyed,
-    VolumeState::Orphan,
-    VolumeState::Trashed,
-    VolumeState::Foreign,
-    VolumeState::Vanished,
-];
-
 /// How the file stands that the agent reads its resources from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FileState {
@@ -459,8 +449,8 @@ impl State {
                 .collect();
             sheet.gauge(name, help, &["reason"], &rows)?;
         }
-        let words = VOLUME_STATES.map(|state| [state.word()]);
-        let rows: Vec<Row<'_>> = VOLUME_STATES
+        let words = VolumeState::ALL.map(|state| [state.word()]);
+        let rows: Vec<Row<'_>> = VolumeState::ALL
             .iter()
             .zip(&words)
             .map(|(state, word)| {

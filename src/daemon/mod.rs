@@ -1,8 +1,9 @@
 //! The loop: observe → decide → check → act → record.
 //!
 //! [`pass`] is one turn of it, which the commands use too; [`host`] is what acting needs of this
-//! machine; [`disks`] finds disks.
+//! machine; [`disks`] finds disks; [`answers`] is what is told of all of it.
 
+pub mod answers;
 pub mod disks;
 pub mod figures;
 pub mod host;

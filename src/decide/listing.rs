@@ -38,6 +38,17 @@ pub enum VolumeState {
 }
 
 impl VolumeState {
+    /// Every state.
+    pub const ALL: [Self; 7] = [
+        Self::Held,
+        Self::Pending,
+        Self::Destroyed,
+        Self::Orphan,
+        Self::Trashed,
+        Self::Foreign,
+        Self::Vanished,
+    ];
+
     /// The word of the table and of JSON.
     #[must_use]
     pub const fn word(self) -> &'static str {

@@ -4,8 +4,6 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use serde_json::{Value, json};
-
 use crate::cli::progress::Progress as Line;
 use crate::decide::facts::{Facts, Known};
 use crate::decide::listing::{VolumeRow, VolumeState};
@@ -14,7 +12,7 @@ use crate::observe::usage::{
     Progress, Project, Usage, UsageError, counted, of_directory, of_filesystem, project,
 };
 use crate::sys::OpenError;
-use crate::units::{Raw, chain};
+use crate::units::chain;
 
 /// What a row takes up, or why that can't be said.
 pub(super) type Used = Result<Usage, String>;
@@ -162,17 +160,17 @@ pub(super) fn cells(used: Option<&Used>) -> [String; 3] {
     ]
 }
 
-pub(super) fn json(used: &Used) -> Value {
-    match used {
-        Ok(used) => json!(used),
-        Err(why) => json!({ "error": Raw::from(why.as_str()).to_string() }),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
+    use crate::daemon::answers::volumes as answers;
     use crate::observe::usage::Method;
+
+    fn json(used: &Used) -> Value {
+        serde_json::to_value(answers::Used::from(used)).unwrap()
+    }
 
     #[test]
     fn a_project_that_two_volumes_have_or_an_unknown_one_may_have_is_not_relied_on() {

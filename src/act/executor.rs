@@ -18,6 +18,7 @@ use crate::decide::manifest::Marker;
 use crate::decide::plan::Plan;
 use crate::decide::steps::{Step, TrashPlace, WipeAuthorization};
 use crate::mesos::disk::{DiskRef, DiskType};
+use crate::mesos::ids::VolumeKey;
 use crate::units::{Raw, chain};
 
 /// Work that may take hours: it runs on a thread of its own in the daemon.
@@ -60,6 +61,28 @@ impl Job {
             | Self::EmptyMount { authorization, .. }
             | Self::MoveOut { authorization, .. } => authorization.identity(),
             Self::MoveBack { entry } => &entry.manifest.identity,
+        }
+    }
+
+    /// The volume that it is about.
+    #[must_use]
+    pub fn volume(&self) -> &VolumeKey {
+        match self {
+            Self::Wipe { authorization, .. }
+            | Self::EmptyMount { authorization, .. }
+            | Self::MoveOut { authorization, .. } => authorization.volume(),
+            Self::MoveBack { entry } => &entry.manifest.volume,
+        }
+    }
+
+    /// The disk that it works on.
+    #[must_use]
+    pub fn disk(&self) -> &DiskRef {
+        match self {
+            Self::Wipe { entry, .. } | Self::MoveOut { entry, .. } | Self::MoveBack { entry } => {
+                &entry.disk
+            }
+            Self::EmptyMount { authorization, .. } => authorization.disk(),
         }
     }
 

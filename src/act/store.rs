@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::audit::{AuditLimits, AuditLog};
 use super::durable::{self, ReadError, ReplaceError};
-use crate::decide::facts::{Fingerprint, GateFile};
+use crate::decide::facts::{Fingerprint, GateFile, Pauses};
 use crate::decide::ledger::{Ledger, LedgerChange, LedgerPlace, LedgerRoot, Verified};
 use crate::decide::memory::Memory;
 use crate::mesos::disk::DiskRef;
@@ -132,6 +132,11 @@ impl Store {
     /// Replaces `ledger.json`.
     pub fn write_ledger(&self, ledger: &Ledger) -> Result<(), StoreError> {
         self.write("ledger.json", ledger)
+    }
+
+    /// Replaces `paused.json`.
+    pub fn write_pauses(&self, pauses: &Pauses) -> Result<(), StoreError> {
+        self.write(Pauses::NAME, pauses)
     }
 
     /// Reads the ledger anew, changes it, and replaces it if that changed anything. A lock of its

@@ -27,6 +27,7 @@ pub mod device;
 mod discard;
 mod links;
 mod overwrite;
+mod progress;
 mod proof;
 pub mod reformat;
 mod report;
@@ -37,7 +38,8 @@ mod zero_free;
 
 use rustix::io::Errno;
 
-pub use control::{BY_FILE_SYSTEM, Control, Progress, ProgressNow};
+pub use control::{BY_FILE_SYSTEM, Control};
+pub use progress::{Progress, ProgressNow, Speed};
 pub use proof::{Guarantee, Proof, Short, ShortOf};
 pub use report::{Left, LeftKind, StopReason, WipeReport};
 

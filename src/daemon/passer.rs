@@ -7,10 +7,11 @@ use std::sync::mpsc as std_mpsc;
 use tokio::sync::mpsc;
 
 use super::figures::{Figures, PassFigures};
-use super::host::{Pace, Workers};
+use super::host::Pace;
 use super::observer::Observer;
 use super::pass::{Pass, pass};
 use super::run::{Event, Order};
+use super::workers::Workers;
 use crate::act::outcome::Outcome;
 use crate::decide::authority::Claims;
 use crate::decide::facts::Words;

@@ -23,12 +23,13 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::figures::Figures;
-use super::host::{Shared, Workers, WorkersHandle};
+use super::host::Shared;
 use super::http::{self, Server};
 use super::observer::Observer;
 use super::offers::{self, Looked, Looker};
 use super::passer::Passer;
 use super::watch::{FileHints, Stamps};
+use super::workers::{Workers, WorkersHandle};
 use crate::config::{self, ConfigError, Settings, Source};
 use crate::observe::hints::{Heard, Hints};
 
@@ -445,8 +446,8 @@ impl Daemon {
             self.status.clone()
         } else {
             let done = jobs.iter().fold(0_u64, |sum, job| {
-                let now = job.progress.now();
-                sum.saturating_add(now.files).saturating_add(now.dirs)
+                sum.saturating_add(job.files)
+                    .saturating_add(job.directories)
             });
             format!(
                 "{}; wiping {} ({done} entries gone)",

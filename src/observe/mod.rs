@@ -7,6 +7,7 @@ pub mod checkpoints;
 pub mod clock;
 pub mod deadline;
 pub mod disks;
+pub mod drives;
 pub mod facts;
 mod files;
 pub mod filesystem;

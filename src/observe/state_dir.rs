@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::read;
-use crate::decide::facts::Known;
+use crate::decide::facts::{Known, Pauses};
 use crate::decide::ledger::Ledger;
 use crate::decide::memory::Memory;
 use crate::units::{Raw, chain};
@@ -38,6 +38,17 @@ pub fn ledger(state_dir: &Raw) -> Known<Ledger> {
         Ledger::VERSION,
         "advertised sizes and known file systems are in it; restore it from a backup, or move it \
          away and accept every root again with `mesos-volumed disk accept <root>`",
+    )
+}
+
+/// `paused.json`. `Absent` where nothing was ever paused; `Unknown`, with a remedy, where it is
+/// damaged or of another version.
+#[must_use]
+pub fn pauses(state_dir: &Raw) -> Known<Pauses> {
+    versioned(
+        &state_dir.join(Pauses::NAME),
+        Pauses::VERSION,
+        "what was paused is in it; `mesos-volumed resume` writes it anew",
     )
 }
 

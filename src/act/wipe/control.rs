@@ -1,6 +1,6 @@
-//! Stopping, pausing and pacing a wipe, and seeing how far it is.
+//! Stopping, pausing and pacing a wipe.
 
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,6 +10,9 @@ const STOP: u8 = 2;
 
 /// A rate that stands for what suits the file system: see [`Control::rate`].
 pub const BY_FILE_SYSTEM: u32 = u32::MAX;
+
+/// Nobody watches the disk: the ordinary rate.
+const NO_FEEDBACK: u32 = u32::MAX;
 
 /// Until the file system is known.
 const CAREFUL: u32 = 5_000;
@@ -23,6 +26,8 @@ pub struct Control {
     rate: AtomicU32,
     /// What suits the file system.
     usual: AtomicU32,
+    /// What feedback allows: removals per second; 0: as fast as it goes; or [`NO_FEEDBACK`].
+    allowed: AtomicU32,
     /// Threads for one tree where several are a gain and nobody is to be spared.
     threads: AtomicU32,
     /// Guards nothing but the waiting itself.
@@ -39,6 +44,7 @@ impl Control {
             state: AtomicU8::new(RUN),
             rate: AtomicU32::new(rate),
             usual: AtomicU32::new(CAREFUL),
+            allowed: AtomicU32::new(NO_FEEDBACK),
             threads: AtomicU32::new(1),
             waiting: Mutex::new(()),
             changed: Condvar::new(),
@@ -80,12 +86,46 @@ impl Control {
         self.wake();
     }
 
-    /// Removals per second, with the file system's own rate filled in; 0: as fast as it goes.
+    /// Removals per second that are allowed now, with the file system's own rate filled in, and
+    /// as feedback has it; 0: as fast as it goes.
     pub fn rate(&self) -> u32 {
+        match (self.ordinary(), self.allowed.load(Ordering::Relaxed)) {
+            (0, _) => 0,
+            (ordinary, NO_FEEDBACK) => ordinary,
+            (_, allowed) => allowed,
+        }
+    }
+
+    /// The rate without feedback; 0: none is kept, and feedback has no say.
+    pub fn ordinary(&self) -> u32 {
         match self.rate.load(Ordering::Relaxed) {
             BY_FILE_SYSTEM => self.usual.load(Ordering::Relaxed),
             rate => rate,
         }
+    }
+
+    /// Whether the rate is the file system's own, not one that somebody asked for.
+    pub fn by_file_system(&self) -> bool {
+        self.rate.load(Ordering::Relaxed) == BY_FILE_SYSTEM
+    }
+
+    /// What whoever watches the disk allows from now on: removals per second; 0: as fast as it goes.
+    /// Without any effect where there is no rate to keep to.
+    pub fn allow(&self, rate: u32) {
+        if self.allowed.swap(rate, Ordering::Relaxed) != rate {
+            self.wake();
+        }
+    }
+
+    /// Whether it goes slower than it would without feedback.
+    pub fn is_slowed(&self) -> bool {
+        let (ordinary, rate) = (self.ordinary(), self.rate());
+        rate > 0 && rate < ordinary
+    }
+
+    /// Whether it is held by [`Control::pause`].
+    pub fn is_paused(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == PAUSE
     }
 
     /// What suits the file system that is wiped on.
@@ -146,67 +186,6 @@ impl Control {
             drop(guard);
         }
         self.proceed()
-    }
-}
-
-/// How far a wipe is; written by it, read by anyone at any time.
-#[derive(Debug, Default)]
-pub struct Progress {
-    files: AtomicU64,
-    dirs: AtomicU64,
-    left: AtomicU64,
-    overwritten: AtomicU64,
-    expected: AtomicU64,
-}
-
-/// [`Progress`] at one moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ProgressNow {
-    /// Entries removed that were no directories.
-    pub files: u64,
-    /// Directories removed.
-    pub dirs: u64,
-    /// Entries that could not be removed.
-    pub left: u64,
-    /// Bytes of files overwritten.
-    pub overwritten: u64,
-    /// How many files and directories there were in the beginning, about; `None` where nothing tells
-    /// without looking at all of them: a part of a file system, or one that does not count.
-    pub expected: Option<u64>,
-}
-
-impl Progress {
-    /// What it is now.
-    pub fn now(&self) -> ProgressNow {
-        ProgressNow {
-            files: self.files.load(Ordering::Relaxed),
-            dirs: self.dirs.load(Ordering::Relaxed),
-            left: self.left.load(Ordering::Relaxed),
-            overwritten: self.overwritten.load(Ordering::Relaxed),
-            expected: Some(self.expected.load(Ordering::Relaxed)).filter(|&inodes| inodes > 0),
-        }
-    }
-
-    /// So many inodes are in use where everything goes.
-    pub(super) fn expect(&self, inodes: u64) {
-        self.expected.store(inodes, Ordering::Relaxed);
-    }
-
-    #[inline]
-    pub(super) fn removed_file(&self) {
-        self.files.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn removed_dir(&self) {
-        self.dirs.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn overwritten(&self, bytes: u64) {
-        self.overwritten.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    pub(super) fn left(&self) {
-        self.left.fetch_add(1, Ordering::Relaxed);
     }
 }
 

@@ -14,8 +14,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::fs::{CWD, Mode, OFlags, fsync, openat};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::control::{Control, Progress};
+use super::control::Control;
 use super::overwrite::{Aligned, Halt, Range, in_time, is_device, read_back};
+use super::progress::Progress;
 use crate::act::executor::Desk;
 use crate::act::outcome::{Outcome, Receipt, StepError};
 use crate::act::sys::Sys;

@@ -48,8 +48,9 @@ use rustix::time::{ClockId, clock_gettime};
 
 use self::target::{Look, Mark};
 use self::tree::{Go, Visit};
-use super::control::{Control, Pace, Progress};
+use super::control::{Control, Pace};
 use super::links::Links;
+use super::progress::Progress;
 use super::proof::{Account, ShortOf};
 use super::report::{LeftKind, StopReason};
 use super::walk::{BeforeUnlink, Ready};

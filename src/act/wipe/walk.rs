@@ -10,7 +10,8 @@ use std::mem;
 use std::os::fd::BorrowedFd;
 
 use self::crew::Crew;
-use super::control::{Control, Pace, Progress};
+use super::control::{Control, Pace};
+use super::progress::Progress;
 use super::report::{LeftKind, StopReason, Tally};
 use crate::act::sys::{Anchor, FsKind, Sys};
 use crate::decide::facts::FileIdentity;

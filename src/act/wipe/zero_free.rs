@@ -11,8 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::fs::{CWD, Mode, OFlags, fstatvfs, fsync, openat, syncfs};
 use rustix::io::{Errno, pwrite, retry_on_intr};
 
-use super::control::{Control, Progress};
+use super::control::Control;
 use super::overwrite::{Aligned, BLOCK, Halt, Range, Storage, in_time, read_back};
+use super::progress::Progress;
 use super::proof::{Account, ShortOf};
 use super::report::StopReason;
 use crate::act::sys::FsKind;

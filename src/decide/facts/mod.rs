@@ -10,6 +10,7 @@ mod disks;
 mod holders;
 mod host;
 mod mounts;
+mod pauses;
 mod policy;
 mod prepare;
 mod roots;
@@ -31,6 +32,7 @@ pub use disks::{DiscoveryRules, DiskRule, DiskRules, RootRule, SizeRule};
 pub use holders::{FsLocation, Holder, HolderKind};
 pub use host::{GateFacts, GateFile, HostFacts, Moment};
 pub use mounts::{FsClass, MountEntry, MountTable};
+pub use pauses::Pauses;
 pub use policy::{OrphanPolicy, PidNamespace, Policy, WipeMethod, WipeMode, Words};
 pub use prepare::{
     MountPoint, MountedElsewhere, PrepareFacts, PrepareRequest, PreparedDisk, PreparedFs, Probe,

@@ -13,7 +13,8 @@
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::super::control::{Control, Pace, Progress};
+use super::super::control::{Control, Pace};
+use super::super::progress::Progress;
 use super::super::report::{StopReason, Tally};
 use super::{BeforeUnlink, Frame, Limits, Pass, Walk};
 use crate::act::sys::{FsKind, Kernel, Sys};

@@ -1,0 +1,598 @@
+//! Workers: one thread a drive that runs the jobs of its file systems one after the other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use super::host::{Pace, Shared};
+use super::jobs::{JobState, JobView, eta};
+use crate::act::executor::{Desk, Host, Job};
+use crate::act::jobs;
+use crate::act::outcome::Outcome;
+use crate::act::store::{Store, StoreError};
+use crate::act::sys::Kernel;
+use crate::act::wipe::{Control, Progress};
+use crate::decide::facts::{FileIdentity, Known, Pauses};
+use crate::mesos::disk::DiskRef;
+use crate::mesos::ids::VolumeKey;
+use crate::observe::places::Places;
+use crate::observe::{drives, state_dir};
+use crate::units::Raw;
+
+/// A host that hands jobs to one worker thread a drive: for the daemon.
+pub struct Workers {
+    shared: Shared,
+    work: Arc<Work>,
+    /// Called on the worker's thread when a job has ended.
+    ended: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl std::fmt::Debug for Workers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Workers")
+            .field("shared", &self.shared)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What workers, and those who look at them, share.
+#[derive(Debug)]
+struct Work {
+    state: Mutex<WorkState>,
+    /// Told when a worker that waits may have something to do.
+    changed: Condvar,
+    store: Store,
+    /// Held while pauses are changed, so that what is on disk is what is in force.
+    pausing: Mutex<()>,
+}
+
+#[derive(Debug)]
+struct WorkState {
+    /// One worker a drive: a second one only gets in the first one's way (and in the tenants').
+    queues: BTreeMap<Queue, Vec<Task>>,
+    jobs: BTreeMap<FileIdentity, Running>,
+    pauses: Pauses,
+    /// Jobs so far; they are shown in their order.
+    count: u64,
+    stopping: bool,
+}
+
+/// What has one worker: the drives under a file system, or where they can't be told the file system.
+type Queue = BTreeSet<Raw>;
+
+#[derive(Debug)]
+struct Task {
+    job: Job,
+    plan: String,
+    subject: String,
+}
+
+/// A job that waits or runs.
+#[derive(Clone, Debug)]
+struct Running {
+    number: u64,
+    kind: &'static str,
+    volume: VolumeKey,
+    disk: DiskRef,
+    plan: String,
+    queued_at: i64,
+    started_at: Option<i64>,
+    control: Arc<Control>,
+    progress: Arc<Progress>,
+}
+
+fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Each change is one insert, remove or assignment: a panic elsewhere leaves nothing half done.
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Workers {
+    /// A host without jobs. What was paused when the daemon last ran is paused; where that can't be
+    /// told, everything is: [`WorkersHandle::resume`] writes it anew.
+    #[must_use]
+    pub fn new(shared: Shared, ended: Arc<dyn Fn() + Send + Sync>) -> Self {
+        let store = shared.desk.store.clone();
+        let pauses = match state_dir::pauses(&Raw::from(store.dir())) {
+            Known::Known(pauses) => pauses,
+            Known::Absent => Pauses::none(),
+            Known::Unknown(why) => {
+                tracing::error!("{why}; until then every wipe is paused");
+                Pauses::everything()
+            }
+        };
+        if pauses != Pauses::none() {
+            tracing::warn!(
+                "wipes are paused, as when the daemon last ran; `mesos-volumed resume` lets them go on"
+            );
+        }
+        Self {
+            shared,
+            work: Arc::new(Work {
+                state: Mutex::new(WorkState {
+                    queues: BTreeMap::new(),
+                    jobs: BTreeMap::new(),
+                    pauses,
+                    count: 0,
+                    stopping: false,
+                }),
+                changed: Condvar::new(),
+                store,
+                pausing: Mutex::new(()),
+            }),
+            ended,
+        }
+    }
+
+    /// Jobs that wait or run.
+    #[must_use]
+    pub fn handle(&self) -> WorkersHandle {
+        WorkersHandle {
+            work: Arc::clone(&self.work),
+        }
+    }
+
+    /// Another pace, for jobs that run as well.
+    pub fn set_pace(&mut self, pace: Pace) {
+        self.shared.pace = pace;
+        for running in lock(&self.work.state).jobs.values() {
+            running.control.set_rate(pace.rate);
+        }
+    }
+
+    /// The drives under a job's file system; without them the file system stands for itself.
+    fn queue(job: &Job) -> Queue {
+        let root = job.disk().root.as_path();
+        drives::device(root)
+            .and_then(|device| drives::under(&Places::default(), device))
+            .unwrap_or_else(|| {
+                let filesystem = job.directory().filesystem.as_str();
+                Queue::from([Raw::from(filesystem)])
+            })
+    }
+}
+
+/// Looks at jobs, holds them, and ends them, from any thread. It is cheap to clone.
+#[derive(Clone, Debug)]
+pub struct WorkersHandle {
+    work: Arc<Work>,
+}
+
+impl WorkersHandle {
+    /// Every job that waits or runs, in the order in which they came.
+    #[must_use]
+    pub fn jobs(&self) -> Vec<JobView> {
+        let (mut running, pauses): (Vec<Running>, Pauses) = {
+            let state = lock(&self.work.state);
+            (state.jobs.values().cloned().collect(), state.pauses.clone())
+        };
+        running.sort_by_key(|running| running.number);
+        running
+            .iter()
+            .map(|running| view(running, pauses.holds(&running.disk.root)))
+            .collect()
+    }
+
+    /// What is paused.
+    #[must_use]
+    pub fn pauses(&self) -> Pauses {
+        lock(&self.work.state).pauses.clone()
+    }
+
+    /// Holds every job on this root, or every job there is; also those that come later, and after a
+    /// restart of the daemon, until [`WorkersHandle::resume`]. In force, within 100 ms for jobs that
+    /// run, also when it could not be written down: then for as long as the daemon runs.
+    ///
+    /// A job that has emptied a part of a MOUNT disk keeps the gate closed while it is held: an agent
+    /// that is started then has to wait.
+    ///
+    /// # Errors
+    /// When `paused.json` could not be written.
+    pub fn pause(&self, root: Option<&Raw>) -> Result<(), StoreError> {
+        self.change(|pauses| pauses.pause(root))
+    }
+
+    /// Lets jobs on this root, or all of them, go on.
+    ///
+    /// # Errors
+    /// When `paused.json` could not be written: they go on, and are paused again after a restart.
+    pub fn resume(&self, root: Option<&Raw>) -> Result<(), StoreError> {
+        self.change(|pauses| pauses.resume(root))
+    }
+
+    fn change(&self, change: impl FnOnce(Pauses) -> Pauses) -> Result<(), StoreError> {
+        let _one_at_a_time = lock(&self.work.pausing);
+        let pauses = {
+            let mut state = lock(&self.work.state);
+            state.pauses = change(state.pauses.clone());
+            for running in state.jobs.values() {
+                if state.pauses.holds(&running.disk.root) {
+                    running.control.pause();
+                } else {
+                    running.control.resume();
+                }
+            }
+            state.pauses.clone()
+        };
+        self.work.changed.notify_all();
+        self.work.store.write_pauses(&pauses)
+    }
+
+    /// Whether no worker runs.
+    #[must_use]
+    pub fn idle(&self) -> bool {
+        lock(&self.work.state).queues.is_empty()
+    }
+
+    /// Ends every job at its next entry and lets none begin; each goes on at the next start.
+    pub fn stop(&self) {
+        let mut state = lock(&self.work.state);
+        state.stopping = true;
+        state.queues.values_mut().for_each(Vec::clear);
+        for running in state.jobs.values() {
+            running.control.stop();
+        }
+        drop(state);
+        self.work.changed.notify_all();
+    }
+}
+
+fn view(running: &Running, held: bool) -> JobView {
+    let now = running.progress.now();
+    let speed = running.progress.speed();
+    let state = match running.started_at {
+        _ if held => JobState::Paused,
+        None => JobState::Waiting,
+        Some(_) if running.control.is_slowed() => JobState::Slowed,
+        Some(_) => JobState::Running,
+    };
+    let runs = matches!(state, JobState::Running | JobState::Slowed);
+    JobView {
+        kind: running.kind,
+        role: running.volume.role.to_string(),
+        persistence_id: running.volume.id.to_string(),
+        persistence_id_base64: running.volume.id.as_raw().base64_if_not_utf8(),
+        disk: running.disk.clone(),
+        root: running.disk.root.clone(),
+        plan: running.plan.clone(),
+        state,
+        queued_at: running.queued_at,
+        started_at: running.started_at,
+        files: now.files,
+        directories: now.dirs,
+        left: now.left,
+        freed_bytes: now.freed,
+        overwritten_bytes: now.overwritten,
+        expected: now.expected,
+        rate: if runs { speed.removals } else { 0.0 },
+        bytes_per_second: if runs { speed.overwritten } else { 0.0 },
+        allowed_rate: Some(running.control.rate()).filter(|&rate| runs && rate > 0),
+        eta_seconds: if runs { eta(now, speed) } else { None },
+    }
+}
+
+impl Host for Workers {
+    type Sys = Kernel;
+
+    fn desk(&self) -> &Desk<Kernel> {
+        &self.shared.desk
+    }
+
+    fn busy(&self, directory: &FileIdentity) -> bool {
+        lock(&self.work.state).jobs.contains_key(directory)
+    }
+
+    fn run(&mut self, job: Job, plan: &str, subject: &str) -> Outcome {
+        let directory = job.directory().clone();
+        let queue = Self::queue(&job);
+        let mut state = lock(&self.work.state);
+        if state.stopping {
+            return Outcome::Stale("the daemon is stopping".to_owned());
+        }
+        state.count = state.count.saturating_add(1);
+        let running = Running {
+            number: state.count,
+            kind: job.step(),
+            volume: job.volume().clone(),
+            disk: job.disk().clone(),
+            plan: plan.to_owned(),
+            queued_at: (self.shared.desk.wall_seconds)(),
+            started_at: None,
+            control: Arc::new(self.shared.pace.control()),
+            progress: Arc::default(),
+        };
+        if state.pauses.holds(&running.disk.root) {
+            running.control.pause();
+        }
+        state.jobs.insert(directory, running);
+        let task = Task {
+            job,
+            plan: plan.to_owned(),
+            subject: subject.to_owned(),
+        };
+        // Drives may be shared by file systems that share no other: the worker of any of them is
+        // the one.
+        let shared = state.queues.keys().find(|keys| !keys.is_disjoint(&queue));
+        if let Some(queue) = shared.cloned() {
+            state.queues.entry(queue).or_default().push(task);
+            drop(state);
+            self.work.changed.notify_all();
+            return Outcome::Started;
+        }
+        state.queues.insert(queue.clone(), vec![task]);
+        drop(state);
+        let worker = Worker {
+            shared: self.shared.clone(),
+            work: Arc::clone(&self.work),
+            ended: Arc::clone(&self.ended),
+            queue: queue.clone(),
+        };
+        let spawned = std::thread::Builder::new()
+            .name("wipe".to_owned())
+            .spawn(move || worker.work());
+        match spawned {
+            Ok(_detached) => Outcome::Started,
+            Err(error) => {
+                let mut state = lock(&self.work.state);
+                for task in state.queues.remove(&queue).into_iter().flatten() {
+                    state.jobs.remove(task.job.directory());
+                }
+                Outcome::Stale(format!("no thread could be started: {error}"))
+            }
+        }
+    }
+}
+
+struct Worker {
+    shared: Shared,
+    work: Arc<Work>,
+    ended: Arc<dyn Fn() + Send + Sync>,
+    queue: Queue,
+}
+
+impl Worker {
+    /// Runs the jobs of its drives in their order, those that are paused excepted, and ends with
+    /// the last.
+    fn work(self) {
+        while let Some((task, control, progress)) = self.next() {
+            let Task { job, plan, subject } = task;
+            let directory = job.directory().clone();
+            let step = job.step();
+            let outcome = self.shared.run(job, &plan, &control, &progress);
+            jobs::record_end(
+                &self.shared.desk.store,
+                (self.shared.desk.wall_seconds)(),
+                &plan,
+                step,
+                &subject,
+                &outcome,
+            );
+            lock(&self.work.state).jobs.remove(&directory);
+            (self.ended)();
+        }
+    }
+
+    /// The first job that is not paused; waits where all are. `None`, and no worker any more, where
+    /// there is none.
+    fn next(&self) -> Option<(Task, Arc<Control>, Arc<Progress>)> {
+        let mut guard = lock(&self.work.state);
+        loop {
+            let state = &mut *guard;
+            let queue = state.queues.get_mut(&self.queue)?;
+            if queue.is_empty() {
+                state.queues.remove(&self.queue);
+                return None;
+            }
+            let ready = queue
+                .iter()
+                .position(|task| !state.pauses.holds(&task.job.disk().root));
+            let Some(at) = ready else {
+                guard = self
+                    .work
+                    .changed
+                    .wait(guard)
+                    .unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let task = queue.remove(at);
+            if let Some(running) = state.jobs.get_mut(task.job.directory()) {
+                running.started_at = Some((self.shared.desk.wall_seconds)());
+                let (control, progress) = (&running.control, &running.progress);
+                return Some((task, Arc::clone(control), Arc::clone(progress)));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests make their own files")]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::act::executor::Desk;
+    use crate::act::gate::Gate;
+    use crate::act::roots::RootLocks;
+    use crate::config::{WipeRate, WipeSettings};
+    use crate::decide::facts::{Fingerprint, WipeMethod};
+    use crate::decide::manifest::{Manifest, TrashState};
+    use crate::decide::steps::{Evidence, TrashId, TrashPlace};
+    use crate::mesos::disk::DiskType;
+    use crate::mesos::ids::{PersistenceId, Role};
+    use crate::units::Span;
+
+    fn identity(handle: &str) -> FileIdentity {
+        FileIdentity {
+            filesystem: "no-such-file-system".to_owned(),
+            handle: handle.to_owned(),
+        }
+    }
+
+    /// A job that ends at once when it runs: its root is not there.
+    fn job(root: &str) -> Job {
+        let disk = DiskRef {
+            kind: DiskType::Mount,
+            root: Raw::from(root),
+        };
+        let manifest = Manifest {
+            version: Manifest::VERSION,
+            id: TrashId("1-a".to_owned()),
+            volume: VolumeKey::new(Role::new("role"), PersistenceId::new("id")),
+            disk: disk.clone(),
+            path: Raw::from("volume"),
+            identity: identity(root),
+            emptied: None,
+            state: TrashState::Moved,
+            evidence: Evidence::Operator,
+            unconfirmed: false,
+            machine_id: Raw::from("m"),
+            work_dir: Raw::from("/w"),
+            plan: "p".to_owned(),
+            lived_at: Span::ZERO,
+            retention: Span::ZERO,
+            quarantined_at: 0,
+            method: None,
+        };
+        let root = Fingerprint {
+            filesystem: "no-such-file-system".to_owned(),
+            fs_type: "ext4".to_owned(),
+            directory: identity("root"),
+        };
+        Job::MoveBack {
+            entry: Box::new(TrashPlace {
+                disk,
+                root,
+                manifest,
+                data: None,
+                hidden: None,
+            }),
+        }
+    }
+
+    fn workers(state_dir: &std::path::Path) -> Workers {
+        let store = Store::open(state_dir).unwrap();
+        let shared = Shared {
+            desk: Desk {
+                sys: Arc::new(Kernel::new()),
+                locks: RootLocks::default(),
+                gate: Arc::new(Gate::new(store.clone(), Vec::new())),
+                store,
+                wall_seconds: || 7,
+            },
+            agents: Arc::new(|| Known::Known(Vec::new())),
+            pace: Pace::from(&WipeSettings {
+                rate: WipeRate::ByFileSystem,
+                threads: 1,
+                method: WipeMethod::UNLINK,
+                mount_mode: None,
+            }),
+        };
+        Workers::new(shared, Arc::new(|| {}))
+    }
+
+    fn ends(handle: &WorkersHandle) -> bool {
+        for _ in 0..500 {
+            if handle.idle() && handle.jobs().is_empty() {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        false
+    }
+
+    #[test]
+    fn what_is_paused_waits_whenever_it_comes_and_over_a_restart() {
+        let temp = tempfile::tempdir().unwrap();
+        let (a, b) = ("/nowhere/a", "/nowhere/b");
+        let mut first = workers(temp.path());
+        let handle = first.handle();
+        handle.pause(Some(&Raw::from(a))).unwrap();
+        assert!(matches!(first.run(job(a), "p", "s"), Outcome::Started));
+        // The same drive, as far as can be told: it is not held up by the one that is paused.
+        assert!(matches!(first.run(job(b), "p", "s"), Outcome::Started));
+        for _ in 0..500 {
+            if handle.jobs().len() == 1 {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let [waits] = &handle.jobs()[..] else {
+            panic!("{:?}", handle.jobs());
+        };
+        assert_eq!(waits.root, Raw::from(a));
+        assert_eq!((waits.state, waits.started_at), (JobState::Paused, None));
+        assert_eq!((waits.kind, waits.queued_at), ("put_back", 7));
+        assert_eq!(waits.persistence_id, "id");
+        handle.stop();
+        assert!(ends_idle(&handle), "a worker that waits hears the end");
+
+        let mut second = workers(temp.path());
+        let handle = second.handle();
+        assert!(handle.pauses().holds(&Raw::from(a)));
+        assert!(matches!(second.run(job(a), "p", "s"), Outcome::Started));
+        std::thread::sleep(Duration::from_millis(50));
+        assert_eq!(handle.jobs()[0].state, JobState::Paused);
+        handle.resume(Some(&Raw::from(a))).unwrap();
+        assert!(ends(&handle));
+        assert_eq!(workers(temp.path()).handle().pauses(), Pauses::none());
+    }
+
+    fn ends_idle(handle: &WorkersHandle) -> bool {
+        for _ in 0..500 {
+            if handle.idle() {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        false
+    }
+
+    #[test]
+    fn a_damaged_note_of_pauses_pauses_everything_until_it_is_taken_back() {
+        let temp = tempfile::tempdir().unwrap();
+        std::fs::write(temp.path().join(Pauses::NAME), "{").unwrap();
+        let mut workers = workers(temp.path());
+        let handle = workers.handle();
+        assert!(matches!(
+            workers.run(job("/nowhere/a"), "p", "s"),
+            Outcome::Started
+        ));
+        std::thread::sleep(Duration::from_millis(50));
+        assert_eq!(handle.jobs()[0].state, JobState::Paused);
+        handle.resume(None).unwrap();
+        assert!(ends(&handle));
+        let text = std::fs::read_to_string(temp.path().join(Pauses::NAME)).unwrap();
+        assert!(text.contains("\"all\": false"), "{text}");
+    }
+
+    #[test]
+    fn a_pause_reaches_a_job_that_runs() {
+        let temp = tempfile::tempdir().unwrap();
+        let workers = workers(temp.path());
+        let handle = workers.handle();
+        let control = Arc::new(workers.shared.pace.control());
+        let disk = DiskRef {
+            kind: DiskType::Path,
+            root: Raw::from("/mnt/a"),
+        };
+        lock(&workers.work.state).jobs.insert(
+            identity("x"),
+            Running {
+                number: 1,
+                kind: "wipe",
+                volume: VolumeKey::new(Role::new("role"), PersistenceId::new("id")),
+                disk,
+                plan: String::new(),
+                queued_at: 0,
+                started_at: Some(1),
+                control: Arc::clone(&control),
+                progress: Arc::default(),
+            },
+        );
+        handle.pause(None).unwrap();
+        assert!(control.is_paused());
+        assert_eq!(handle.jobs()[0].state, JobState::Paused);
+        handle.resume(Some(&Raw::from("/mnt/a"))).unwrap();
+        assert!(!control.is_paused());
+        assert!(handle.pauses().holds(&Raw::from("/mnt/b")));
+        assert_eq!(handle.jobs()[0].state, JobState::Running);
+    }
+}

@@ -4,13 +4,14 @@ mod usage;
 
 use self::usage::Used;
 use super::host::Owner;
-use super::{Align, Context, Exit, Table, Text, WithExit, sweep};
+use super::{Align, Context, Exit, Table, Text, WithExit, date, sweep};
 use crate::act::outcome::Outcome;
 use crate::daemon::answers;
 use crate::daemon::observer::Observer;
 use crate::daemon::pass::look;
 use crate::decide::facts::Words;
 use crate::decide::listing::{self, VolumeRow, VolumeState};
+use crate::decide::radar::Alarm;
 use crate::mesos::ids::{PersistenceId, Role, VolumeKey};
 use crate::units::Raw;
 use anyhow::{anyhow, bail};
@@ -79,17 +80,33 @@ fn list(with_usage: bool, context: &Context) -> anyhow::Result<Exit> {
     let (facts, checked) = look(&mut || observer.facts(&Words::default()))?;
     let plan = checked.plan();
     let rows = listing::volumes(&facts, plan);
+    let alarms = listing::alarms(&facts, plan);
     let used = with_usage.then(|| usage::of_rows(&rows, &facts));
     let used = used.as_deref();
     if context.output.is_json() {
         let answer = answers::volumes::volumes(&rows, &facts, plan, used);
         context.output.json(&answer)?;
     } else {
-        context
-            .output
-            .text(&table(&rows, used, &plan.doubts, context))?;
+        let mut text = table(&rows, used, &plan.doubts, context);
+        for alarm in alarms.known().into_iter().flatten() {
+            text.push_str(&alarm_text(alarm));
+        }
+        context.output.text(&text)?;
     }
     Ok(Exit::Done)
+}
+
+/// An alarm as a line for people, with what can be done.
+fn alarm_text(alarm: &Alarm) -> String {
+    let since = alarm
+        .since
+        .map_or_else(String::new, |at| format!(", since {}", date(at)));
+    let mut text = Text::new();
+    text.line(format_args!(
+        "alarm: {alarm}{since}; {}",
+        alarm.kind.remedy()
+    ));
+    text.into_string()
 }
 
 fn table(

@@ -11,6 +11,7 @@ use prometheus::{Encoder as _, GaugeVec, IntCounterVec, Opts, Registry, TextEnco
 use crate::decide::discover::Code;
 use crate::decide::guards::Refusal;
 use crate::decide::listing::VolumeState;
+use crate::decide::radar::AlarmKind;
 use crate::mesos::disk::DiskType;
 
 /// What the text of [`Figures::text`] is.
@@ -96,6 +97,8 @@ pub struct PassFigures {
     pub refused: BTreeMap<Refusal, u32>,
     /// Volumes by state.
     pub volumes: BTreeMap<VolumeState, u32>,
+    /// Volumes that are mounted or used as they should not be; `None` where that can't be seen.
+    pub alarms: Option<BTreeMap<AlarmKind, u32>>,
 }
 
 #[derive(Debug, Default)]
@@ -449,12 +452,19 @@ impl State {
                 .collect();
             sheet.gauge(name, help, &["reason"], &rows)?;
         }
+        pass.volumes(sheet)?;
+        pass.alarms(sheet)
+    }
+}
+
+impl PassFigures {
+    fn volumes(&self, sheet: &Sheet) -> Result<(), prometheus::Error> {
         let words = VolumeState::ALL.map(|state| [state.word()]);
         let rows: Vec<Row<'_>> = VolumeState::ALL
             .iter()
             .zip(&words)
             .map(|(state, word)| {
-                let count = pass.volumes.get(state).copied().unwrap_or(0);
+                let count = self.volumes.get(state).copied().unwrap_or(0);
                 (&word[..], f64::from(count))
             })
             .collect();
@@ -462,6 +472,32 @@ impl State {
             "volumes",
             "Volumes, leftovers and trash entries on this host, by state.",
             &["state"],
+            &rows,
+        )
+    }
+
+    /// None, rather than zero, where it can't be seen who uses what.
+    fn alarms(&self, sheet: &Sheet) -> Result<(), prometheus::Error> {
+        let Some(alarms) = &self.alarms else {
+            return Ok(());
+        };
+        let count = |kind| f64::from(alarms.get(&kind).copied().unwrap_or(0));
+        sheet.gauge(
+            "double_mounts",
+            "Volumes that are mounted more than once although Mesos does not share them.",
+            &[],
+            &[(&[], count(AlarmKind::MountedTwice))],
+        )?;
+        let words = AlarmKind::ALL.map(|kind| [kind.code()]);
+        let rows: Vec<Row<'_>> = AlarmKind::ALL
+            .into_iter()
+            .zip(&words)
+            .map(|(kind, word)| (&word[..], count(kind)))
+            .collect();
+        sheet.gauge(
+            "mount_alarms",
+            "Volumes that are mounted or used as they should not be, by each alarm.",
+            &["alarm"],
             &rows,
         )
     }
@@ -493,6 +529,7 @@ mod tests {
         let mismatch = |roots| PassFigures {
             tripped: [(Refusal::FingerprintMismatch, roots)].into(),
             volumes: [(VolumeState::Orphan, 3)].into(),
+            alarms: Some([(AlarmKind::MountedTwice, 1)].into()),
             ..PassFigures::default()
         };
         figures.passed(900, 0.5, Ok(mismatch(1)));
@@ -505,6 +542,9 @@ mod tests {
             "mesos_volumed_refusals{reason=\"in_use_fd\"} 0",
             "mesos_volumed_volumes{state=\"orphan\"} 3",
             "mesos_volumed_volumes{state=\"held\"} 0",
+            "mesos_volumed_double_mounts 1",
+            "mesos_volumed_mount_alarms{alarm=\"mounted_twice\"} 1",
+            "mesos_volumed_mount_alarms{alarm=\"dead_container\"} 0",
             "mesos_volumed_fingerprint_mismatches_total 2",
             "mesos_volumed_passes_total{result=\"ok\"} 3",
             "mesos_volumed_last_pass_age_seconds 10",
@@ -520,6 +560,8 @@ mod tests {
         figures.stale_after(100);
         assert!(figures.trouble(0).is_some());
         figures.passed(1_000, 0.1, Ok(PassFigures::default()));
+        // Who uses what was not seen.
+        assert!(!text(&figures).contains("mounts"));
         assert_eq!(figures.trouble(1_100), None);
         assert!(figures.trouble(1_101).unwrap().contains("101 s"));
         assert_eq!(figures.trouble(10), None, "the clock was set back");

@@ -1,6 +1,6 @@
 //! The thread of the daemon that makes passes, and what it tells of each.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::mpsc as std_mpsc;
 
@@ -16,6 +16,7 @@ use crate::act::outcome::Outcome;
 use crate::decide::authority::Claims;
 use crate::decide::facts::Words;
 use crate::decide::guards::Refusal;
+use crate::decide::radar::AlarmKind;
 use crate::decide::roots::RootView;
 use crate::decide::{listing, trip};
 use crate::observe::clock;
@@ -85,6 +86,9 @@ impl Passer {
             said.push(format!("{}: {}", kept.path, reasons.join("; ")));
         }
         said.extend(pass.last.doubts.iter().map(ToString::to_string));
+        let alarms = listing::alarms(&pass.facts, &pass.last);
+        let alarms = alarms.known().into_iter().flatten();
+        said.extend(alarms.map(|alarm| format!("{alarm}; {}", alarm.kind.remedy())));
         for root in &pass.facts.roots {
             let differs = trip::root_drive_differences(root);
             if !differs.is_empty() {
@@ -147,5 +151,14 @@ fn figures(pass: &Pass) -> PassFigures {
     for row in listing::volumes(&pass.facts, &pass.last) {
         count(figures.volumes.entry(row.state).or_default());
     }
+    figures.alarms = listing::alarms(&pass.facts, &pass.last)
+        .known()
+        .map(|alarms| {
+            let mut by_kind: BTreeMap<AlarmKind, u32> = BTreeMap::new();
+            for alarm in alarms {
+                count(by_kind.entry(alarm.kind).or_default());
+            }
+            by_kind
+        });
     figures
 }

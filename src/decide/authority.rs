@@ -63,6 +63,8 @@ pub struct Claim {
     pub size: Option<Megabytes>,
     /// Its principal, likewise.
     pub principal: Option<Raw>,
+    /// Whether Mesos shares it between containers.
+    pub shared: bool,
 }
 
 impl Claim {
@@ -460,6 +462,7 @@ impl Join<'_> {
         let claim = self.claims.volumes.entry(key).or_default();
         claim.sources.insert(source);
         claim.effective |= effective;
+        claim.shared |= resource.shared;
         if let Some(disk) = resource.disk(self.work_dir) {
             let elsewhere = resource.provider_id.is_some()
                 || resource

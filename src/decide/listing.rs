@@ -10,6 +10,7 @@ use super::guards::{Reason, Refusal};
 use super::manifest::TrashState;
 use super::memory::VolumeRecord;
 use super::plan::Plan;
+use super::radar::{self, Alarm};
 use super::roots::RootView;
 use super::steps::{Kept, TrashId};
 use crate::mesos::disk::{DiskRef, DiskType};
@@ -134,8 +135,27 @@ pub fn volumes(facts: &Facts, plan: &Plan) -> Vec<VolumeRow> {
     }
     list.owed();
     let mut rows = list.rows;
+    for alarm in radar::alarms(facts, &claims, &views, &plan.memory)
+        .known()
+        .into_iter()
+        .flatten()
+    {
+        for row in rows.iter_mut().filter(|row| row.path == alarm.path) {
+            row.reasons.push(alarm.reason());
+            row.reasons.sort();
+        }
+    }
     rows.sort_by(|a, b| (&a.key, &a.path).cmp(&(&b.key, &b.path)));
     rows
+}
+
+/// Every alarm of the radar; `plan` must be the plan of the same facts. `Unknown` where it could
+/// not be seen who uses what. Never `Absent`.
+#[must_use]
+pub fn alarms(facts: &Facts, plan: &Plan) -> Known<Vec<Alarm>> {
+    let claims = Claims::join(facts);
+    let views = RootView::all(facts, &claims);
+    radar::alarms(facts, &claims, &views, &plan.memory)
 }
 
 /// Lists the trash of every root.

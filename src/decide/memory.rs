@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::authority::Source;
 use super::facts::{AgentRun, FileIdentity, Moment};
+use super::radar::AlarmSince;
 use super::steps::Evidence;
 use crate::mesos::disk::DiskRef;
 use crate::mesos::ids::VolumeKey;
@@ -41,6 +42,9 @@ pub struct Memory {
     pub spent_destroys: Vec<SpentDestroy>,
     /// Unwitnessed steps of the last 24 hours.
     pub unwitnessed: Vec<UnwitnessedBatch>,
+    /// Alarms of the radar, since when.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alarms: Vec<AlarmSince>,
 }
 
 impl Memory {
@@ -66,6 +70,7 @@ impl Memory {
             lost_across_start: false,
             spent_destroys: Vec::new(),
             unwitnessed: Vec::new(),
+            alarms: Vec::new(),
         }
     }
 }

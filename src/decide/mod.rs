@@ -20,6 +20,7 @@ mod overlap;
 pub mod plan;
 pub mod preflight;
 pub mod prepare;
+pub mod radar;
 pub mod receipts;
 pub mod remember;
 pub mod roots;

@@ -14,6 +14,7 @@ use super::facts::{AgentAnswer, CheckpointFile, Facts, FileKind, Known, MountCon
 use super::guards::Refusal;
 use super::manifest::{Manifest, TrashState};
 use super::memory::{Gone, LivedClock, Memory, StaleSince, VolumePlaceRecord, VolumeRecord};
+use super::radar;
 use super::roots::{RootView, place_exists, present_filesystem};
 use super::steps::Evidence;
 use crate::mesos::disk::{DiskRef, DiskType};
@@ -105,6 +106,7 @@ pub fn remember(facts: &Facts, claims: &Claims, views: &[RootView<'_>]) -> Memor
     memory
         .unwitnessed
         .retain(|batch| lived.minus(batch.at) < BRAKE_WINDOW);
+    radar::note(&mut memory, facts, claims, views);
     memory
 }
 

@@ -10,6 +10,7 @@ use globset::GlobBuilder;
 
 use super::agent_process;
 use super::checkpoints::{Authorities, WorkDirError, observe_authorities};
+use super::containers;
 use super::gate;
 use super::holders::{self, Target};
 use super::host::{self, HostError};
@@ -121,9 +122,9 @@ pub fn observe_facts(
             targets.push(target);
         }
     }
-    let (holders, processes) = match blind_for(&host, &request.policy) {
+    let (uses, processes) = match blind_for(&host, &request.policy) {
         None => (
-            holders::observe(places, &targets),
+            holders::observe_uses(places, &targets),
             agent_process::observe(places, work_dir),
         ),
         Some(why) => (Known::Unknown(why.clone()), Known::Unknown(why)),
@@ -137,6 +138,13 @@ pub fn observe_facts(
         })
         .collect();
     drop(agents);
+    let (holders, mountings) = match uses {
+        Known::Known(uses) => (Known::Known(uses.holders), Known::Known(uses.mountings)),
+        Known::Absent => (Known::Absent, Known::Absent),
+        Known::Unknown(why) => (Known::Unknown(why.clone()), Known::Unknown(why)),
+    };
+    let named = mountings.known().map(|known| containers::named(known));
+    let containers = containers::observe(places, work_dir, &named.unwrap_or_default());
 
     Ok(Facts {
         version: Facts::VERSION,
@@ -156,6 +164,8 @@ pub fn observe_facts(
         tasks: authorities.tasks,
         answer,
         holders,
+        mountings,
+        containers,
         gate: gate::observe(places, &request.state_dir),
         memory: state_dir::memory(&request.state_dir),
     })

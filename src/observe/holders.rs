@@ -8,6 +8,7 @@
 //! Seen from user space are not: files in flight on a socket, files that are only registered with
 //! io_uring, and what was opened after the look.
 
+mod mountings;
 mod mounts;
 mod task;
 #[cfg(test)]
@@ -15,6 +16,7 @@ mod tests;
 
 use std::collections::{HashMap, HashSet};
 
+use mountings::Residents;
 pub use mounts::Target;
 use mounts::{Mounts, Namespace, Placed};
 use task::{Unlisted, Viewer};
@@ -23,7 +25,7 @@ use super::mountinfo::{self, MountinfoError};
 use super::places::Places;
 use super::proc::{self, ListError, Look, Present, Task};
 use super::read;
-use crate::decide::facts::{FsLocation, Holder, HolderKind, Known};
+use crate::decide::facts::{FsLocation, Holder, HolderKind, Known, Mounting};
 use crate::sys::ReadError;
 use crate::units::{Raw, chain};
 
@@ -64,6 +66,21 @@ enum HoldersError {
 /// `Absent`. Open files of our own program are left out: it does not use volumes, it wipes them.
 #[must_use]
 pub fn observe(places: &Places, targets: &[Target]) -> Known<Vec<Holder>> {
+    observe_uses(places, targets).map(|uses| uses.holders)
+}
+
+/// Who uses what, and by which mounts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Uses {
+    /// See [`observe`].
+    pub holders: Vec<Holder>,
+    /// Every mounting of, and inside, the targets.
+    pub mountings: Vec<Mounting>,
+}
+
+/// As [`observe`], with what the mounts of all namespaces tell besides.
+#[must_use]
+pub fn observe_uses(places: &Places, targets: &[Target]) -> Known<Uses> {
     let (places, targets) = (places.clone(), targets.to_vec());
     proc::look_at_all(move |present| {
         let scan = Scan {
@@ -74,9 +91,10 @@ pub fn observe(places: &Places, targets: &[Target]) -> Known<Vec<Holder>> {
             read: HashSet::new(),
             found: HashMap::new(),
             commands: HashMap::new(),
+            residents: HashMap::new(),
         };
         match scan.run() {
-            Ok(holders) => Known::Known(holders),
+            Ok(uses) => Known::Known(uses),
             Err(error) => Known::unknown(chain(&error)),
         }
     })
@@ -104,22 +122,30 @@ struct Scan<'a> {
     read: HashSet<(Namespace, Raw)>,
     found: HashMap<(HolderKind, FsLocation, Option<Raw>), Holder>,
     commands: HashMap<i32, Raw>,
+    /// The processes of each mount namespace.
+    residents: HashMap<Namespace, Residents>,
 }
 
 impl Scan<'_> {
-    fn run(mut self) -> Result<Vec<Holder>, HoldersError> {
+    fn run(mut self) -> Result<Uses, HoldersError> {
         if self.mounts.are_unwanted() {
-            return Ok(Vec::new());
+            return Ok(Uses::default());
         }
         proc::in_rounds(self.places, |pids| {
             let viewers = self.viewers(pids)?;
             self.read_tables(&viewers)?;
             for viewer in &viewers {
+                self.residents
+                    .entry(viewer.namespace.clone())
+                    .or_default()
+                    .add(viewer.task.pid);
                 self.look_at(viewer)?;
             }
             Ok::<(), HoldersError>(())
         })?;
-        for used in self.mounts.uses() {
+        let uses = self.mounts.uses();
+        let mountings = mountings::join(self.places, &uses, &self.mounts, &self.residents);
+        for used in uses {
             let kind = if used.inside {
                 HolderKind::MountPoint
             } else {
@@ -133,7 +159,7 @@ impl Scan<'_> {
         holders.sort_by(|a, b| {
             (&a.location, a.kind, &a.mount_point).cmp(&(&b.location, b.kind, &b.mount_point))
         });
-        Ok(holders)
+        Ok(Uses { holders, mountings })
     }
 
     /// These processes, and every thread that sees other mounts or has other files than its process.

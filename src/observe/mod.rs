@@ -5,6 +5,7 @@ pub mod agent_http;
 pub mod agent_process;
 pub mod checkpoints;
 pub mod clock;
+pub mod containers;
 pub mod deadline;
 pub mod disks;
 pub mod drives;

@@ -27,6 +27,8 @@ mod preflight;
 #[cfg(test)]
 mod prepare;
 #[cfg(test)]
+mod radar;
+#[cfg(test)]
 mod readme;
 #[cfg(test)]
 mod resources_json;

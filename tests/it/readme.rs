@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::process::Command;
 
 use mesos_volumed::decide::guards::Refusal;
+use mesos_volumed::decide::radar::AlarmKind;
 use mesos_volumed::mesos::disk::{DiskRef, DiskType};
 use mesos_volumed::mesos::ids::Role;
 use mesos_volumed::mesos::resources_json::{DiskEntry, Foreign, SourceExtras, generate};
@@ -35,6 +36,21 @@ fn every_refusal_stands_in_the_readme_with_its_meaning_and_remedy() {
     let shown = between(
         "<!-- refusals: checked by tests/it/readme.rs -->",
         "<!-- end of refusals -->",
+    );
+    similar_asserts::assert_eq!(shown, table);
+}
+
+#[test]
+fn every_alarm_stands_in_the_readme_with_its_meaning_and_remedy() {
+    let mut table = String::from("\n\n| alarm | the volume | what to do |\n|-|-|-|\n");
+    for kind in AlarmKind::ALL {
+        let (code, reason, remedy) = (kind.code(), kind.reason(), kind.remedy());
+        writeln!(table, "| `{code}` | {reason} | {remedy} |").unwrap();
+    }
+    table.push('\n');
+    let shown = between(
+        "<!-- alarms: checked by tests/it/readme.rs -->",
+        "<!-- end of alarms -->",
     );
     similar_asserts::assert_eq!(shown, table);
 }

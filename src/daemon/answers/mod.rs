@@ -4,6 +4,7 @@
 //! Names that are not UTF-8 appear escaped, with the exact bytes in the `*_base64` key beside them.
 //! The schemas of `config/openapi.json` are made from these types.
 
+pub mod alarms;
 pub mod disks;
 pub mod plan;
 pub mod receipts;
@@ -100,6 +101,7 @@ pub(super) mod schemas {
     use crate::decide::guards::Refusal;
     use crate::decide::listing::VolumeState;
     use crate::decide::manifest::TrashState;
+    use crate::decide::radar::AlarmKind;
     use crate::mesos::disk::DiskType;
 
     fn words(words: impl IntoIterator<Item = impl serde::Serialize>) -> Schema {
@@ -131,6 +133,7 @@ pub(super) mod schemas {
     );
     enumeration!(Refusals, "Refusal", Refusal::ALL);
     enumeration!(Rejections, "Rejection", Code::ALL);
+    enumeration!(AlarmKinds, "AlarmKind", AlarmKind::ALL);
     enumeration!(VolumeStates, "VolumeState", VolumeState::ALL);
     enumeration!(
         TrashStates,

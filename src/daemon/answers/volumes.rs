@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::alarms::Alarm;
 use super::{Disk, Name, Why, whys};
 use crate::decide::authority::our_agents;
 use crate::decide::facts::{AgentAnswer, CheckpointFile, Facts, Known, Why as Cause};
-use crate::decide::listing::{VolumeRow, VolumeState};
+use crate::decide::listing::{self, VolumeRow, VolumeState};
 use crate::decide::plan::Plan;
 use crate::decide::steps::TrashId;
 use crate::observe::usage::Usage;
@@ -23,6 +24,8 @@ pub struct Volumes {
     pub authorities: Authorities,
     /// What is doubtful about the authorities as a whole; empty when all is well.
     pub doubts: Vec<Why>,
+    /// Volumes that are mounted or used as they should not be; null where that can't be seen.
+    pub alarms: Option<Vec<Alarm>>,
 }
 
 /// A volume, a leftover, or a trash entry.
@@ -183,6 +186,9 @@ pub fn volumes(
             .collect(),
         authorities: authorities(facts),
         doubts: whys(&plan.doubts),
+        alarms: listing::alarms(facts, plan)
+            .known()
+            .map(|alarms| alarms.iter().map(Alarm::from).collect()),
     }
 }
 

@@ -8,6 +8,7 @@ use crate::decide::facts::{Facts, Known};
 use crate::decide::guards::{Reason, Refusal};
 use crate::decide::memory::Memory;
 use crate::decide::plan::Plan;
+use crate::decide::radar::{self, Alarm, AlarmKind};
 use crate::decide::roots::RootView;
 use crate::decide::steps::{Step, TrashPlace};
 use crate::decide::volumes::{Finding, Judge};
@@ -18,6 +19,9 @@ use crate::units::Raw;
 
 /// The question about a root.
 pub const SWEEPABLE: &str = "may its volumes be made, moved and wiped?";
+
+/// The question about a volume's mounts.
+const RADAR: &str = "is it mounted and used only as it should be?";
 
 /// Guards of a root, in the order in which they are asked.
 const ROOT: [Refusal; 11] = [
@@ -98,6 +102,7 @@ pub fn volume(facts: &Facts, plan: &Plan, key: &VolumeKey) -> Vec<Explanation> {
     let mut told = Told {
         plan,
         key,
+        alarms: radar::alarms(facts, &claims, &views, &plan.memory),
         seen: BTreeSet::new(),
         explanations: Vec::new(),
     };
@@ -158,6 +163,7 @@ pub fn sweepable(facts: &Facts, disk: &DiskRef) -> Option<Question> {
 struct Told<'a> {
     plan: &'a Plan,
     key: &'a VolumeKey,
+    alarms: Known<Vec<Alarm>>,
     /// Disks whose directory was explained.
     seen: BTreeSet<DiskRef>,
     explanations: Vec<Explanation>,
@@ -197,12 +203,15 @@ impl Told<'_> {
         };
         self.explanations.push(Explanation {
             subject: format!("volume {} at {path}, on {disk}", self.key),
-            questions: vec![Question {
-                question: "may it be moved to the trash and wiped?",
-                answer,
-                rules,
-            }],
-            history: history(&self.plan.memory, self.key, disk),
+            questions: vec![
+                Question {
+                    question: "may it be moved to the trash and wiped?",
+                    answer,
+                    rules,
+                },
+                self.radar(path),
+            ],
+            history: self.history(disk, path),
         });
     }
 
@@ -345,12 +354,15 @@ impl Told<'_> {
         };
         self.explanations.push(Explanation {
             subject: format!("volume {} at {path}, on {disk}", self.key),
-            questions: vec![Question {
-                question,
-                answer,
-                rules,
-            }],
-            history: history(&self.plan.memory, self.key, disk),
+            questions: vec![
+                Question {
+                    question,
+                    answer,
+                    rules,
+                },
+                self.radar(&path),
+            ],
+            history: self.history(disk, &path),
         });
     }
 
@@ -371,6 +383,54 @@ impl Told<'_> {
             }],
             history: Vec::new(),
         });
+    }
+
+    fn alarms_at(&self, path: &Raw) -> impl Iterator<Item = &Alarm> {
+        let found = self.alarms.known().into_iter().flatten();
+        found.filter(move |alarm| alarm.path == *path && alarm.volume == *self.key)
+    }
+
+    /// Whether its mounts and users are as they should be.
+    fn radar(&self, path: &Raw) -> Question {
+        let rules = AlarmKind::ALL.map(|kind| {
+            let alarm = self.alarms_at(path).find(|alarm| alarm.kind == kind);
+            let (answer, evidence) = match (alarm, self.alarms.why()) {
+                (Some(alarm), _) => (Answer::No, alarm.evidence()),
+                (None, Some(why)) => (Answer::Untried, why.to_string()),
+                (None, None) => (Answer::Pass, kind.passed().to_owned()),
+            };
+            Rule {
+                code: kind.code(),
+                answer,
+                evidence,
+                remedy: alarm.map(|alarm| alarm.kind.remedy().to_owned()),
+            }
+        });
+        let bad: Vec<&str> = self
+            .alarms_at(path)
+            .map(|alarm| alarm.kind.code())
+            .collect();
+        Question {
+            question: RADAR,
+            answer: match (bad.as_slice(), &self.alarms) {
+                ([], Known::Known(_)) => "it is".to_owned(),
+                ([], Known::Absent | Known::Unknown(_)) => "that can't be told".to_owned(),
+                (bad, _) => format!("it is not: {}", bad.join(", ")),
+            },
+            rules: rules.into(),
+        }
+    }
+
+    fn history(&self, disk: &DiskRef, path: &Raw) -> Vec<Event> {
+        let mut events = history(&self.plan.memory, self.key, disk);
+        events.extend(self.alarms_at(path).map(|alarm| Event {
+            at: alarm.since,
+            what: format!(
+                "{} first seen, {} of lived time ago",
+                alarm.kind, alarm.seen_for
+            ),
+        }));
+        events
     }
 
     fn kept_at(&self, disk: &DiskRef, path: &Raw) -> impl Iterator<Item = Reason> {

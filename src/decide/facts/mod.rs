@@ -29,7 +29,7 @@ pub use devices::{
     BlockDevice, Content, DirectoryAnswer, HostDisks, PathAnswer, Settled, device_of,
 };
 pub use disks::{DiscoveryRules, DiskRule, DiskRules, RootRule, SizeRule};
-pub use holders::{FsLocation, Holder, HolderKind};
+pub use holders::{ContainerRun, FsLocation, Holder, HolderKind, MountView, Mounting, RunEnd};
 pub use host::{GateFacts, GateFile, HostFacts, Moment};
 pub use mounts::{FsClass, MountEntry, MountTable};
 pub use pauses::Pauses;
@@ -137,10 +137,21 @@ pub struct Facts {
     pub answer: AgentAnswer,
     /// Mounts and open files of all processes on the roots' file systems.
     pub holders: Known<Vec<Holder>>,
+    /// Every mounting of, and inside, what lies on the roots, by all namespaces.
+    #[serde(default = "not_looked")]
+    pub mountings: Known<Vec<Mounting>>,
+    /// The containers that mountings tell of, as far as the agent's files know them.
+    #[serde(default = "not_looked")]
+    pub containers: Known<Vec<ContainerRun>>,
     /// The gate that holds an agent's start back.
     pub gate: GateFacts,
     /// What earlier passes saw and did. `Absent` on a first run.
     pub memory: Known<Memory>,
+}
+
+/// For facts that were saved by a version that did not look.
+fn not_looked<T>() -> Known<T> {
+    Known::unknown("these facts were saved by a version that did not look")
 }
 
 impl Facts {

@@ -8,6 +8,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use crate::decide::facts::{DeviceNumber, FsClass, FsLocation, MountEntry};
+use crate::mesos::paths;
 use crate::units::Raw;
 
 /// What is looked for: the place of a root's volumes.
@@ -73,6 +74,9 @@ pub(super) struct MountUse {
     pub(super) location: FsLocation,
     pub(super) mount_point: Raw,
     pub(super) pid: i32,
+    pub(super) namespace: Namespace,
+    /// The directory it lies on, where that can be told.
+    pub(super) lies_on: Option<FsLocation>,
 }
 
 /// Where something lies that the kernel told.
@@ -151,6 +155,27 @@ impl Mounts {
         }
     }
 
+    /// Whether this namespace is that of pid 1.
+    pub(super) fn is_host(&self, namespace: &Namespace) -> bool {
+        *namespace == self.host
+    }
+
+    /// The containers whose sandbox is itself mounted somewhere, by namespace.
+    pub(super) fn sandboxes(&self) -> HashMap<Namespace, BTreeSet<Raw>> {
+        let mut found: HashMap<Namespace, BTreeSet<Raw>> = HashMap::new();
+        for listed in self.by_id.values() {
+            if let Some(path) = paths::container_of(&listed.entry.root)
+                && path.is_sandbox
+            {
+                found
+                    .entry(listed.namespace.clone())
+                    .or_default()
+                    .insert(path.container);
+            }
+        }
+        found
+    }
+
     fn show(&mut self, namespace: &Namespace, entry: &MountEntry, mount_point: &Raw) {
         let windows = self.windows.entry(namespace.clone()).or_default();
         for target in &self.targets {
@@ -184,42 +209,34 @@ impl Mounts {
             }
             let shown = listed.entry.shown();
             let lies_on = self.lies_on(listed);
+            let only = match lies_on.as_slice() {
+                [one] => Some(one.clone()),
+                [] | [_, _, ..] => None,
+            };
+            let a_use = |inside: bool, location: FsLocation| MountUse {
+                inside,
+                location,
+                mount_point: listed.mount_point.clone(),
+                pid: listed.pid,
+                namespace: listed.namespace.clone(),
+                lies_on: only.clone(),
+            };
             if self.target_of(&shown).is_some() {
-                uses.push(MountUse {
-                    inside: false,
-                    location: shown,
-                    mount_point: listed.mount_point.clone(),
-                    pid: listed.pid,
-                });
+                uses.push(a_use(false, shown.clone()));
             }
             for target in self.shown_from_above(listed, &lies_on) {
-                uses.push(MountUse {
-                    inside: false,
-                    location: target.location.clone(),
-                    mount_point: listed.mount_point.clone(),
-                    pid: listed.pid,
-                });
+                uses.push(a_use(false, target.location.clone()));
             }
             for layer in layers(&listed.entry) {
                 for location in self.through_windows(&listed.namespace, &layer, |_any| true) {
                     if self.target_of(&location).is_some() {
-                        uses.push(MountUse {
-                            inside: false,
-                            location,
-                            mount_point: listed.mount_point.clone(),
-                            pid: listed.pid,
-                        });
+                        uses.push(a_use(false, location));
                     }
                 }
             }
             for location in lies_on {
                 if self.target_of(&location).is_some() {
-                    uses.push(MountUse {
-                        inside: true,
-                        location,
-                        mount_point: listed.mount_point.clone(),
-                        pid: listed.pid,
-                    });
+                    uses.push(a_use(true, location));
                 }
             }
         }

@@ -691,3 +691,62 @@ fn names_with_line_feeds_are_found_in_maps() {
         ]
     );
 }
+
+#[test]
+fn copies_of_a_mount_are_one_mounting_with_who_has_it() {
+    let host = Host::new();
+    let at_sandbox = "/var/lib/mesos/slaves/S0/frameworks/F/executors/db.1/runs/c1";
+    let table = |first: u32| {
+        format!(
+            "{a} 1 254:0 / / rw - ext4 /dev/vda rw\n\
+             {b} {a} 8:16 /data/volumes/roles/r/a {at_sandbox}/data rw - xfs /dev/sdb rw\n",
+            a = first,
+            b = first + 1
+        )
+    };
+    // The agent's namespace, and two that inherited its mounts.
+    host.process(20, "mnt:[2]").mounts(&table(100));
+    host.process(21, "mnt:[2]").mounts(&table(100));
+    host.process(30, "mnt:[3]").mounts(&table(200));
+    // Docker's container: the sandbox by itself with the volume in it, and the volume once more.
+    host.process(40, "mnt:[4]")
+        .mounts(&format!(
+            "300 299 0:61 / / rw - overlay overlay rw\n\
+             301 300 254:0 {at_sandbox} /mnt/mesos/sandbox rw - ext4 /dev/vda rw\n\
+             302 301 8:16 /data/volumes/roles/r/a /mnt/mesos/sandbox/data rw - xfs /dev/sdb rw\n\
+             303 300 8:16 /data/volumes/roles/r/a /var/lib/db rw - xfs /dev/sdb rw\n"
+        ))
+        .file("cgroup", &format!("0::/docker/{}\n", "0a1b2c3d".repeat(8)));
+    let places = Places {
+        proc: host.path("proc").into(),
+        sys: host.path("sys").into(),
+        ..Places::default()
+    };
+    let targets = [
+        target(PATH, "/data/volumes"),
+        target(ROOT, "/var/lib/mesos/volumes"),
+    ];
+    let Known::Known(uses) = observe_uses(&places, &targets) else {
+        panic!()
+    };
+    let [own, sandboxed] = &uses.mountings[..] else {
+        panic!("{:#?}", uses.mountings)
+    };
+    assert_eq!(
+        sandboxed.lies_on,
+        Some(at(ROOT, &format!("{at_sandbox}/data")))
+    );
+    assert_eq!(sandboxed.namespaces, 3);
+    let first = &sandboxed.views[0];
+    assert_eq!(
+        (&first.namespace, first.host, first.pids.as_slice()),
+        (&"mnt:[2]".into(), false, &[20, 21][..])
+    );
+    // A mount that no table shows lies below it: its place is told by the overlay's device.
+    assert_eq!(own.lies_on, Some(at((0, 61), "/var/lib/db")));
+    let [view] = &own.views[..] else { panic!() };
+    assert_eq!(view.sandboxes, [Raw::from("c1")]);
+    assert_eq!(view.cgroup, Some("docker-0a1b2c3d0a1b".into()));
+    let holders = host.holders();
+    assert_eq!(holders.len(), 3, "{holders:?}");
+}

@@ -335,6 +335,8 @@ pub(crate) fn first_met() -> Facts {
             asked_at: Span::seconds(HOUR),
         }),
         holders: Known::Known(Vec::new()),
+        mountings: Known::Known(Vec::new()),
+        containers: Known::Known(Vec::new()),
         gate: GateFacts {
             closed_for: Known::Absent,
             unit: Known::Absent,

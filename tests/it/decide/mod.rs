@@ -16,5 +16,6 @@ mod lives;
 mod places;
 mod prepared;
 mod properties;
+mod radar;
 mod random;
 mod story;

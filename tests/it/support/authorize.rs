@@ -163,6 +163,8 @@ fn facts(identity: &FileIdentity) -> Facts {
         tasks: Known::Known(Vec::new()),
         answer: AgentAnswer::NotConfigured,
         holders: Known::Known(Vec::new()),
+        mountings: Known::Known(Vec::new()),
+        containers: Known::Known(Vec::new()),
         gate: GateFacts {
             closed_for: Known::Absent,
             unit: Known::Absent,

@@ -17,7 +17,7 @@
 //!                     │                                   │           CheckedPlan    │
 //! config/ ──► daemon/  observe → decide → check → act → record                         │
 //!                ▲                                         └──────────▲───────────────┘
-//! cli/ ──────────┘                                          sys/  kernel calls both use
+//! cli/ ──────────┘                                          sys/  kernel calls, HTTP: both use
 //! ```
 //!
 //! * [`units`] and [`mesos`] know words and formats, nothing of this host.
@@ -26,7 +26,8 @@
 //! * [`act`] is the only writer, and takes nothing but a checked plan.
 //! * [`sys`] wraps the few kernel calls that observing and acting share. It is the one addition to
 //!   the drawn shape: an identity must be computed by the same code when it is seen and when it is
-//!   checked again on the open descriptor, and neither side may import the other.
+//!   checked again on the open descriptor, and neither side may import the other. [`sys::http`]
+//!   carries requests for both: questions are put in [`observe`], changing calls made in [`act`].
 //! * [`config`] turns files into settings; [`daemon`] is the loop; [`cli`] renders text.
 //!
 //! `tests/it/layering.rs` fails on an arrow that is not drawn here.

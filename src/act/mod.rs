@@ -6,6 +6,8 @@ pub mod executor;
 pub mod gate;
 pub mod jobs;
 pub mod lock;
+pub mod marathon;
+pub mod master;
 pub mod outcome;
 pub mod prepare;
 pub mod provision;

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::output::Text;
 use super::{Exit, Output};
-use crate::config::{self, Credentials, Effective, Loaded, Source};
+use crate::config::{self, AccessSecrets, Effective, Loaded, Source};
 use crate::units::Raw;
 
 #[derive(Debug, clap::Subcommand)]
@@ -96,8 +96,14 @@ fn check(source: &Source, output: &Output) -> anyhow::Result<Exit> {
 
 /// What nobody can do wrong in a file, but an operator wants to know before the daemon meets it.
 fn notes(loaded: &Loaded) -> Vec<String> {
-    let credentials = loaded.settings.agent.credentials_file.as_deref();
-    let unreadable = credentials.and_then(|file| Credentials::read(file).err());
+    let settings = &loaded.settings;
+    let unreadable = [
+        &settings.agent.access,
+        &settings.master.access,
+        &settings.marathon.access,
+    ]
+    .into_iter()
+    .filter_map(|files| AccessSecrets::read(files).err());
     loaded
         .notes
         .iter()

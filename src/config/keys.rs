@@ -172,8 +172,14 @@ keys! { SECTION_KEYS;
         Key::new("agent.url", r#""http://127.0.0.1:5051""#, values::http_url);
     AGENT_CREDENTIALS_FILE: Option<PathBuf> =
         Key::new("agent.credentials_file", r#""""#, values::optional_file);
-    AGENT_CA_FILE: Option<PathBuf> = Key::new("agent.ca_file", r#""""#, values::optional_file)
-        .not_yet("the agent is asked over plain HTTP only");
+    AGENT_TOKEN_FILE: Option<PathBuf> =
+        Key::new("agent.token_file", r#""""#, values::optional_file);
+    AGENT_CA_FILE: Option<PathBuf> =
+        Key::new("agent.ca_file", r#""""#, values::optional_file);
+    AGENT_CERT_FILE: Option<PathBuf> =
+        Key::new("agent.cert_file", r#""""#, values::optional_file);
+    AGENT_KEY_FILE: Option<PathBuf> =
+        Key::new("agent.key_file", r#""""#, values::optional_file);
     AGENT_START_GATE: bool = Key::new("agent.start_gate", "false", values::boolean);
     AGENT_PID_NAMESPACE: PidNamespace =
         Key::new("agent.pid_namespace", r#""host""#, values::choice);
@@ -241,17 +247,31 @@ keys! { SECTION_KEYS;
         Key::new("daemon.audit_file_size", r#""16MiB""#, values::size);
     DAEMON_AUDIT_KEEP: Span = Key::new("daemon.audit_keep", r#""365d""#, values::span);
 
-    MASTER_URLS: Vec<String> = Key::new("master.urls", "[]", values::urls)
-        .not_yet("no master is asked");
+    MASTER_URLS: Vec<String> = Key::new("master.urls", "[]", values::urls);
     MASTER_CREDENTIALS_FILE: Option<PathBuf> =
-        Key::new("master.credentials_file", r#""""#, values::optional_file)
-            .not_yet("no master is asked");
+        Key::new("master.credentials_file", r#""""#, values::optional_file);
+    MASTER_TOKEN_FILE: Option<PathBuf> =
+        Key::new("master.token_file", r#""""#, values::optional_file);
+    MASTER_CA_FILE: Option<PathBuf> =
+        Key::new("master.ca_file", r#""""#, values::optional_file);
+    MASTER_CERT_FILE: Option<PathBuf> =
+        Key::new("master.cert_file", r#""""#, values::optional_file);
+    MASTER_KEY_FILE: Option<PathBuf> =
+        Key::new("master.key_file", r#""""#, values::optional_file);
+    MASTER_PRINCIPAL: Option<Raw> = Key::new("master.principal", r#""""#, values::principal);
+    MASTER_CONFIRM: Span = Key::new("master.confirm", r#""30s""#, values::interval);
 
-    MARATHON_URL: Option<String> = Key::new("marathon.url", r#""""#, values::any_url)
-        .not_yet("no Marathon is asked");
+    MARATHON_URL: Option<String> = Key::new("marathon.url", r#""""#, values::http_url);
     MARATHON_CREDENTIALS_FILE: Option<PathBuf> =
-        Key::new("marathon.credentials_file", r#""""#, values::optional_file)
-            .not_yet("no Marathon is asked");
+        Key::new("marathon.credentials_file", r#""""#, values::optional_file);
+    MARATHON_TOKEN_FILE: Option<PathBuf> =
+        Key::new("marathon.token_file", r#""""#, values::optional_file);
+    MARATHON_CA_FILE: Option<PathBuf> =
+        Key::new("marathon.ca_file", r#""""#, values::optional_file);
+    MARATHON_CERT_FILE: Option<PathBuf> =
+        Key::new("marathon.cert_file", r#""""#, values::optional_file);
+    MARATHON_KEY_FILE: Option<PathBuf> =
+        Key::new("marathon.key_file", r#""""#, values::optional_file);
 }
 
 keys! { DISK_KEYS;

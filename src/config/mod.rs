@@ -24,13 +24,13 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-pub use credentials::{Credentials, CredentialsError, Secret};
+pub use credentials::{AccessSecrets, Credentials, CredentialsError, Secret};
 pub use fragments::Place;
 pub use inputs::{Effective, Inputs};
 pub use keys::{ResourcesFormat, WipeRate};
 pub use settings::{
-    AgentSettings, DaemonSettings, ResourcesSettings, Settings, SweepSettings, TrashSettings,
-    VolumesSettings, WipeSettings,
+    AccessFiles, AgentSettings, DaemonSettings, MarathonSettings, MasterSettings,
+    ResourcesSettings, Settings, SweepSettings, TrashSettings, VolumesSettings, WipeSettings,
 };
 pub use value_error::ValueError;
 

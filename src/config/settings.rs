@@ -38,6 +38,48 @@ pub struct Settings {
     pub wipe: WipeSettings,
     /// `[daemon]`.
     pub daemon: DaemonSettings,
+    /// `[master]`.
+    pub master: MasterSettings,
+    /// `[marathon]`.
+    pub marathon: MarathonSettings,
+}
+
+/// The files that say as whom a server is asked, and how it is known; see
+/// [`super::credentials::AccessSecrets::read`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AccessFiles {
+    /// `credentials_file`: principal and secret.
+    pub credentials: Option<PathBuf>,
+    /// `token_file`: a bearer token.
+    pub token: Option<PathBuf>,
+    /// `ca_file`: certificates of those that sign the server's.
+    pub authorities: Option<PathBuf>,
+    /// `cert_file`: our own certificate.
+    pub certificate: Option<PathBuf>,
+    /// `key_file`: its key.
+    pub key: Option<PathBuf>,
+}
+
+/// `[master]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MasterSettings {
+    /// The masters, without a slash at the end; one of them leads.
+    pub urls: Vec<String>,
+    /// As whom they are asked.
+    pub access: AccessFiles,
+    /// The principal of reservations and volumes that are made; `None`: that of the credentials.
+    pub principal: Option<Raw>,
+    /// How long the agent's own checkpoint is waited for after a call.
+    pub confirm: Span,
+}
+
+/// `[marathon]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MarathonSettings {
+    /// Where it answers, without a slash at the end; `None`: there is none to ask.
+    pub url: Option<String>,
+    /// As whom it is asked.
+    pub access: AccessFiles,
 }
 
 /// `[agent]`.
@@ -47,8 +89,8 @@ pub struct AgentSettings {
     pub work_dir: Raw,
     /// Where the agent answers, without a slash at its end; `None`: no agent to ask.
     pub url: Option<String>,
-    /// File with principal and secret for the agent; see [`super::Credentials::read`].
-    pub credentials_file: Option<PathBuf>,
+    /// As whom it is asked.
+    pub access: AccessFiles,
     /// Whatever starts the agent obeys the gate.
     pub start_gate: bool,
     /// Where agent and tasks live.
@@ -283,7 +325,13 @@ fn build(inputs: &Inputs, rules: &[DiskFragment]) -> Result<Settings, Problem> {
         agent: AgentSettings {
             work_dir: read(&k::AGENT_WORK_DIR, v)?,
             url: read(&k::AGENT_URL, v)?,
-            credentials_file: read(&k::AGENT_CREDENTIALS_FILE, v)?,
+            access: AccessFiles {
+                credentials: read(&k::AGENT_CREDENTIALS_FILE, v)?,
+                token: read(&k::AGENT_TOKEN_FILE, v)?,
+                authorities: read(&k::AGENT_CA_FILE, v)?,
+                certificate: read(&k::AGENT_CERT_FILE, v)?,
+                key: read(&k::AGENT_KEY_FILE, v)?,
+            },
             start_gate: read(&k::AGENT_START_GATE, v)?,
             pid_namespace: read(&k::AGENT_PID_NAMESPACE, v)?,
             require: read(&k::AGENT_REQUIRE, v)?,
@@ -341,6 +389,28 @@ fn build(inputs: &Inputs, rules: &[DiskFragment]) -> Result<Settings, Problem> {
             state_dir: Path::new(read(&k::DAEMON_STATE_DIR, v)?.as_os_str()).to_path_buf(),
             audit_file_size: read(&k::DAEMON_AUDIT_FILE_SIZE, v)?,
             audit_keep: read(&k::DAEMON_AUDIT_KEEP, v)?,
+        },
+        master: MasterSettings {
+            urls: read(&k::MASTER_URLS, v)?,
+            access: AccessFiles {
+                credentials: read(&k::MASTER_CREDENTIALS_FILE, v)?,
+                token: read(&k::MASTER_TOKEN_FILE, v)?,
+                authorities: read(&k::MASTER_CA_FILE, v)?,
+                certificate: read(&k::MASTER_CERT_FILE, v)?,
+                key: read(&k::MASTER_KEY_FILE, v)?,
+            },
+            principal: read(&k::MASTER_PRINCIPAL, v)?,
+            confirm: read(&k::MASTER_CONFIRM, v)?,
+        },
+        marathon: MarathonSettings {
+            url: read(&k::MARATHON_URL, v)?,
+            access: AccessFiles {
+                credentials: read(&k::MARATHON_CREDENTIALS_FILE, v)?,
+                token: read(&k::MARATHON_TOKEN_FILE, v)?,
+                authorities: read(&k::MARATHON_CA_FILE, v)?,
+                certificate: read(&k::MARATHON_CERT_FILE, v)?,
+                key: read(&k::MARATHON_KEY_FILE, v)?,
+            },
         },
     })
 }

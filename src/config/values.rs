@@ -376,7 +376,8 @@ pub(super) fn mount_mode(value: &Value) -> Result<Option<WipeMode>, ValueError> 
     }
 }
 
-fn url_with(value: &Value, https: bool) -> Result<Option<String>, ValueError> {
+/// A server's URL.
+pub(super) fn http_url(value: &Value) -> Result<Option<String>, ValueError> {
     let given = text(value, "a URL in quotes, or \"\" for none")?;
     if given.is_empty() {
         return Ok(None);
@@ -386,7 +387,6 @@ fn url_with(value: &Value, https: bool) -> Result<Option<String>, ValueError> {
         source,
     })?;
     let rule = match url.scheme() {
-        "https" if !https => "begins with https, which is not in this version; write http",
         "http" | "https" if !url.username().is_empty() || url.password().is_some() => {
             "holds a password; put it into the file that credentials_file names"
         }
@@ -404,18 +404,19 @@ fn url_with(value: &Value, https: bool) -> Result<Option<String>, ValueError> {
     })
 }
 
-pub(super) fn http_url(value: &Value) -> Result<Option<String>, ValueError> {
-    url_with(value, false)
-}
-
-pub(super) fn any_url(value: &Value) -> Result<Option<String>, ValueError> {
-    url_with(value, true)
+/// A principal's name, as Mesos writes it into reservations.
+pub(super) fn principal(value: &Value) -> Result<Option<Raw>, ValueError> {
+    let given = text(
+        value,
+        "a principal in quotes, or \"\" for the one of credentials_file",
+    )?;
+    Ok((!given.is_empty()).then(|| Raw::from(given)))
 }
 
 pub(super) fn urls(value: &Value) -> Result<Vec<String>, ValueError> {
     strings(value)?
         .into_iter()
-        .filter_map(|one| any_url(&Value::String(one)).transpose())
+        .filter_map(|one| http_url(&Value::String(one)).transpose())
         .collect()
 }
 
@@ -582,11 +583,14 @@ mod tests {
             read(http_url, "http://10.0.0.1:5051/"),
             Ok(Some("http://10.0.0.1:5051".to_owned()))
         );
+        assert_eq!(
+            read(http_url, "https://h:5051"),
+            Ok(Some("https://h:5051".to_owned()))
+        );
         assert_eq!(read(http_url, ""), Ok(None));
         for (bad, why) in [
             ("127.0.0.1:5051", "is not a"),
             ("localhost:5051", "is not an HTTP URL"),
-            ("https://h:5051", "https"),
             ("http://u:p@h:5051", "holds a password"),
             ("http://h:5051/?a=b", "has a ?"),
             ("file:///etc", "is not an HTTP URL"),

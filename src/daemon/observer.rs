@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use super::clients;
 use crate::act::jobs::AgentsNow;
-use crate::config::{Credentials, Settings};
+use crate::config::Settings;
 use crate::decide::facts::{AgentAnswer, Facts, Known, Why, Words};
 use crate::decide::ledger::Ledger;
-use crate::observe::agent_http::{self, BasicAuth, Limits, Question};
+use crate::observe::agent_http::{self, Limits, Question};
 use crate::observe::facts::{ObserveError, Request, observe_facts};
 use crate::observe::places::Places;
 use crate::observe::{agent_process, gate, state_dir};
@@ -58,19 +59,13 @@ impl Observer {
     /// Asks the agent. The credentials are read anew each time: they may have been changed.
     fn ask(&self, latest: &Known<Raw>) -> AgentAnswer {
         let agent = &self.settings.agent;
-        let credentials = match agent.credentials_file.as_deref().map(Credentials::read) {
-            None => None,
-            Some(Ok(credentials)) => Some(credentials),
-            Some(Err(error)) => {
-                return AgentAnswer::Unknown(Why(chain(&error)));
-            }
+        let access = match clients::access(&agent.access) {
+            Ok(access) => access,
+            Err(error) => return AgentAnswer::Unknown(Why(chain(&error))),
         };
         agent_http::ask(&Question {
             url: agent.url.as_deref(),
-            auth: credentials.as_ref().map(|credentials| BasicAuth {
-                principal: &credentials.principal,
-                secret: credentials.secret.reveal(),
-            }),
+            access: &access,
             work_dir: &agent.work_dir,
             latest,
             limits: Limits::default(),

@@ -2,16 +2,17 @@
 
 use std::path::Path;
 
+use super::clients;
 use super::resources::layout;
 use crate::act::publish;
-use crate::config::{Credentials, ResourcesFormat, Settings};
+use crate::config::{ResourcesFormat, Settings};
 use crate::decide::facts::{
     AgentFlags, FlagText, Known, LatestAgent, ReconfigurationPolicy, StartFacts,
 };
 use crate::decide::preflight::{PreflightInput, roots, volumes};
 use crate::mesos::layout::Layout;
 use crate::observe::agent_flags::{self, Sources};
-use crate::observe::agent_http::{BasicAuth, Limits, Question};
+use crate::observe::agent_http::{Limits, Question};
 use crate::observe::agent_process;
 use crate::observe::places::Places;
 use crate::observe::start::{self, Looker, StartError, detected_disk};
@@ -119,16 +120,10 @@ pub(in crate::daemon) fn flags(
         LatestAgent::Unknown(why) => Known::Unknown(why.clone()),
     };
     // Without the credentials the agent may still answer; what it does not tell counts as unchanged.
-    let credentials = agent
-        .credentials_file
-        .as_deref()
-        .and_then(|file| Credentials::read(file).ok());
+    let access = clients::access(&agent.access).unwrap_or_default();
     let question = Question {
         url: agent.url.as_deref(),
-        auth: credentials.as_ref().map(|credentials| BasicAuth {
-            principal: &credentials.principal,
-            secret: credentials.secret.reveal(),
-        }),
+        access: &access,
         work_dir: &agent.work_dir,
         latest: &latest,
         limits: Limits::default(),

@@ -9,10 +9,11 @@ use serde_json::{Map, Value};
 
 use super::checkpoint::normalise;
 use super::ids::Role;
+use super::operator::hides;
 use super::resource::Resource;
 use super::resources_json::{ResourcesError, from_json, parse_resources};
 use super::state::{AgentVersion, VersionError};
-use crate::units::Raw;
+use crate::units::{Megabytes, Raw};
 
 /// What an agent says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub struct StateAnswer {
     pub roles: BTreeSet<Role>,
     /// Its flags; `None` where the principal may not see them.
     pub flags: Option<StateFlags>,
+    /// Why the answer does not show everything to the asking principal, where that is known.
+    pub hides: Option<String>,
 }
 
 /// The flags of an agent, as far as they matter here.
@@ -77,7 +80,7 @@ pub fn parse_state(body: &[u8]) -> Result<StateAnswer, StateError> {
     for (name, entries) in object(&state, "reserved_resources_full")? {
         let key = format!("reserved_resources_full.{name}");
         let role = Role::new(name.as_str());
-        for resource in all(entries, &key)? {
+        for resource in self::resources(entries, &key)? {
             if resource.role() != Some(&role) {
                 return Err(StateError::Resource {
                     key,
@@ -89,7 +92,14 @@ pub fn parse_state(body: &[u8]) -> Result<StateAnswer, StateError> {
         roles.insert(role);
     }
     let unreserved = "unreserved_resources_full";
-    resources.extend(all(required(&state, unreserved)?, unreserved)?);
+    resources.extend(self::resources(required(&state, unreserved)?, unreserved)?);
+    // What the agent has in all is told whoever asks, and what providers have is part of it.
+    let hides = state
+        .get("resources")
+        .and_then(|sums| sums.get("disk"))
+        .and_then(Value::as_f64)
+        .and_then(Megabytes::from_f64)
+        .and_then(|total| hides(&resources, total));
     // Agents without the RESOURCE_PROVIDER capability do not have this key.
     if let Some(providers) = state.get("resource_providers") {
         resources.extend(provided(providers)?);
@@ -100,10 +110,11 @@ pub fn parse_state(body: &[u8]) -> Result<StateAnswer, StateError> {
         resources,
         roles,
         flags: state.get("flags").map(flags).transpose()?,
+        hides,
     })
 }
 
-fn required<'a>(
+pub(in crate::mesos) fn required<'a>(
     object: &'a Map<String, Value>,
     key: &'static str,
 ) -> Result<&'a Value, StateError> {
@@ -119,13 +130,16 @@ fn object<'a>(
         .ok_or_else(|| type_error(key, "an object"))
 }
 
-fn text<'a>(object: &'a Map<String, Value>, key: &'static str) -> Result<&'a str, StateError> {
+pub(in crate::mesos) fn text<'a>(
+    object: &'a Map<String, Value>,
+    key: &'static str,
+) -> Result<&'a str, StateError> {
     required(object, key)?
         .as_str()
         .ok_or_else(|| type_error(key, "a string"))
 }
 
-fn type_error(key: &str, expected: &'static str) -> StateError {
+pub(in crate::mesos) fn type_error(key: &str, expected: &'static str) -> StateError {
     StateError::Type {
         key: key.to_owned(),
         expected,
@@ -133,7 +147,7 @@ fn type_error(key: &str, expected: &'static str) -> StateError {
 }
 
 /// A list of resources in any form.
-fn all(entries: &Value, key: &str) -> Result<Vec<Resource>, StateError> {
+pub(in crate::mesos) fn resources(entries: &Value, key: &str) -> Result<Vec<Resource>, StateError> {
     let entries = entries
         .as_array()
         .ok_or_else(|| type_error(key, "an array"))?;
@@ -163,7 +177,10 @@ fn provided(providers: &Value) -> Result<Vec<Resource>, StateError> {
             .ok_or_else(|| type_error(key, "an array of objects"))?;
         // A provider that has nothing yet leaves the list out.
         if let Some(total) = provider.get("total_resources") {
-            resources.extend(all(total, "resource_providers.total_resources")?);
+            resources.extend(self::resources(
+                total,
+                "resource_providers.total_resources",
+            )?);
         }
     }
     Ok(resources)

@@ -7,6 +7,8 @@ pub mod disk;
 pub mod env_file;
 pub mod ids;
 pub mod layout;
+pub mod marathon;
+pub mod operator;
 pub mod paths;
 pub mod resource;
 pub mod resources;

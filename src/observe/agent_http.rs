@@ -4,67 +4,24 @@
 //! reason keeps everything. Only a refusal by every address of the host says that nothing listens.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::io;
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
-use std::time::Duration;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use ureq::Agent;
-use ureq::http::StatusCode;
 
 use super::clock;
 use super::deadline::{self, Answered};
 use crate::decide::facts::{AgentAnswer, AgentState, Known, Why};
 use crate::mesos::agent_state::{StateAnswer, parse_state};
-use crate::units::{Raw, Span, chain};
+use crate::mesos::operator::{self, hides};
+use crate::sys::http::{Access, Failure, Request, Transport};
+use crate::units::{Megabytes, Raw, Span, chain};
 
-/// Principal and secret for HTTP basic authentication; the secret is never printed.
-#[derive(Clone, Copy)]
-pub struct BasicAuth<'a> {
-    /// The principal.
-    pub principal: &'a str,
-    /// Its secret.
-    pub secret: &'a str,
-}
-
-impl fmt::Debug for BasicAuth<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BasicAuth")
-            .field("principal", &self.principal)
-            .finish_non_exhaustive()
-    }
-}
-
-/// How long and how much an answer may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Until a connection stands.
-    pub connect: Duration,
-    /// Until the last byte is there.
-    pub total: Duration,
-    /// Bytes of the answer.
-    pub body: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(5),
-            total: Duration::from_secs(5),
-            body: 64 << 20,
-        }
-    }
-}
+pub use crate::sys::http::Limits;
 
 /// What is asked, and whose answer counts.
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'a> {
     /// `agent.url`, without a slash at its end; `None`: there is no agent to ask.
     pub url: Option<&'a str>,
-    /// Who asks; `None`: nobody in particular.
-    pub auth: Option<BasicAuth<'a>>,
+    /// Who asks, and how the agent is known.
+    pub access: &'a Access,
     /// Our `agent.work_dir`.
     pub work_dir: &'a Raw,
     /// The agent id that `meta/slaves/latest` names.
@@ -73,8 +30,11 @@ pub struct Question<'a> {
     pub limits: Limits,
 }
 
-/// Asks the agent. Blocks for `limits.total` at most, and a little longer where a name has to be
-/// looked up again or work_dirs be compared.
+/// Asks the agent. Blocks for twice `limits.total` at most, and a little longer where a name has to
+/// be looked up again or work_dirs be compared.
+///
+/// An answer that hides roles from our principal is no answer of a whole agent (VIEW_ROLE): the
+/// agent leaves them out without a word, but tells all the disk that it has.
 #[must_use]
 pub fn ask(question: &Question<'_>) -> AgentAnswer {
     let Some(url) = question.url else {
@@ -82,29 +42,59 @@ pub fn ask(question: &Question<'_>) -> AgentAnswer {
     };
     let asked_at = clock::since_boot();
     let unknown = |why: String| AgentAnswer::Unknown(Why(format!("{url}/state {why}")));
-    let (status, body) = match fetch(question, url, "state") {
-        Ok(Some(answer)) => answer,
-        Ok(None) => return AgentAnswer::Refused,
-        Err(why) => return unknown(why),
+    let transport = match Transport::new(question.access, question.limits) {
+        Ok(transport) => transport,
+        Err(error) => return unknown(format!("can't be asked: {}", chain(&error))),
+    };
+    let (status, body) = match fetch(&transport, url, &Request::get("/state")) {
+        Ok(answer) => answer,
+        Err(Failure::Refused) => return AgentAnswer::Refused,
+        Err(failure) => return unknown(failure.to_string()),
     };
     match status {
-        StatusCode::OK => {}
-        StatusCode::SERVICE_UNAVAILABLE => return AgentAnswer::Recovering,
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+        200 => {}
+        503 => return AgentAnswer::Recovering,
+        401 | 403 => {
             return unknown(format!(
-                "answers {status}; name a principal that may read it in agent.credentials_file"
+                "answers {}; name a principal that may read it in agent.credentials_file or \
+                 agent.token_file",
+                words_of(status)
             ));
         }
-        _ => return unknown(format!("answers {status}")),
+        _ => return unknown(format!("answers {}", words_of(status))),
     }
     let answer = match parse_state(&body) {
         Ok(answer) => answer,
         Err(error) => return unknown(format!("can't be used: {}", chain(&error))),
     };
-    match not_ours(&answer, question) {
-        Some(why) => unknown(why),
-        None => AgentAnswer::State(state(answer, asked_at)),
+    if let Some(why) = not_ours(&answer, question) {
+        return unknown(why);
     }
+    if let Some(why) = answer
+        .hides
+        .clone()
+        .or_else(|| less_than_it_has(&transport, url, &answer))
+    {
+        return unknown(why);
+    }
+    AgentAnswer::State(state(answer, asked_at))
+}
+
+/// Why an answer shows less disk than the agent itself was given, as GET_AGENT tells it to whoever
+/// may ask at all (MESOS-9006). A principal that may not ask, or an agent without that call, tells
+/// nothing.
+fn less_than_it_has(transport: &Transport, url: &str, answer: &StateAnswer) -> Option<String> {
+    let request = Request::post("/api/v1", &operator::Question::GetAgent.body());
+    let (200, body) = fetch(transport, url, &request).ok()? else {
+        return None;
+    };
+    let given = operator::parse_agent_info(&body).ok()?;
+    let total = given
+        .iter()
+        .filter(|one| one.name.as_bytes() == b"disk")
+        .filter_map(crate::mesos::resource::Resource::megabytes)
+        .fold(Megabytes::default(), Megabytes::saturating_add);
+    hides(&answer.resources, total)
 }
 
 /// Asks the agent for its flags: those that are set, or have a default. An error says why there is
@@ -114,13 +104,12 @@ pub fn ask_flags(question: &Question<'_>) -> Result<BTreeMap<String, String>, St
         return Err("there is no agent to ask (agent.url)".to_owned());
     };
     let failed = |why: String| format!("{url}/flags {why}");
-    let (status, body) = match fetch(question, url, "flags") {
-        Ok(Some(answer)) => answer,
-        Ok(None) => return Err(failed("refuses the connection".to_owned())),
-        Err(why) => return Err(failed(why)),
-    };
-    if status != StatusCode::OK {
-        return Err(failed(format!("answers {status}")));
+    let transport = Transport::new(question.access, question.limits)
+        .map_err(|error| failed(format!("can't be asked: {}", chain(&error))))?;
+    let (status, body) = fetch(&transport, url, &Request::get("/flags"))
+        .map_err(|failure| failed(failure.to_string()))?;
+    if status != 200 {
+        return Err(failed(format!("answers {}", words_of(status))));
     }
     let answer: FlagsAnswer =
         serde_json::from_slice(&body).map_err(|error| failed(format!("can't be used: {error}")))?;
@@ -164,86 +153,17 @@ fn state(answer: StateAnswer, asked_at: Span) -> AgentState {
     }
 }
 
-/// Status and body; `None` where every address of the host refuses the connection.
-fn fetch(
-    question: &Question<'_>,
-    url: &str,
-    endpoint: &str,
-) -> Result<Option<(StatusCode, Vec<u8>)>, String> {
-    let limits = question.limits;
-    let agent: Agent = Agent::config_builder()
-        .http_status_as_error(false)
-        // An agent does not send us elsewhere, and whoever does is not our agent.
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        // The environment of a root daemon does not choose who answers for the agent.
-        .proxy(None)
-        .timeout_connect(Some(limits.connect))
-        .timeout_global(Some(limits.total))
-        .max_idle_connections(0)
-        .user_agent(concat!("mesos-volumed/", env!("CARGO_PKG_VERSION")))
-        .accept("application/json")
-        .build()
-        .into();
-    let mut request = agent.get(format!("{url}/{endpoint}"));
-    if let Some(auth) = question.auth {
-        let both = BASE64.encode(format!("{}:{}", auth.principal, auth.secret));
-        request = request.header("Authorization", format!("Basic {both}"));
-    }
-    let failed = |error: ureq::Error| {
-        if matches!(error, ureq::Error::Timeout(_)) {
-            format!("does not answer within {}", Span(limits.total))
-        } else if let ureq::Error::BodyExceedsLimit(limit) = error {
-            format!("answers more than {limit} bytes")
-        } else {
-            format!("does not answer: {error}")
-        }
-    };
-    let mut response = match request.call() {
-        Ok(response) => response,
-        Err(ureq::Error::Io(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            return refused(url, limits.connect).map(|()| None);
-        }
-        Err(error) => return Err(failed(error)),
-    };
-    let body = response
-        .body_mut()
-        .with_config()
-        .limit(limits.body)
-        .read_to_vec()
-        .map_err(failed)?;
-    Ok(Some((response.status(), body)))
+/// Status and body.
+fn fetch(transport: &Transport, url: &str, request: &Request) -> Result<(u16, Vec<u8>), Failure> {
+    let answer = transport.send(url, request)?;
+    let status = answer.status;
+    Ok((status, answer.whole()?))
 }
 
-/// Whether every address of the host refuses. The client tells only of the last one that it tried;
-/// an agent may sit behind another that did not answer in time.
-fn refused(url: &str, timeout: Duration) -> Result<(), String> {
-    let parsed = url::Url::parse(url).map_err(|error| format!("is no URL: {error}"))?;
-    let port = parsed.port_or_known_default().unwrap_or(80);
-    let addresses: Vec<SocketAddr> = match parsed.host() {
-        Some(url::Host::Ipv4(address)) => vec![(address, port).into()],
-        Some(url::Host::Ipv6(address)) => vec![(address, port).into()],
-        Some(url::Host::Domain(name)) => (name, port)
-            .to_socket_addrs()
-            .map_err(|error| format!("has a host that can't be looked up: {error}"))?
-            .collect(),
-        None => Vec::new(),
-    };
-    for address in &addresses {
-        match TcpStream::connect_timeout(address, timeout) {
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
-            Ok(_) => return Err(format!("refused a connection, but {address} takes one")),
-            Err(error) => {
-                return Err(format!(
-                    "refused a connection, but {address} did not: {error}"
-                ));
-            }
-        }
-    }
-    if addresses.is_empty() {
-        return Err("has a host without an address".to_owned());
-    }
-    Ok(())
+/// A status with its name.
+fn words_of(status: u16) -> String {
+    ureq::http::StatusCode::from_u16(status)
+        .map_or_else(|_odd| status.to_string(), |status| status.to_string())
 }
 
 /// Why an answer is not that of the agent with our work_dir.

@@ -18,6 +18,8 @@ mod hidden;
 pub mod hints;
 pub mod holders;
 pub mod host;
+pub mod marathon;
+pub mod master;
 pub mod mountinfo;
 pub mod node;
 pub mod places;

@@ -1,12 +1,14 @@
-//! The few kernel calls that observing and acting share. Nothing here changes the world.
+//! The few kernel calls that observing and acting share, and the transport that both ask servers
+//! through. Nothing here changes this host.
 //!
-//! Everything is relative to an open descriptor and to one name in it: no path is resolved after
+//! Everything about files is relative to an open descriptor and to one name in it: no path is resolved after
 //! a root was opened, no symbolic link is followed, and no mount is entered (bind mounts of the
 //! same file system included), so that neither a hostile tree nor a file system that never
 //! answers can lead a caller astray.
 
 pub mod crew;
 pub mod fs_uuid;
+pub mod http;
 pub mod identity;
 pub mod ioctl;
 pub mod list;

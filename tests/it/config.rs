@@ -275,7 +275,7 @@ fn check_notes_keys_without_effect_and_credentials_that_can_not_be_read() {
         "{text}"
     );
     assert!(
-        secret.starts_with("note: the credentials file /nowhere/secret can't be read: No such"),
+        secret.starts_with("note: the file /nowhere/secret can't be read: No such"),
         "{text}"
     );
 }

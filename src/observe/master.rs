@@ -1,0 +1,154 @@
+//! What the leading master says. It is asked where to send calls and how a volume is written in
+//! them, and what the cluster holds; that something is gone from an agent only the agent's own
+//! checkpoint tells (F§5.5).
+
+use crate::mesos::agent_state::StateError;
+use crate::mesos::operator::{
+    self, AgentEntry, AgentsSeen, Frameworks, MasterInfo, OperationEntry, Question, StreamError,
+};
+use crate::mesos::state::AgentVersion;
+use crate::sys::http::{Failure, Limits, Request, Site, SiteError, Told, path_of};
+use crate::units::Raw;
+
+/// Why the master tells nothing that can be used.
+#[derive(Debug, thiserror::Error)]
+pub enum MasterError {
+    /// It gives no answer.
+    #[error(transparent)]
+    Site(#[from] SiteError),
+    /// Its answer does not end.
+    #[error("{by}: the answer to {what} {failure}")]
+    Cut {
+        /// Who answered.
+        by: String,
+        /// The question.
+        what: &'static str,
+        /// What happened.
+        failure: Failure,
+    },
+    /// Its answer can't be understood.
+    #[error("{by}: the answer to {what} can't be used")]
+    Answer {
+        /// Who answered.
+        by: String,
+        /// The question.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: StateError,
+    },
+    /// Its list of agents can't be understood, or is cut.
+    #[error("{by}: the list of agents can't be used")]
+    Agents {
+        /// Who answered.
+        by: String,
+        /// Why.
+        #[source]
+        source: StreamError,
+    },
+    /// It has a version that can't be read.
+    #[error("{by} does not tell a version that can be read")]
+    Version {
+        /// Who answered.
+        by: String,
+    },
+    /// It hides something from our principal.
+    #[error("{by}: the entry of agent {agent} {why}")]
+    Hidden {
+        /// Who answered.
+        by: String,
+        /// The agent.
+        agent: Raw,
+        /// What it hides.
+        why: String,
+    },
+}
+
+fn whole<T>(
+    told: Told,
+    what: &'static str,
+    parse: impl FnOnce(&[u8]) -> Result<T, StateError>,
+) -> Result<T, MasterError> {
+    let by = told.by;
+    match told.answer.whole() {
+        Err(failure) => Err(MasterError::Cut { by, what, failure }),
+        Ok(body) => parse(&body).map_err(|source| MasterError::Answer { by, what, source }),
+    }
+}
+
+fn question<T>(
+    site: &Site,
+    question: Question,
+    parse: impl FnOnce(&[u8]) -> Result<T, StateError>,
+) -> Result<T, MasterError> {
+    let told = site.ask(&Request::post("/api/v1", &question.body()))?;
+    whole(told, question.name(), parse)
+}
+
+/// Every agent that is registered, one at a time, as the answer comes: a large cluster's is not
+/// held in memory. An error may come after some of them.
+pub fn agents(site: &Site, each: &mut dyn FnMut(AgentEntry)) -> Result<AgentsSeen, MasterError> {
+    let site = site.with_limits(Limits::CLUSTER)?;
+    let told = site.ask(&Request::post("/api/v1", &Question::GetAgents.body()))?;
+    let by = told.by;
+    operator::read_agents(told.answer.reader(), each)
+        .map_err(|source| MasterError::Agents { by, source })
+}
+
+/// The agent with this id; `None` where the leader does not have it registered. An entry that is
+/// known to leave something out is an error.
+pub fn agent(site: &Site, id: &Raw) -> Result<Option<AgentEntry>, MasterError> {
+    // A master that does not know the parameter names every agent.
+    let site = site.with_limits(Limits::CLUSTER)?;
+    let text = id.to_string();
+    let told = site.ask(&Request::get(path_of(&["slaves"], &[("slave_id", &text)])))?;
+    let by = told.by;
+    let mut found = None;
+    let read = operator::read_slaves(told.answer.reader(), &mut |entry| {
+        if entry.id == *id {
+            found = Some(entry);
+        }
+    });
+    if let Err(source) = read {
+        return Err(MasterError::Agents { by, source });
+    }
+    if let Some(why) = found.as_ref().and_then(AgentEntry::hides) {
+        return Err(MasterError::Hidden {
+            by,
+            agent: id.clone(),
+            why,
+        });
+    }
+    Ok(found)
+}
+
+/// Operations that the master knows.
+pub fn operations(site: &Site) -> Result<Vec<OperationEntry>, MasterError> {
+    question(
+        &site.with_limits(Limits::CLUSTER)?,
+        Question::GetOperations,
+        operator::parse_operations,
+    )
+}
+
+/// Frameworks that the master knows.
+pub fn frameworks(site: &Site) -> Result<Frameworks, MasterError> {
+    question(
+        &site.with_limits(Limits::CLUSTER)?,
+        Question::GetFrameworks,
+        operator::parse_frameworks,
+    )
+}
+
+/// The leader itself.
+pub fn leader(site: &Site) -> Result<MasterInfo, MasterError> {
+    question(site, Question::GetMaster, operator::parse_master)
+}
+
+/// The leader's version, which everybody may ask.
+pub fn version(site: &Site) -> Result<AgentVersion, MasterError> {
+    let told = site.ask(&Request::get("/version"))?;
+    let by = told.by.clone();
+    whole(told, "/version", operator::parse_version)?
+        .map_err(|_unreadable| MasterError::Version { by })
+}

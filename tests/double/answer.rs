@@ -1,241 +1,249 @@
-//! The agent's HTTP: `/state` in the recorded shape.
-#![expect(
-    clippy::indexing_slicing,
-    reason = "indexing a JSON object makes the key"
-)]
+//! The agent's HTTP.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::anyhow;
-use mesos_volumed::mesos::disk::SourceType;
-use mesos_volumed::mesos::resource::{Reservation, ReservationType, Resource, Value};
-use serde_json::{Map, Value as Json, json};
-use tiny_http::{Header, Request, Response, Server};
+use mesos_volumed::mesos::resource::Resource;
+use tiny_http::Server;
 
-use crate::agent::{Agent, say, unreserved};
-use crate::flags::{Flags, Generation};
+use super::agent::{Agent, Task};
+use super::calls;
+use super::http::{self, Answer, Asked, Faults, Serving};
+use super::json::{J, empty, list, object, value};
+use super::resources::Shape;
+use super::views;
 
-/// Opens the port.
-pub(crate) fn listen(flags: &Flags) -> anyhow::Result<Server> {
-    let server = Server::http((flags.ip.as_str(), flags.port))
-        .map_err(|error| anyhow!("{}:{} can't be listened on: {error}", flags.ip, flags.port))?;
-    say(&format!(
-        "Mesos agent started on (1)@{}",
-        server.server_addr()
-    ))?;
-    Ok(server)
-}
-
-/// Answers on a thread of its own; 503 until the recovery is over.
+/// Answers on threads of their own; 503 until the recovery is over.
 #[expect(
     clippy::disallowed_methods,
     reason = "how long the recovery has lasted is no decision of the daemon's"
 )]
-pub(crate) fn serve(server: Server, recovery: Duration, agent: Arc<Mutex<Agent>>) {
+pub(super) fn serve(
+    server: Server,
+    recovery: Duration,
+    agent: &Arc<Mutex<Agent>>,
+    faults: &Arc<Mutex<Faults>>,
+) -> Serving {
     let start = std::time::Instant::now();
-    std::thread::spawn(move || {
-        for request in server.incoming_requests() {
-            let recovering = start.elapsed() < recovery;
-            // A client that went away is not the agent's trouble.
-            drop(answer(request, recovering, &agent));
+    let (agent, wrong) = (Arc::clone(agent), Arc::clone(faults));
+    http::serve(server, 4, faults, move |asked| {
+        // One actor: whoever asks waits until it has done what it is at.
+        let agent = agent.lock().unwrap_or_else(PoisonError::into_inner);
+        if agent.dead {
+            return None;
         }
-    });
+        let faults = wrong.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Some(answer(asked, &agent, start.elapsed() < recovery, &faults))
+    })
 }
 
-fn answer(request: Request, recovering: bool, agent: &Mutex<Agent>) -> std::io::Result<()> {
-    let path = request.url().split('?').next().unwrap_or_default();
-    match path.strip_prefix("/slave(1)").unwrap_or(path) {
-        "/health" => request.respond(Response::empty(200)),
-        "/state" if recovering => request.respond(
-            Response::from_string("Agent has not finished recovery").with_status_code(503),
-        ),
-        "/state" => match state(&agent.lock().unwrap_or_else(PoisonError::into_inner)) {
-            Ok(state) => request.respond(json_response(&state)),
-            Err(error) => {
-                request.respond(Response::from_string(format!("{error:#}")).with_status_code(500))
-            }
+fn answer(asked: &Asked, agent: &Agent, recovering: bool, faults: &Faults) -> Answer {
+    let path = asked.path.strip_prefix("/slave(1)").unwrap_or(&asked.path);
+    match path {
+        "/health" => return Answer::empty(200),
+        "/version" => return Answer::json(&version(agent)),
+        _ => {}
+    }
+    let realm = if path == "/api/v1" {
+        "mesos-agent-readwrite"
+    } else {
+        "mesos-agent-readonly"
+    };
+    if let Some(refused) = agent.flags.access().refuse(asked, realm) {
+        return refused;
+    }
+    match path {
+        "/state" | "/api/v1" if recovering => Answer::text(503, "Agent has not finished recovery"),
+        "/state" => Answer::json(&state(agent, &faults.hidden_roles)),
+        "/flags" => Answer::json(&object([("flags", views::flags(agent))])),
+        "/api/v1" => match asked.call("agent") {
+            Ok(call) => calls::answer(&call, agent, &faults.hidden_roles),
+            Err(answer) => answer,
         },
-        _ => request.respond(Response::empty(404)),
+        "/monitor/statistics" => Answer::json(&list(agent.tasks.iter().map(statistics))),
+        "/containers" => Answer::json(&list([])),
+        _ => Answer::not_found(),
     }
 }
 
-fn json_response(json: &Json) -> Response<std::io::Cursor<Vec<u8>>> {
-    let response = Response::from_string(json.to_string());
-    match Header::from_bytes("Content-Type", "application/json") {
-        Ok(header) => response.with_header(header),
-        Err(()) => response,
+/// `/version`, whose keys are sorted.
+fn version(agent: &Agent) -> J {
+    let version = &agent.flags.as_version;
+    let mut build = views::build(&version.to_string(), version.is_recorded());
+    build.sort_by_key(|(key, _)| *key);
+    object(build)
+}
+
+/// How an agent of this version shows resources.
+pub(super) fn shape(agent: &Agent) -> Shape {
+    if agent.flags.as_version.since(1, 4) {
+        Shape::Endpoint
+    } else {
+        Shape::Old
     }
 }
 
-fn state(agent: &Agent) -> anyhow::Result<Json> {
-    let flags = &agent.flags;
-    let generation = flags.as_version.generation;
-    let free = unreserved(agent)?;
-    let mut reserved: BTreeMap<String, Vec<&Resource>> = BTreeMap::new();
-    let fixed = agent
-        .total
-        .iter()
-        .filter(|one| !one.reservations.is_empty());
-    for one in agent.held.iter().chain(fixed) {
-        let role = one.role().map(ToString::to_string).unwrap_or_default();
-        reserved.entry(role).or_default().push(one);
-    }
-    let full: Map<String, Json> = reserved
-        .iter()
-        .map(|(role, list)| {
-            let list: Vec<Json> = list.iter().map(|one| endpoint(one, generation)).collect();
-            (role.clone(), Json::from(list))
-        })
-        .collect();
-    let sums: Map<String, Json> = reserved
-        .iter()
-        .map(|(role, list)| (role.clone(), numbers(list.iter().copied())))
-        .collect();
-    let mut state = json!({
-        "version": flags.as_version.to_string(),
-        "git_sha": "",
-        "git_branch": "",
-        "build_date": "",
-        "build_time": 0.0,
-        "build_user": "",
-        "start_time": 0.0,
-        "id": agent.id,
-        "pid": format!("slave(1)@{}:{}", flags.ip, flags.port),
-        "hostname": flags.hostname,
-        "resources": numbers(agent.total.iter()),
-        "reserved_resources": sums,
-        "unreserved_resources": numbers(free.iter()),
-        "reserved_resources_full": full,
-        "unreserved_resources_full": free.iter().map(|one| endpoint(one, generation)).collect::<Vec<_>>(),
-        "attributes": {},
-        "master_hostname": "localhost",
-        "flags": {
-            "default_role": "*",
-            "hostname": flags.hostname,
-            "ip": flags.ip,
-            "master": flags.master,
-            "port": flags.port.to_string(),
-            "recover": "reconnect",
-            "resources": agent.resources_text,
-            "strict": "true",
-            "work_dir": flags.work_dir.to_string_lossy(),
-        },
-        "frameworks": [],
-        "completed_frameworks": [],
-    });
-    if generation == Generation::Operations {
-        state["capabilities"] = json!([
-            "MULTI_ROLE",
-            "HIERARCHICAL_ROLE",
-            "RESERVATION_REFINEMENT",
-            "RESOURCE_PROVIDER",
-            "RESIZE_VOLUME",
-            "AGENT_OPERATION_FEEDBACK"
-        ]);
-        state["reserved_resources_allocated"] = json!({});
-        state["unreserved_resources_allocated"] = numbers([].into_iter());
-        state["resource_providers"] = json!([]);
-        state["flags"]["reconfiguration_policy"] = json!("equal");
-    }
-    Ok(state)
-}
-
-/// Sums by name, as the endpoint shows them.
-fn numbers<'a>(resources: impl Iterator<Item = &'a Resource>) -> Json {
-    let mut sums: BTreeMap<&str, f64> =
-        BTreeMap::from([("cpus", 0.0), ("disk", 0.0), ("gpus", 0.0), ("mem", 0.0)]);
-    let mut json = Map::new();
-    for one in resources {
-        let name = one.name.as_str().unwrap_or_default();
-        match &one.value {
-            Value::Scalar(value) => *sums.entry(name).or_default() += value.as_f64(),
-            Value::Ranges(ranges) => {
-                let text: Vec<String> = ranges.iter().map(|(a, b)| format!("{a}-{b}")).collect();
-                json.insert(name.to_owned(), json!(format!("[{}]", text.join(", "))));
-            }
-            Value::Set(_) => {}
-        }
-    }
-    json.extend(
-        sums.iter()
-            .map(|(name, sum)| ((*name).to_owned(), json!(sum))),
+/// `/state`.
+pub(crate) fn state(agent: &Agent, hidden: &[String]) -> J {
+    let (flags, shape) = (&agent.flags, shape(agent));
+    let version = &flags.as_version;
+    let free = agent.unreserved();
+    let mut json = object(views::build(&version.to_string(), version.is_recorded()));
+    json.push("start_time", J::Real(0.0));
+    json.push("id", agent.id.as_str().into());
+    json.push(
+        "pid",
+        format!("slave(1)@{}:{}", flags.ip, flags.port).into(),
     );
-    Json::Object(json)
+    json.push("hostname", flags.hostname.as_str().into());
+    let capabilities = version.capabilities();
+    if !capabilities.is_empty() {
+        json.push("capabilities", list(capabilities.into_iter().map(J::from)));
+    }
+    json.push("resources", views::numbers(agent.total.iter()));
+    json.push("reserved_resources", views::reserved(&agent.total, hidden));
+    json.push("unreserved_resources", views::numbers(free.iter()));
+    json.push(
+        "reserved_resources_full",
+        views::reserved_full(&agent.total, hidden, &shape),
+    );
+    json.push(
+        "unreserved_resources_full",
+        views::full(&free, &shape, None),
+    );
+    if version.since(1, 6) {
+        let used = agent.used();
+        json.push(
+            "reserved_resources_allocated",
+            views::reserved(&used, hidden),
+        );
+        json.push(
+            "unreserved_resources_allocated",
+            views::numbers(used.iter().filter(|one| one.reservations.is_empty())),
+        );
+        json.push("resource_providers", providers(agent));
+    }
+    json.push("attributes", empty());
+    json.push("master_hostname", "localhost".into());
+    json.push("flags", views::flags(agent));
+    json.push("frameworks", frameworks(agent));
+    json.with("completed_frameworks", list([]))
 }
 
-/// A resource in the form of HTTP answers: with a single reservation both forms at once.
-fn endpoint(one: &Resource, generation: Generation) -> Json {
-    let mut json = json!({ "name": one.name.to_string() });
-    match &one.value {
-        Value::Scalar(value) => {
-            json["type"] = json!("SCALAR");
-            json["scalar"] = json!({ "value": value.as_f64() });
-        }
-        Value::Ranges(ranges) => {
-            let list: Vec<Json> = ranges
-                .iter()
-                .map(|(begin, end)| json!({ "begin": begin, "end": end }))
-                .collect();
-            json["type"] = json!("RANGES");
-            json["ranges"] = json!({ "range": list });
-        }
-        Value::Set(items) => {
-            json["type"] = json!("SET");
-            json["set"] = json!({ "item": items });
-        }
-    }
-    match &one.reservations[..] {
-        [] => json["role"] = json!("*"),
-        [only] => {
-            json["role"] = json!(only.role.to_string());
-            if only.kind == ReservationType::Dynamic {
-                json["reservation"] = reservation(only, false);
-            }
-        }
-        [_, ..] => {}
-    }
-    if generation == Generation::Operations && !one.reservations.is_empty() {
-        let list: Vec<Json> = one
-            .reservations
-            .iter()
-            .map(|one| reservation(one, true))
-            .collect();
-        json["reservations"] = json!(list);
-    }
-    if let Some(persistence) = &one.persistence {
-        json["disk"]["persistence"] = json!({ "id": persistence.id.to_string() });
-        if let Some(principal) = &persistence.principal {
-            json["disk"]["persistence"]["principal"] = json!(principal.to_string());
-        }
-        if let Some(path) = &persistence.container_path {
-            json["disk"]["volume"] = json!({ "mode": "RW", "container_path": path.to_string() });
-        }
-    }
-    if let Some(source) = &one.source {
+/// The agent's resource providers.
+pub(super) fn providers(agent: &Agent) -> J {
+    list(agent.providers.iter().map(|one| {
+        object([
+            (
+                "resource_provider_info",
+                object([
+                    ("id", value(&one.id)),
+                    ("type", "org.apache.mesos.rp.local.storage".into()),
+                    ("name", one.name.as_str().into()),
+                ]),
+            ),
+            (
+                "total_resources",
+                views::full(&one.resources, &Shape::Endpoint, None),
+            ),
+        ])
+    }))
+}
+
+fn frameworks(agent: &Agent) -> J {
+    let mut ids: Vec<&str> = agent
+        .tasks
+        .iter()
+        .map(|one| one.framework.as_str())
+        .collect();
+    ids.sort_unstable();
+    ids.dedup();
+    list(ids.into_iter().map(|id| {
+        let executors = agent.tasks.iter().filter(|one| one.framework == id);
+        object([
+            ("id", id.into()),
+            ("name", "marathon".into()),
+            ("user", "root".into()),
+            ("failover_timeout", J::Real(604_800.0)),
+            ("checkpoint", true.into()),
+            ("hostname", "".into()),
+            ("roles", list([])),
+            (
+                "executors",
+                list(executors.map(|task| executor(agent, task))),
+            ),
+            ("completed_executors", list([])),
+        ])
+    }))
+}
+
+fn executor(agent: &Agent, task: &Task) -> J {
+    object([
+        ("id", task.id.as_str().into()),
+        (
+            "name",
+            format!("Command Executor (Task: {})", task.id).into(),
+        ),
+        ("source", task.id.as_str().into()),
+        ("container", task.container.as_str().into()),
+        ("directory", directory(agent, task).into()),
+        ("resources", views::numbers(task.resources.iter())),
+        ("role", views::role_of(&task.resources).into()),
+        (
+            "tasks",
+            list([views::task(task, &agent.id, "TASK_RUNNING")]),
+        ),
+        ("queued_tasks", list([])),
+        ("completed_tasks", list([])),
+    ])
+}
+
+/// The sandbox.
+fn directory(agent: &Agent, task: &Task) -> String {
+    format!(
+        "{}/slaves/{}/frameworks/{}/executors/{}/runs/{}",
+        agent.flags.work_dir.display(),
+        agent.id,
+        task.framework,
+        task.id,
+        task.container
+    )
+}
+
+/// What `/monitor/statistics` says of a task, whose keys are sorted.
+fn statistics(task: &Task) -> J {
+    let disks = task.resources.iter().filter_map(disk_statistics);
+    object([
+        ("executor_id", task.id.as_str().into()),
+        (
+            "executor_name",
+            format!("Command Executor (Task: {})", task.id).into(),
+        ),
+        ("framework_id", task.framework.as_str().into()),
+        ("source", task.id.as_str().into()),
+        ("statistics", object([("disk_statistics", list(disks))])),
+    ])
+}
+
+fn disk_statistics(volume: &Resource) -> Option<J> {
+    let persistence = volume.persistence.as_ref()?;
+    let mib = volume.megabytes()?.thousandths().checked_div(1000)?;
+    let mut json = object([
+        ("limit_bytes", J::Int(mib.checked_mul(1 << 20)?)),
+        (
+            "persistence",
+            object([("id", J::from(persistence.id.to_string()))]),
+        ),
+    ]);
+    if let Some(source) = &volume.source {
         let root = source.root.as_ref().map(ToString::to_string);
-        let root = json!({ "root": root });
-        json["disk"]["source"] = match source.kind {
-            SourceType::Path => json!({ "type": "PATH", "path": root }),
-            SourceType::Mount => json!({ "type": "MOUNT", "mount": root }),
-            SourceType::Block | SourceType::Raw | SourceType::Unknown(_) => json!({}),
+        let root = object([("root", J::from(root.unwrap_or_default()))]);
+        let source = if source.kind == mesos_volumed::mesos::disk::SourceType::Mount {
+            object([("mount", root), ("type", "MOUNT".into())])
+        } else {
+            object([("path", root), ("type", "PATH".into())])
         };
+        json.push("source", source);
     }
-    json
-}
-
-fn reservation(one: &Reservation, refined: bool) -> Json {
-    let mut json = json!({});
-    if refined {
-        json["type"] = json!(match one.kind {
-            ReservationType::Static => "STATIC",
-            ReservationType::Dynamic | ReservationType::Unknown(_) => "DYNAMIC",
-        });
-        json["role"] = json!(one.role.to_string());
-    }
-    if let Some(principal) = &one.principal {
-        json["principal"] = json!(principal.to_string());
-    }
-    json
+    Some(json)
 }

@@ -3,13 +3,16 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
 
-use crate::agent::Agent;
-use crate::files;
+use mesos_volumed::mesos::resource::Resource;
+
+use super::agent::Running;
+use super::change::Change;
+use super::files;
+use super::steps::Step;
 
 /// Speaks to a running stand-in. To start one, run this program as `mesos-agent`.
 #[derive(Debug, clap::Parser)]
@@ -61,6 +64,21 @@ pub(crate) enum Order {
         #[arg(long, conflicts_with = "keep_data")]
         pending_only: bool,
     },
+    /// CREATE that stops once it is checkpointed as PENDING.
+    CreatePending {
+        /// role/persistence-id
+        volume: String,
+        #[command(flatten)]
+        disk: Disk,
+        #[arg(long, default_value = "data")]
+        container_path: String,
+    },
+    /// An operation as a master sends it.
+    #[command(skip)]
+    Apply { change: Box<Change> },
+    /// All that is reserved, as masters tell agents that are not RESOURCE_PROVIDER capable.
+    #[command(skip)]
+    Checkpoint { resources: Vec<Resource> },
     /// Carries out what is PENDING.
     Finish,
     /// The master acknowledged every operation that has ended: they leave the checkpoint.
@@ -71,8 +89,29 @@ pub(crate) enum Order {
         volume: String,
         task: String,
     },
+    /// Launches a task with these resources, as far as files show it.
+    #[command(skip)]
+    LaunchTask {
+        task: String,
+        framework: String,
+        resources: Vec<Resource>,
+    },
     /// The task's run ends.
     Kill { task: String },
+    /// A storage provider of the agent has this volume.
+    Provide {
+        provider: String,
+        /// role/persistence-id
+        volume: String,
+        #[command(flatten)]
+        disk: Disk,
+    },
+    /// The agent ends as in a crash, right after this step is done for the next time.
+    CrashAfter { step: Step },
+    /// So many microseconds pass at each entry that a DESTROY deletes.
+    DeletePause { microseconds: u64 },
+    /// What HTTP does wrong from now on, as JSON; `{}` for nothing.
+    Faults { json: String },
     /// Lists what is held.
     Show,
 }
@@ -90,23 +129,12 @@ pub(crate) struct Disk {
 
 /// Sends one order and prints the answer.
 pub(crate) fn ask(client: &Client) -> anyhow::Result<()> {
-    let mut stream = UnixStream::connect(&client.control)
-        .with_context(|| format!("no agent listens at {}", client.control.display()))?;
-    let mut line = serde_json::to_vec(&client.order)?;
-    line.push(b'\n');
-    stream.write_all(&line)?;
-    let mut answer = String::new();
-    BufReader::new(stream).read_line(&mut answer)?;
-    let answer: Result<String, String> =
-        serde_json::from_str(&answer).context("the agent ended while it carried this out")?;
-    match answer {
-        Ok(text) => Ok(std::io::stdout().write_all(text.as_bytes())?),
-        Err(text) => bail!(text),
-    }
+    let answer = send(&client.control, &client.order)?;
+    Ok(std::io::stdout().write_all(answer.as_bytes())?)
 }
 
 /// Takes orders until the process ends. One at a time: an agent is one actor.
-pub(crate) fn serve(socket: &PathBuf, agent: &Mutex<Agent>) -> anyhow::Result<()> {
+pub(crate) fn serve(socket: &PathBuf, running: &Running) -> anyhow::Result<()> {
     files::remove_socket(socket)?;
     let listener = UnixListener::bind(socket)
         .with_context(|| format!("{} can't be listened on", socket.display()))?;
@@ -115,17 +143,30 @@ pub(crate) fn serve(socket: &PathBuf, agent: &Mutex<Agent>) -> anyhow::Result<()
         let mut line = String::new();
         BufReader::new(&stream).read_line(&mut line)?;
         let answer: Result<String, String> = match serde_json::from_str::<Order>(&line) {
-            Ok(order) => agent
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .obey(&order)
-                .map_err(|error| format!("{error:#}")),
+            Ok(order) => running.order(&order).map_err(|error| format!("{error:#}")),
             Err(error) => Err(error.to_string()),
         };
+        if running.is_dead() {
+            bail!(answer.err().unwrap_or_else(|| "crashed".to_owned()));
+        }
         let mut line = serde_json::to_vec(&answer)?;
         line.push(b'\n');
         // A client that went away does not end the agent.
         drop(stream.write_all(&line));
     }
     Ok(())
+}
+
+/// Sends an order to an agent's socket.
+pub(crate) fn send(socket: &std::path::Path, order: &Order) -> anyhow::Result<String> {
+    let mut stream = UnixStream::connect(socket)
+        .with_context(|| format!("no agent listens at {}", socket.display()))?;
+    let mut line = serde_json::to_vec(order)?;
+    line.push(b'\n');
+    stream.write_all(&line)?;
+    let mut answer = String::new();
+    BufReader::new(stream).read_line(&mut answer)?;
+    let answer: Result<String, String> =
+        serde_json::from_str(&answer).context("the agent ended while it carried this out")?;
+    answer.map_err(anyhow::Error::msg)
 }

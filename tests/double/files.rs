@@ -8,6 +8,7 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context as _;
 
@@ -42,37 +43,41 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
 }
 
 /// `mkdir -p`: what lies there already is taken over as it is.
-pub(crate) fn make(path: &Path) -> anyhow::Result<()> {
+pub(crate) fn make(path: &Path) -> std::io::Result<()> {
     if path.symlink_metadata().is_ok() {
         return Ok(());
     }
-    std::fs::create_dir_all(path).with_context(|| {
-        format!(
-            "Failed to create the persistent volume at '{}'",
-            path.display()
-        )
-    })
+    std::fs::create_dir_all(path)
 }
 
-/// Deletes a volume: of a MOUNT what is in it, of others the directory too.
-pub(crate) fn delete(path: &Path, keep_root: bool) -> anyhow::Result<()> {
-    let failed = || format!("Failed to remove persistent volume at '{}'", path.display());
-    if path.symlink_metadata().is_err() {
+/// Deletes a volume as the agent does: a walk that stays on no file system and follows no links, to
+/// the first error. Of a MOUNT the directory stays.
+pub(crate) fn delete(path: &Path, keep_root: bool, pause: Duration) -> std::io::Result<()> {
+    std::thread::sleep(pause);
+    if !path.symlink_metadata()?.is_dir() {
+        return std::fs::remove_file(path);
+    }
+    for entry in std::fs::read_dir(path)? {
+        delete(&entry?.path(), false, pause)?;
+    }
+    if keep_root {
         return Ok(());
     }
-    if !keep_root {
-        return std::fs::remove_dir_all(path).with_context(failed);
+    std::fs::remove_dir(path)
+}
+
+/// The names in a folder; none where there is no such folder.
+pub(crate) fn names(folder: &Path) -> std::io::Result<Vec<String>> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        names.push(entry?.file_name().to_string_lossy().into_owned());
     }
-    for entry in std::fs::read_dir(path).with_context(failed)? {
-        let entry = entry.with_context(failed)?;
-        let gone = if entry.file_type().with_context(failed)?.is_dir() {
-            std::fs::remove_dir_all(entry.path())
-        } else {
-            std::fs::remove_file(entry.path())
-        };
-        gone.with_context(failed)?;
-    }
-    Ok(())
+    names.sort();
+    Ok(names)
 }
 
 /// Whether something is mounted at exactly this path, as `/proc/self/mounts` has it.

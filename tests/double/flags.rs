@@ -1,19 +1,17 @@
 //! The agent's flags, and `--resources` in its JSON form.
-#![expect(
-    clippy::indexing_slicing,
-    reason = "indexing a JSON value gives null where there is nothing"
-)]
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, bail};
-use mesos_volumed::mesos::disk::{DiskSource, SourceType};
-use mesos_volumed::mesos::ids::Role;
-use mesos_volumed::mesos::resource::{Reservation, ReservationType, Resource, Value};
-use mesos_volumed::units::{Megabytes, Raw};
+use anyhow::Context as _;
+use mesos_volumed::mesos::resource::{Resource, Value};
+use mesos_volumed::units::Megabytes;
 use serde_json::Value as Json;
 
-/// Flags of a Mesos agent, by its names, and three of the stand-in's own at the end.
+use super::http::{Access, Faults};
+use super::resources::{from_json, plain};
+use super::steps::Step;
+
+/// Flags of a Mesos agent, by its names, and below `control` the stand-in's own.
 #[derive(Clone, Debug, clap::Parser)]
 #[command(name = "mesos-agent", about = "A stand-in for a Mesos agent")]
 pub(crate) struct Flags {
@@ -28,37 +26,67 @@ pub(crate) struct Flags {
     /// 0 takes a free one; it is printed with the line that says that the agent listens.
     #[arg(long, default_value_t = 5051)]
     pub(crate) port: u16,
-    #[arg(long, default_value = "127.0.0.1:5050")]
-    pub(crate) master: String,
+    /// A stand-in master to register with; without it there is none.
+    #[arg(long)]
+    pub(crate) master: Option<String>,
     #[arg(long, default_value = "localhost")]
     pub(crate) hostname: String,
 
-    /// The unix socket that takes what a master would send.
+    /// The unix socket that takes orders.
     #[arg(long)]
     pub(crate) control: PathBuf,
-    /// The version to behave as: 0.23 to 0.28, or 1.9 and later.
+    /// The version to behave as, 0.23 and later.
     #[arg(long = "as_version", default_value = "1.11.0")]
     pub(crate) as_version: Version,
-    /// For so many seconds after the start `/state` answers 503, as during a recovery.
+    /// For so many seconds after the start HTTP answers 503, as during a recovery.
     #[arg(long = "recovers_for", default_value_t = 0.0)]
     pub(crate) recovers_for: f64,
+    /// The agent id of a first registration; random without it.
+    #[arg(long = "agent_id")]
+    pub(crate) agent_id: Option<String>,
+    /// The agent ends as in a crash, right after this step is done for the first time.
+    #[arg(long = "crash_after")]
+    pub(crate) crash_after: Option<Step>,
+    /// So many microseconds pass at each entry that a DESTROY deletes.
+    #[arg(long = "delete_pause", default_value_t = 0)]
+    pub(crate) delete_pause: u64,
+    /// `principal:secret` that HTTP asks for.
+    #[arg(long)]
+    pub(crate) basic: Option<String>,
+    /// A bearer token that HTTP asks for.
+    #[arg(long)]
+    pub(crate) token: Option<String>,
+    /// What HTTP does wrong, as JSON.
+    #[arg(long, value_parser = faults, default_value = "{}")]
+    pub(crate) faults: Faults,
+}
+
+fn faults(text: &str) -> Result<Faults, serde_json::Error> {
+    serde_json::from_str(text)
 }
 
 /// A version of Mesos.
 #[derive(Clone, Debug)]
 pub(crate) struct Version {
     text: String,
+    numbers: (u32, u32),
     /// How it keeps what it holds.
     pub(crate) generation: Generation,
 }
 
-/// How an agent keeps what it holds.
+/// How an agent keeps what it holds, and when it deletes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Generation {
     /// Before 1.0: `resources.info` is written, then directories are made; none is ever deleted.
     InfoOnly,
-    /// Since 1.9: target files, operations, and directories before the commit.
-    Operations,
+    /// 1.0: as before, then directories are deleted; what fails is logged.
+    CommitFirst,
+    /// 1.1 to 1.7: `resources.target`, directories, rename.
+    InfoTarget,
+    /// 1.8: `.state` is written first, and no target of it; then as 1.1 did.
+    StateFirst,
+    /// Since 1.9: both targets, then directories, then both commits.
+    Targets,
 }
 
 impl std::str::FromStr for Version {
@@ -71,13 +99,47 @@ impl std::str::FromStr for Version {
         };
         let generation = match (major, minor) {
             (0, 23..=28) => Generation::InfoOnly,
-            (1, 9..) => Generation::Operations,
-            _ => return Err("only 0.23 to 0.28 and 1.9 and later are known here".to_owned()),
+            (1, 0) => Generation::CommitFirst,
+            (1, 1..=7) => Generation::InfoTarget,
+            (1, 8) => Generation::StateFirst,
+            (1, 9..) => Generation::Targets,
+            _ => return Err("no version of Mesos that has persistent volumes".to_owned()),
         };
         Ok(Self {
             text: text.to_owned(),
+            numbers: (major, minor),
             generation,
         })
+    }
+}
+
+impl Version {
+    /// Whether it is at least this one.
+    pub(crate) fn since(&self, major: u32, minor: u32) -> bool {
+        self.numbers >= (major, minor)
+    }
+
+    /// Whether this is the build that was recorded.
+    pub(crate) fn is_recorded(&self) -> bool {
+        self.numbers == (1, 12)
+    }
+
+    /// What its agent says that it can do.
+    pub(crate) fn capabilities(&self) -> Vec<&'static str> {
+        [
+            ("MULTI_ROLE", (1, 3)),
+            ("HIERARCHICAL_ROLE", (1, 3)),
+            ("RESERVATION_REFINEMENT", (1, 4)),
+            ("RESOURCE_PROVIDER", (1, 6)),
+            ("RESIZE_VOLUME", (1, 6)),
+            ("AGENT_OPERATION_FEEDBACK", (1, 7)),
+            ("AGENT_DRAINING", (1, 9)),
+            ("TASK_RESOURCE_LIMITS", (1, 11)),
+        ]
+        .into_iter()
+        .filter(|(_, (major, minor))| self.since(*major, *minor))
+        .map(|(name, _)| name)
+        .collect()
     }
 }
 
@@ -96,6 +158,15 @@ impl Flags {
             None => Ok(self.resources.clone()),
         }
     }
+
+    /// Who may ask.
+    pub(crate) fn access(&self) -> Access {
+        Access {
+            basic: self.basic.clone(),
+            token: self.token.clone(),
+            read_only: false,
+        }
+    }
 }
 
 /// `--resources` as resources. What a real agent would detect by itself is added.
@@ -104,7 +175,7 @@ pub(crate) fn total(text: &str) -> anyhow::Result<Vec<Resource>> {
         serde_json::from_str(text).context("Failed to determine agent resources: no JSON array")?;
     let mut total = entries
         .iter()
-        .map(resource)
+        .map(from_json)
         .collect::<anyhow::Result<Vec<_>>>()?;
     for (name, value) in [
         ("cpus", Value::Scalar(Megabytes::whole(2))),
@@ -119,84 +190,4 @@ pub(crate) fn total(text: &str) -> anyhow::Result<Vec<Resource>> {
         }
     }
     Ok(total)
-}
-
-/// An unreserved resource.
-pub(crate) fn plain(name: &str, value: Value) -> Resource {
-    Resource {
-        name: name.into(),
-        value,
-        reservations: Vec::new(),
-        source: None,
-        persistence: None,
-        shared: false,
-        provider_id: None,
-    }
-}
-
-fn resource(json: &Json) -> anyhow::Result<Resource> {
-    let name = json["name"]
-        .as_str()
-        .context("Missing required fields: name")?;
-    let value = match json["type"].as_str() {
-        Some("SCALAR") => Value::Scalar(
-            json["scalar"]["value"]
-                .as_f64()
-                .and_then(Megabytes::from_f64)
-                .context("Invalid scalar resource")?,
-        ),
-        Some("RANGES") => Value::Ranges(
-            json["ranges"]["range"]
-                .as_array()
-                .context("Invalid ranges resource")?
-                .iter()
-                .map(|range| Some((range["begin"].as_u64()?, range["end"].as_u64()?)))
-                .collect::<Option<_>>()
-                .context("Invalid ranges resource")?,
-        ),
-        other => bail!("Bad type {other:?} for resource {name}"),
-    };
-    Ok(Resource {
-        source: source(&json["disk"])?,
-        reservations: json["role"]
-            .as_str()
-            .filter(|role| *role != "*")
-            .map(|role| Reservation {
-                kind: ReservationType::Static,
-                role: Role::new(role),
-                principal: None,
-                labels: Vec::new(),
-            })
-            .into_iter()
-            .collect(),
-        ..plain(name, value)
-    })
-}
-
-fn source(disk: &Json) -> anyhow::Result<Option<DiskSource>> {
-    let source = &disk["source"];
-    if source.is_null() {
-        return Ok(None);
-    }
-    let (kind, root) = match source["type"].as_str() {
-        Some("PATH") => (SourceType::Path, &source["path"]["root"]),
-        Some("MOUNT") => (SourceType::Mount, &source["mount"]["root"]),
-        other => bail!("Unsupported 'DiskInfo.Source.Type' {other:?}"),
-    };
-    let root = root
-        .as_str()
-        .context("disk root directory is not specified")?;
-    Ok(Some(disk_source(kind, root)))
-}
-
-/// A disk source with this root and nothing else.
-pub(crate) fn disk_source(kind: SourceType, root: &str) -> DiskSource {
-    DiskSource {
-        kind,
-        root: Some(Raw::from(root)),
-        id: None,
-        vendor: None,
-        profile: None,
-        metadata: Vec::new(),
-    }
 }

@@ -1,26 +1,29 @@
-//! A stand-in for a Mesos agent, as far as files and HTTP show one: for the demo and for tests.
+//! Stand-ins for a Mesos agent, a master and Marathon, as far as files and HTTP show them: for the
+//! demo and for tests.
 //!
-//! Started with `argv[0]` = `mesos-agent` it *is* the agent: it takes the agent's flags
-//! (`--work_dir=…`, `--resources=…`), keeps `meta/` byte for byte in the agent's formats and in the
-//! agent's order of writes, makes and deletes volume directories, rewrites `meta/boot_id` at each
-//! start, and answers `/state`. There is no master; what a master would send comes in over a unix
-//! socket. Started under its own name it is the client of that socket:
+//! What the program is depends on the name that it is started under (`argv[0]`).
+//!
+//! * `mesos-agent` or `mesos-slave`: the agent. It takes the agent's flags (`--work_dir=…`,
+//!   `--resources=…`), keeps `meta/` byte for byte in the agent's formats and in the agent's order of
+//!   writes, makes and deletes volume directories, rewrites `meta/boot_id` at each start, and answers
+//!   HTTP. Orders come in over a unix socket (`--control`), from a stand-in master or by hand.
+//!   `--as_version` tells which version's files and order of writes it has.
+//! * `mesos-master`: the master, and with `--marathon_port` Marathon beside it. Agents register with
+//!   it by `--master=host:port`.
+//! * Any other name: the client of an agent's socket.
 //!
 //! ```text
-//! (exec -a mesos-agent stand-in-agent --work_dir=/w --resources=file:///r.json --control=/c.sock) &
+//! (exec -a mesos-master stand-in-agent --port=5050 --marathon_port=8080) &
+//! (exec -a mesos-agent stand-in-agent --master=127.0.0.1:5050 --work_dir=/w \
+//!     --resources=file:///r.json --control=/c.sock) &
 //! stand-in-agent --control /c.sock create db/v1 --disk ROOT --size 64
 //! ```
 //!
-//! Two generations are told apart by `--as_version`: since 1.9 (state and target files, an operation
-//! is PENDING, then FINISHED; data are deleted before the change is committed), and before 1.0
-//! (`resources.info` alone; data are never deleted).
+//! Tests have the same code inside of them (`tests/it/main.rs`).
 
-mod agent;
-mod answer;
-mod control;
-mod files;
-mod flags;
-mod meta;
+#[expect(dead_code, reason = "tests use more of it than the program does")]
+#[path = "parts.rs"]
+mod parts;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -31,10 +34,12 @@ use clap::Parser as _;
 
 fn main() -> ExitCode {
     let name = std::env::args_os().next().unwrap_or_default();
-    let ended = if is_agent(&name) {
-        agent::run(flags::Flags::parse())
-    } else {
-        control::ask(&control::Client::parse())
+    let ended = match name_of(&name) {
+        "mesos-agent" | "mesos-slave" | "lt-mesos-agent" | "lt-mesos-slave" => {
+            parts::agent::run(parts::flags::Flags::parse())
+        }
+        "mesos-master" => parts::cluster::run(&parts::cluster::Flags::parse()),
+        _ => parts::control::ask(&parts::control::Client::parse()),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -46,9 +51,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn is_agent(name: &OsString) -> bool {
-    matches!(
-        Path::new(name).file_name().and_then(|name| name.to_str()),
-        Some("mesos-agent" | "mesos-slave" | "lt-mesos-agent" | "lt-mesos-slave")
-    )
+fn name_of(name: &OsString) -> &str {
+    Path::new(name)
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default()
 }

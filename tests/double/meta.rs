@@ -12,10 +12,8 @@ use mesos_volumed::mesos::resource::Resource;
 use mesos_volumed::mesos::state::{Launched, ResourceState, SlaveInfo};
 use mesos_volumed::units::Raw;
 
-use crate::files;
-
-/// The only framework that launches tasks here.
-const FRAMEWORK: &str = "53ab8732-fd96-11e5-8e70-76a1c19f8c3d-0000";
+use super::agent::Task;
+use super::files;
 
 /// The `meta` folder of one agent.
 #[derive(Clone, Debug)]
@@ -100,25 +98,46 @@ impl Meta {
 
     /// Committed resources of `resources.info`.
     pub(crate) fn info(&self) -> anyhow::Result<Option<Vec<Resource>>> {
-        let Some(bytes) = files::read(&self.at(paths::INFO))? else {
+        Self::decode_info(&self.at(paths::INFO))
+    }
+
+    /// Resources of `resources.target`, which a crash left uncommitted.
+    pub(crate) fn info_target(&self) -> anyhow::Result<Option<Vec<Resource>>> {
+        Self::decode_info(&self.at(paths::INFO_TARGET))
+    }
+
+    fn decode_info(path: &Path) -> anyhow::Result<Option<Vec<Resource>>> {
+        let Some(bytes) = files::read(path)? else {
             return Ok(None);
         };
-        Ok(Some(match checkpoint::decode_info(&bytes)? {
+        let content = checkpoint::decode_info(&bytes)
+            .with_context(|| format!("Failed to read resources file {}", path.display()))?;
+        Ok(Some(match content {
             Content::Empty => Vec::new(),
             Content::Whole(resources) => resources,
         }))
     }
 
-    /// Writes the state's target.
-    pub(crate) fn write_state_target(
+    /// Whether the host was booted since an agent last started here.
+    pub(crate) fn host_rebooted(&self) -> anyhow::Result<bool> {
+        let then = files::read(&self.at(paths::BOOT_ID))?.unwrap_or_default();
+        let now = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+        Ok(then.trim_ascii() != now.trim().as_bytes())
+    }
+
+    /// Writes the state's target, or the state itself in one go.
+    pub(crate) fn write_state(
         &self,
         state: &ResourceState,
         context: &OperationContext<'_>,
+        target: bool,
     ) -> anyhow::Result<()> {
-        files::checkpoint(
-            &self.at(paths::STATE_TARGET),
-            &encode_state(state, context)?,
-        )
+        let file = if target {
+            paths::STATE_TARGET
+        } else {
+            paths::STATE
+        };
+        files::checkpoint(&self.at(file), &encode_state(state, context)?)
     }
 
     /// Commits the state's target.
@@ -140,24 +159,33 @@ impl Meta {
     }
 
     /// The runs of a task's executor; the executor of a command task is called like it.
-    fn runs(&self, id: &str, task: &str) -> PathBuf {
+    fn runs(&self, id: &str, framework: &str, task: &str) -> PathBuf {
+        self.executors(id, framework).join(task).join("runs")
+    }
+
+    fn executors(&self, id: &str, framework: &str) -> PathBuf {
         self.at(paths::SLAVES)
             .join(id)
             .join("frameworks")
-            .join(FRAMEWORK)
+            .join(framework)
             .join("executors")
-            .join(task)
-            .join("runs")
     }
 
     /// A new run of this task, `task.info` in it before anything is launched.
-    pub(crate) fn launch(&self, id: &str, task: &str, volume: &Resource) -> anyhow::Result<()> {
-        let runs = self.runs(id, task);
-        let run = runs.join(uuid::Uuid::new_v4().to_string());
+    pub(crate) fn launch(
+        &self,
+        id: &str,
+        framework: &str,
+        task: &str,
+        container: &str,
+        resources: &[Resource],
+    ) -> anyhow::Result<()> {
+        let runs = self.runs(id, framework, task);
+        let run = runs.join(container);
         let info = Launched {
             id: Raw::from(task),
-            framework: Some(Raw::from(FRAMEWORK)),
-            resources: vec![volume.clone()],
+            framework: Some(Raw::from(framework)),
+            resources: resources.to_vec(),
         };
         files::checkpoint(
             &run.join("tasks").join(task).join("task.info"),
@@ -167,10 +195,60 @@ impl Meta {
     }
 
     /// The end of the task's latest run.
-    pub(crate) fn end_run(&self, id: &str, task: &str) -> anyhow::Result<()> {
-        let run = std::fs::read_link(self.runs(id, task).join("latest"))
+    pub(crate) fn end_run(&self, id: &str, framework: &str, task: &str) -> anyhow::Result<()> {
+        let run = std::fs::read_link(self.runs(id, framework, task).join("latest"))
             .with_context(|| format!("no task {task} was launched"))?;
         files::checkpoint(&run.join("executor.sentinel"), b"")
+    }
+
+    /// The tasks of runs that have not ended.
+    pub(crate) fn running(&self, id: &str) -> anyhow::Result<Vec<Task>> {
+        let mut tasks = Vec::new();
+        let frameworks = self.at(paths::SLAVES).join(id).join("frameworks");
+        for framework in files::names(&frameworks)? {
+            for task in files::names(&self.executors(id, &framework))? {
+                let run = std::fs::read_link(self.runs(id, &framework, &task).join("latest"))?;
+                let info = run.join("tasks").join(&task).join("task.info");
+                let Some(bytes) = files::read(&info)? else {
+                    continue;
+                };
+                if files::read(&run.join("executor.sentinel"))?.is_some() {
+                    continue;
+                }
+                if let Content::Whole(launched) = checkpoint::decode_task_info(&bytes)? {
+                    let container = run.file_name().unwrap_or_default().to_string_lossy();
+                    tasks.push(Task {
+                        id: task,
+                        framework: framework.clone(),
+                        container: container.into_owned(),
+                        resources: launched.resources,
+                    });
+                }
+            }
+        }
+        Ok(tasks)
+    }
+
+    /// What a resource provider has, in the file of its own.
+    pub(crate) fn write_provider(
+        &self,
+        id: &str,
+        name: &str,
+        provider: &str,
+        resources: &[Resource],
+    ) -> anyhow::Result<()> {
+        let state = ResourceState {
+            operations: Vec::new(),
+            resources: resources.to_vec(),
+        };
+        let context = OperationContext {
+            agent_id: id.as_bytes(),
+            status_uuid: [0; 16],
+        };
+        let folder = self.at(paths::SLAVES).join(id).join("resource_providers");
+        let folder = folder.join("org.apache.mesos.rp.local.storage").join(name);
+        let file = folder.join(provider).join("resource_provider.state");
+        files::checkpoint(&file, &encode_state(&state, &context)?)
     }
 
     /// Writes `resources.info` in one go, as agents before 1.1 did.

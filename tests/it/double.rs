@@ -1,5 +1,10 @@
 //! The stand-in agent behaves towards files and HTTP as the recorded one did.
 
+mod cluster;
+mod marathon;
+mod recorded;
+mod versions;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 

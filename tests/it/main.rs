@@ -33,6 +33,10 @@ mod readme;
 #[cfg(test)]
 mod resources_json;
 #[cfg(test)]
+#[expect(dead_code, reason = "the programs use what tests do not")]
+#[path = "../double/parts.rs"]
+pub(crate) mod stand_ins;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod units;

@@ -1,13 +1,15 @@
 //! Replacing files so that a reader, and the next boot, see the old or the new content, whole.
 
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, unlinkat};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::sys::{Access, replace_by};
+use super::sys::{Access, replace_by, try_lock};
 pub use crate::sys::{ReadError, read_bounded};
 use crate::units::Raw;
 
@@ -40,17 +42,17 @@ pub enum ReplaceError {
     },
 }
 
-/// Puts a file with this content and mode at `path`: a new file beside it, made durable, then
-/// renamed over it, and the folder made durable. On an error before the rename the old file is as
-/// it was, and nothing is left beside it. A link at `path` is replaced, not followed.
+/// Puts a file with this content and mode at `path`. A link at `path` is replaced, not followed.
+///
+/// Durability points, each before the next call: the new content in a file beside it; the rename over
+/// it; its folder. A crash before the rename leaves the old file as it was, and the new one beside it,
+/// which the next replacement takes away; an error leaves nothing beside it.
 pub fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), ReplaceError> {
     replace_as(path, content, Access { mode, owner: None })
 }
 
 /// As [`replace`], with user and group of the new file.
 pub(super) fn replace_as(path: &Path, content: &[u8], access: Access) -> Result<(), ReplaceError> {
-    // Two processes may write the same file at once; each needs a name of its own.
-    static COUNTER: AtomicU64 = AtomicU64::new(0);
     let raw = || Raw::new(path.as_os_str().as_bytes());
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(ReplaceError::NoName { path: raw() });
@@ -67,17 +69,53 @@ pub(super) fn replace_as(path: &Path, content: &[u8], access: Access) -> Result<
             source,
         }
     })?;
-    let temp = format!(
+    let written = beside(&dir, name.as_bytes())
+        .and_then(|temp| replace_by(&dir, name.as_bytes(), &temp, content, access));
+    written.map_err(|source| ReplaceError::Write {
+        path: raw(),
+        source,
+    })
+}
+
+/// The name that the new file has until it is whole. Two may write the same file at once: who has the
+/// lock of the folder, as long as that is open, takes away what a crash left under this name. Anybody
+/// who may read the folder can keep the lock, and not every file system has one; then the name is one
+/// that nobody else takes.
+fn beside(dir: &OwnedFd, name: &[u8]) -> Result<Vec<u8>, Errno> {
+    static COUNTER: AtomicU64 = AtomicU64::new(0);
+    for _ in 0..TRIES {
+        match try_lock(dir) {
+            Ok(true) => {
+                let temp = [b".mesos-volumed-", name, b".new"].concat();
+                clear_away(dir, &temp)?;
+                return Ok(temp);
+            }
+            Ok(false) => std::thread::sleep(PAUSE),
+            // A file system without locks.
+            Err(_) => break,
+        }
+    }
+    let unique = format!(
         ".mesos-volumed-{}-{}.new",
         std::process::id(),
         COUNTER.fetch_add(1, Ordering::Relaxed)
     );
-    replace_by(&dir, name.as_bytes(), temp.as_bytes(), content, access).map_err(|source| {
-        ReplaceError::Write {
-            path: raw(),
-            source,
-        }
-    })
+    Ok(unique.into_bytes())
+}
+
+/// A replacement takes milliseconds, or a busy disk's fsync.
+const TRIES: u32 = 200;
+const PAUSE: Duration = Duration::from_millis(10);
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a file of ours that a crash left half written, under a name of ours"
+)]
+fn clear_away(dir: &OwnedFd, temp: &[u8]) -> Result<(), Errno> {
+    match retry_on_intr(|| unlinkat(dir, temp, AtFlags::empty())) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(errno) => Err(errno),
+    }
 }
 
 #[cfg(test)]
@@ -136,6 +174,27 @@ mod tests {
             replace(Path::new("/"), b"", 0o644).unwrap_err(),
             ReplaceError::NoName { .. }
         ));
+    }
+
+    #[test]
+    fn what_a_crash_left_beside_a_file_goes_with_the_next_replacement() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("memory.json");
+        std::fs::write(temp.path().join(".mesos-volumed-memory.json.new"), "half").unwrap();
+        replace(&path, b"whole", 0o600).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"whole");
+        assert_eq!(std::fs::read_dir(temp.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn somebody_who_keeps_the_lock_of_the_folder_holds_nothing_up_for_good() {
+        let temp = tempfile::tempdir().unwrap();
+        let theirs = std::fs::File::open(temp.path()).unwrap();
+        assert_eq!(try_lock(&theirs), Ok(true));
+        let path = temp.path().join("file");
+        replace(&path, b"new", 0o600).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"new");
+        assert_eq!(std::fs::read_dir(temp.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -7,9 +7,10 @@ use super::{Align, Context, Exit, Table, WithExit, sweep};
 use crate::daemon::answers;
 use crate::daemon::observer::Observer;
 use crate::daemon::pass::look;
-use crate::decide::facts::Words;
+use crate::decide::facts::{Facts, Known, RootFacts, Why, Words};
 use crate::decide::listing::{self, TrashItem};
 use crate::decide::steps::TrashId;
+use crate::mesos::disk::DiskRef;
 
 /// Look into the trash, or empty it
 #[derive(Debug, clap::Subcommand)]
@@ -40,13 +41,40 @@ pub(super) fn run(command: &Command, context: &Context) -> anyhow::Result<Exit> 
     }
 }
 
-fn items(observer: &Observer) -> anyhow::Result<Vec<TrashItem>> {
+/// What lies in the trash, and the roots whose trash can't be seen.
+fn items(observer: &Observer) -> anyhow::Result<(Vec<TrashItem>, Vec<Unseen>)> {
     let (facts, checked) = look(&mut || observer.facts(&Words::default()))?;
-    Ok(listing::trash(&facts, checked.plan()))
+    Ok((listing::trash(&facts, checked.plan()), unseen(&facts)))
+}
+
+/// A root whose trash can't be seen: nobody may say that it is empty, or was emptied.
+struct Unseen {
+    disk: DiskRef,
+    why: Why,
+}
+
+impl std::fmt::Display for Unseen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the trash of {} can't be seen: {}", self.disk, self.why)
+    }
+}
+
+fn unseen(facts: &Facts) -> Vec<Unseen> {
+    let of = |root: &RootFacts| match &root.trash {
+        Known::Unknown(why) => Some(Unseen {
+            disk: root.disk.clone(),
+            why: why.clone(),
+        }),
+        Known::Known(_) | Known::Absent => None,
+    };
+    facts.roots.iter().filter_map(of).collect()
 }
 
 fn list(context: &Context) -> anyhow::Result<Exit> {
-    let items = items(&Observer::new(context.settings()))?;
+    let (items, unseen) = items(&Observer::new(context.settings()))?;
+    for why in &unseen {
+        tracing::warn!("{why}");
+    }
     if context.output.is_json() {
         context.output.json(&answers::trash::trash(&items))?;
         return Ok(Exit::Done);
@@ -81,7 +109,7 @@ fn list(context: &Context) -> anyhow::Result<Exit> {
             codes.join(","),
         ]);
     }
-    if table.is_empty() {
+    if table.is_empty() && unseen.is_empty() {
         context.output.text("the trash is empty\n")?;
     }
     context.output.table(&table)?;
@@ -103,10 +131,11 @@ fn purge(entries: &[String], all: bool, context: &Context) -> anyhow::Result<Exi
         return Err(anyhow!("name the entries to purge, or --all")).exit(Exit::Usage);
     }
     let owner = Owner::new(context)?;
-    let known: Vec<TrashId> = items(&owner.observer)?
-        .into_iter()
-        .map(|item| item.id)
-        .collect();
+    let (items, hidden) = items(&owner.observer)?;
+    let known: Vec<TrashId> = items.iter().map(|item| item.id.clone()).collect();
+    if let Some(why) = hidden.first().filter(|_| all) {
+        return Err(anyhow!("{why}; nothing was purged")).exit(Exit::Refused);
+    }
     let purge = if all {
         known
     } else {
@@ -116,6 +145,14 @@ fn purge(entries: &[String], all: bool, context: &Context) -> anyhow::Result<Exi
         }
         named
     };
+    if purge.is_empty() {
+        // Without an entry to name it would be a word for everything: a sweep.
+        context.output.value_or(
+            &serde_json::json!({ "steps": [], "kept": [], "doubts": [], "outcomes": [] }),
+            |_| "the trash is empty\n".to_owned(),
+        )?;
+        return Ok(Exit::Done);
+    }
     let pass = owner.pass(&Words {
         purge: purge.clone(),
         ..Words::default()
@@ -125,6 +162,13 @@ fn purge(entries: &[String], all: bool, context: &Context) -> anyhow::Result<Exi
         return Ok(Exit::Error);
     }
     let left = listing::trash(&pass.facts, &pass.last);
-    let kept = left.iter().any(|item| purge.contains(&item.id));
+    let hidden = unseen(&pass.facts);
+    let kept = items
+        .iter()
+        .filter(|item| purge.contains(&item.id))
+        .any(|item| {
+            left.iter().any(|left| left.id == item.id)
+                || hidden.iter().any(|root| root.disk == item.disk)
+        });
     Ok(if kept { Exit::Refused } else { Exit::Done })
 }

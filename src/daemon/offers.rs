@@ -6,8 +6,6 @@ use std::collections::BTreeMap;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use super::answers::disks::disks;
-use super::board::Board;
 use super::disks::View;
 use super::figures::{DiskFigures, DiskKey, Figures, FileState};
 use super::preflight::{self, Request};
@@ -52,7 +50,6 @@ pub(super) struct Looker {
     settings: Settings,
     store: Store,
     figures: Figures,
-    board: Board,
     /// Mounts of local file systems at the last look.
     mounts: Vec<MountEntry>,
     /// Since when each mount is as it is, since boot.
@@ -64,12 +61,11 @@ pub(super) struct Looker {
 }
 
 impl Looker {
-    pub(super) fn new(settings: &Settings, store: Store, figures: Figures, board: Board) -> Self {
+    pub(super) fn new(settings: &Settings, store: Store, figures: Figures) -> Self {
         Self {
             settings: settings.clone(),
             store,
             figures,
-            board,
             mounts: Vec::new(),
             since: BTreeMap::new(),
             verdicts: None,
@@ -127,9 +123,8 @@ impl Looker {
         let changed = self.tell(&view);
         let mut figures = figures(&view);
         let wrote = self.resources(&view, &mut figures);
-        let now = clock::wall_seconds();
-        self.figures.looked(now, Some(figures), wrote);
-        self.board.looked(now, disks(&view));
+        self.figures
+            .looked(clock::wall_seconds(), Some(figures), wrote);
         Looked { changed, again_in }
     }
 

@@ -40,11 +40,12 @@ impl Planner<'_> {
                 }
             }
             Known::Absent => {}
+            // What is due in a trash that can't be seen is not known: it counts as if something were.
             Known::Unknown(why) => self.keep(
                 None,
                 &root.disk,
                 root.trash_path(),
-                false,
+                true,
                 vec![Reason::new(Refusal::ForeignTrash, why.to_string())],
             ),
         }
@@ -57,12 +58,14 @@ impl Planner<'_> {
             Known::Absent => {
                 return self.keep_foreign(root, entry, false, "it has no manifest".to_owned());
             }
-            Known::Unknown(why) => return self.keep_foreign(root, entry, false, why.to_string()),
+            Known::Unknown(why) => return self.keep_foreign(root, entry, true, why.to_string()),
         };
-        if let Some(foreign) = self.foreign(root, entry, manifest) {
-            return self.keep_foreign(root, entry, false, foreign);
-        }
         let due = self.due(manifest);
+        if let Some(foreign) = self.foreign(root, entry, manifest) {
+            // Of another machine for all that is known; where ours is not, it may be our own.
+            let ours = self.facts().host.machine_id.known().is_none();
+            return self.keep_foreign(root, entry, due && ours, foreign);
+        }
         let Some((_, present)) = view.standing() else {
             let mut reasons = view.reasons.clone();
             self.judge.name_reasons(&manifest.volume, &mut reasons);

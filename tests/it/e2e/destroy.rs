@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use super::host::{Disk, Host, Parts, fill, is_gone, names, tree, used};
+use super::host::{Disk, Host, Parts, files_below, fill, is_gone, names, tree, used};
 use crate::own_namespace::entered;
 use crate::support::stand_in::{free_port, wait_until};
 
@@ -232,6 +232,29 @@ fn root_with_a_retention_destroyed_data_wait_in_the_trash_until_they_are_purged(
     assert_eq!(names(&trash), [entry]);
     host.run(&["trash", "purge", entry]).ends(0);
     assert!(names(&trash).is_empty());
+
+    // The word for an empty trash is no word for a sweep.
+    host.tenant("ROOT", "later", 10);
+    host.sweep(0);
+    host.destroy("later");
+    let run = host.run(&["trash", "purge", "--all"]).ends(0);
+    assert_eq!(run.out, "the trash is empty\n");
+    assert_eq!(files_below(&host.volume("ROOT", "later")), 12);
+
+    // A trash that can't be seen is not said to be empty, and nobody is told that all was done.
+    let aside = trash.with_file_name("aside");
+    std::fs::rename(&trash, &aside).unwrap();
+    std::fs::write(&trash, "").unwrap();
+    let run = host.run(&["trash", "list"]).ends(0);
+    assert!(
+        run.out.lines().all(|line| line != "the trash is empty"),
+        "{}",
+        run.out
+    );
+    assert!(run.err.contains("can't be seen"), "{}", run.err);
+    host.run(&["trash", "purge", "--all"]).ends(5);
+    std::fs::remove_file(&trash).unwrap();
+    std::fs::rename(&aside, &trash).unwrap();
 
     // What was done stands in the log, in its order, and of no other volume.
     let receipts = |args: &[&str]| {

@@ -1,0 +1,191 @@
+//! Every call fails: each call of a command in turn gives an error, is delayed, or is the last one of a
+//! killed process; then the command runs again, undisturbed.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use crate::report::say;
+use crate::scene::{Name, Scene};
+use crate::shell::give_up;
+use crate::trace::{Ended, Injury, Point, injured, injuries, reference, undisturbed};
+use crate::world::{Fs, World};
+use crate::{Part, Share};
+
+/// What is to be done.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Order {
+    /// These commands alone
+    #[arg(long = "command", value_enum)]
+    commands: Vec<Name>,
+    /// This kind alone
+    #[arg(long, value_enum)]
+    kind: Option<Kind>,
+    /// On these file systems [default: ext4 and xfs]
+    #[arg(long = "fs", value_enum)]
+    filesystems: Vec<Fs>,
+    /// The N-th of M shares of all runs, as N/M
+    #[arg(long, default_value = "1/1")]
+    share: Share,
+    /// Which runs a share has
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Of calls that look at the same thing take every one, not three
+    #[arg(long)]
+    every_look: bool,
+    /// So many workers at a time
+    #[arg(long, default_value_t = 2)]
+    pub(crate) jobs: usize,
+    /// One point alone, as `renameat2:3`
+    #[arg(long)]
+    point: Option<String>,
+}
+
+/// What is done to a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Kind {
+    Error,
+    Delay,
+    Kill,
+}
+
+impl Order {
+    fn wants(&self, point: &Point, injury: Injury) -> bool {
+        let kind = match injury {
+            Injury::Error(_) => Kind::Error,
+            Injury::Delay => Kind::Delay,
+            Injury::Kill => Kind::Kill,
+        };
+        let name = format!("{}:{}", point.call, point.number);
+        self.kind.is_none_or(|wanted| wanted == kind)
+            && self.point.as_ref().is_none_or(|wanted| *wanted == name)
+    }
+}
+
+/// Does this worker's part.
+pub(crate) fn work(order: &Order, part: &Part) {
+    let filesystems = if order.filesystems.is_empty() {
+        vec![Fs::Ext4, Fs::Xfs]
+    } else {
+        order.filesystems.clone()
+    };
+    let commands = if order.commands.is_empty() {
+        Name::ALL.to_vec()
+    } else {
+        order.commands.clone()
+    };
+    for fs in filesystems {
+        let folder = part.folder.join(fs.name());
+        let mut world = World::make(&folder, fs);
+        for &name in &commands {
+            let mut scene = Scene::of(name, world);
+            test(&mut scene, order, part);
+            world = scene.into_world();
+        }
+        // The next one's images have their room.
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}
+
+fn test(scene: &mut Scene, order: &Order, part: &Part) {
+    let command = scene.command();
+    scene.begin();
+    let whole = reference(&command, &scene.log(), &scene.begins(), order.every_look);
+    let expected = scene.end();
+    let again = undisturbed(&command);
+    let settled = crate::look::difference(&scene.end(), &expected);
+    let broken = scene.broken();
+    scene.stop();
+    if !broken.is_empty() || !settled.is_empty() || whole.code != 0 {
+        give_up(&format!(
+            "{} on {} undisturbed ends with {} and {:?}: {broken:?}\n{settled:?}\n{}",
+            scene.name.text(),
+            scene.fs().name(),
+            whole.code,
+            again.code,
+            again.said
+        ));
+    }
+    let codes = [Some(whole.code), again.code];
+    let runs: Vec<(&Point, Injury)> = whole
+        .points
+        .iter()
+        .flat_map(|point| {
+            injuries(point)
+                .into_iter()
+                .map(move |injury| (point, injury))
+        })
+        .filter(|(point, injury)| order.wants(point, *injury))
+        .collect();
+    say(&json!({
+        "event": "scene",
+        "scene": scene.name.text(),
+        "fs": scene.fs().name(),
+        "calls": whole.calls,
+        "points": whole.points.len(),
+        "changing": whole.points.iter().filter(|point| point.changes).count(),
+        "runs": runs.len(),
+    }));
+    for (index, (point, injury)) in runs.into_iter().enumerate() {
+        if !order.share.has(order.seed, index) || !part.has(index / order.share.of()) {
+            continue;
+        }
+        let (ended, problems) = one(scene, &command, (point, injury), &expected, codes);
+        say(&json!({
+            "event": "run",
+            "scene": scene.name.text(),
+            "fs": scene.fs().name(),
+            "injury": injury.name(),
+            "code": ended.code,
+            "reached": ended.reached,
+            "point": format!("{}:{}", point.call, point.number),
+            "about": point.about,
+            "problems": problems,
+            "said": ended.said,
+        }));
+    }
+}
+
+/// One injured run, and one that mends.
+fn one(
+    scene: &mut Scene,
+    command: &[String],
+    (point, injury): (&Point, Injury),
+    expected: &BTreeMap<String, String>,
+    codes: [Option<i32>; 2],
+) -> (Ended, Vec<String>) {
+    scene.begin();
+    let ended = injured(command, &scene.log(), point, injury);
+    let mut problems = scene.broken();
+    if ended.hung {
+        problems.push("it hung".to_owned());
+    }
+    if injury != Injury::Kill && ended.code == Some(0) {
+        let difference = crate::look::difference(&scene.end(), expected);
+        problems.extend(
+            difference
+                .into_iter()
+                .map(|line| format!("exit code 0, but {line}")),
+        );
+    }
+    let again = undisturbed(command);
+    if !codes.contains(&again.code) {
+        problems.push(format!(
+            "run again it ends with {:?}: {}",
+            again.code, again.said
+        ));
+    }
+    problems.extend(
+        scene
+            .broken()
+            .into_iter()
+            .map(|line| format!("run again, {line}")),
+    );
+    problems.extend(
+        crate::look::difference(&scene.end(), expected)
+            .into_iter()
+            .map(|line| format!("run again, {line}")),
+    );
+    scene.stop();
+    (ended, problems)
+}

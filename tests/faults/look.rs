@@ -1,0 +1,365 @@
+//! What a host looks like: whole trees, the end of a run without what differs by nature, and what must
+//! hold at any moment.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use mesos_volumed::decide::facts::GateFile;
+use mesos_volumed::decide::ledger::Ledger;
+use mesos_volumed::decide::manifest::{Manifest, Marker, TrashState};
+use mesos_volumed::decide::memory::Memory;
+use serde_json::Value;
+
+use crate::world::{DESTROYED, HELD, ORPHAN, TRASHED, World};
+
+/// Everything of a tree that a tenant could miss: names, kinds, owners, modes, times, contents.
+pub(crate) fn tree(folder: &Path) -> String {
+    let mut text = String::new();
+    for entry in walkdir::WalkDir::new(folder).sort_by_file_name() {
+        match entry {
+            Ok(entry) => {
+                let path = entry.path();
+                let name = path.strip_prefix(folder).unwrap().display();
+                let meta = path.symlink_metadata().unwrap();
+                writeln!(
+                    text,
+                    "{name} {:o} {} {} {} {}.{} {}",
+                    meta.mode(),
+                    meta.nlink(),
+                    meta.uid(),
+                    meta.gid(),
+                    meta.mtime(),
+                    meta.mtime_nsec(),
+                    content(path, &meta)
+                )
+                .unwrap();
+            }
+            Err(error) => writeln!(text, "{error}").unwrap(),
+        }
+    }
+    text
+}
+
+fn content(path: &Path, meta: &std::fs::Metadata) -> String {
+    if meta.is_symlink() {
+        return format!("-> {}", std::fs::read_link(path).unwrap().display());
+    }
+    if !meta.is_file() {
+        return String::new();
+    }
+    match std::fs::read(path) {
+        Ok(bytes) => {
+            use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+            let mut hasher = DefaultHasher::new();
+            bytes.hash(&mut hasher);
+            format!("{} bytes {:016x}", bytes.len(), hasher.finish())
+        }
+        Err(error) => format!("unreadable: {error}"),
+    }
+}
+
+/// What has to become of a volume's data in a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// In its place, untouched.
+    Held,
+    /// Whole, in its place or in the trash, in one of them alone.
+    Moves,
+    /// Whole in the trash.
+    Waits,
+    /// As [`Fate::Moves`], or half gone in an entry that says so, or gone.
+    Goes,
+}
+
+/// The trees as they were when the run began.
+#[derive(Debug)]
+pub(crate) struct Before {
+    canary: String,
+    volumes: BTreeMap<&'static str, String>,
+}
+
+/// An entry of the trash as it lies there.
+struct Entry {
+    name: String,
+    /// Without one: what is wrong with it.
+    manifest: Result<Manifest, String>,
+    data: Option<String>,
+}
+
+fn entries(world: &World) -> Vec<Entry> {
+    let Ok(folder) = std::fs::read_dir(world.trash()) else {
+        return Vec::new();
+    };
+    let mut entries: Vec<Entry> = folder
+        .map(|entry| {
+            let path = entry.unwrap().path();
+            let manifest = std::fs::read(path.join("manifest.json"))
+                .map_err(|error| error.to_string())
+                .and_then(|text| serde_json::from_slice(&text).map_err(|error| error.to_string()));
+            let data = path.join("data");
+            Entry {
+                name: path.file_name().unwrap().to_str().unwrap().to_owned(),
+                manifest,
+                data: data.symlink_metadata().is_ok().then(|| tree(&data)),
+            }
+        })
+        .collect();
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    entries
+}
+
+impl Before {
+    pub(crate) fn of(world: &World) -> Self {
+        let mut volumes = BTreeMap::new();
+        for id in HELD.into_iter().chain(DESTROYED).chain([ORPHAN, TRASHED]) {
+            let place = world.volume(id);
+            let found = if place.symlink_metadata().is_ok() {
+                Some(tree(&place))
+            } else {
+                entries(world).into_iter().find_map(|entry| {
+                    let named = entry.manifest.is_ok_and(|manifest| is(&manifest, id));
+                    entry.data.filter(|_| named)
+                })
+            };
+            if let Some(found) = found {
+                volumes.insert(id, found);
+            }
+        }
+        Self {
+            canary: tree(&world.point().join("canary")),
+            volumes,
+        }
+    }
+
+    /// What does not hold, at any moment, whatever happened.
+    pub(crate) fn broken(&self, world: &World, fate: &dyn Fn(&str) -> Fate) -> Vec<String> {
+        let mut broken = Vec::new();
+        if tree(&world.point().join("canary")) != self.canary {
+            broken.push("the canary was touched".to_owned());
+        }
+        let entries = entries(world);
+        for entry in &entries {
+            if let (Err(why), Some(_)) = (&entry.manifest, &entry.data) {
+                broken.push(format!("{} has data and no manifest: {why}", entry.name));
+            }
+        }
+        for (id, whole) in &self.volumes {
+            let place = world.volume(id);
+            let here = place.symlink_metadata().is_ok().then(|| tree(&place));
+            let there: Vec<(&Manifest, &String)> = entries
+                .iter()
+                .filter_map(|entry| Some((entry.manifest.as_ref().ok()?, entry.data.as_ref()?)))
+                .filter(|(manifest, _)| is(manifest, id))
+                .collect();
+            if let Some(here) = &here
+                && here != whole
+            {
+                broken.push(format!("{id} is in its place, and not whole:\n{here}"));
+            }
+            let wiping = |manifest: &Manifest| manifest.state == TrashState::Wiping;
+            for (manifest, data) in &there {
+                if *data != whole && !wiping(manifest) {
+                    broken.push(format!(
+                        "{id} is not whole, and its entry says {:?}:\n{data}",
+                        manifest.state
+                    ));
+                }
+            }
+            let places = there.len() + usize::from(here.is_some());
+            if places > 1 {
+                broken.push(format!("{id} is in {places} places"));
+            }
+            let fate = fate(id);
+            let right = match fate {
+                Fate::Held => here.is_some(),
+                Fate::Moves => {
+                    here.is_some() || there.iter().any(|(manifest, _)| !wiping(manifest))
+                }
+                Fate::Waits => there.iter().any(|(manifest, _)| !wiping(manifest)),
+                Fate::Goes => true,
+            };
+            if !right {
+                broken.push(format!("{id} ({fate:?}) is lost"));
+            }
+        }
+        broken.extend(torn(world));
+        broken
+    }
+}
+
+fn is(manifest: &Manifest, id: &str) -> bool {
+    manifest.volume.id.as_raw().as_bytes() == id.as_bytes()
+}
+
+/// Files of ours that are neither old nor new.
+fn torn(world: &World) -> Vec<String> {
+    let state = world.state();
+    let marker = world.work().join("volumes/.mesos-volumed/marker.json");
+    let mut torn = Vec::new();
+    let mut look =
+        |path: &Path, read: &dyn Fn(&[u8]) -> Result<(), serde_json::Error>| match std::fs::read(
+            path,
+        ) {
+            Ok(text) => {
+                if let Err(error) = read(&text) {
+                    torn.push(format!("{} is torn: {error}", path.display()));
+                }
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => torn.push(format!("{}: {error}", path.display())),
+        };
+    look(&state.join("memory.json"), &|text| {
+        serde_json::from_slice::<Memory>(text).map(drop)
+    });
+    look(&state.join("ledger.json"), &|text| {
+        serde_json::from_slice::<Ledger>(text).map(drop)
+    });
+    look(&state.join("gate.json"), &|text| {
+        serde_json::from_slice::<GateFile>(text).map(drop)
+    });
+    look(&marker, &|text| {
+        serde_json::from_slice::<Marker>(text).map(drop)
+    });
+    look(&world.resources(), &|text| {
+        serde_json::from_slice::<Value>(text).map(drop)
+    });
+    torn
+}
+
+/// What a crash may leave of a replacement, until the next one of the same file takes it away: no more
+/// than one each.
+const HALF_WRITTEN: [&str; 4] = [
+    "state/.mesos-volumed-memory.json.new",
+    "state/.mesos-volumed-ledger.json.new",
+    "state/.mesos-volumed-gate.json.new",
+    "out/.mesos-volumed-resources.json.new",
+];
+
+/// Names and contents below the mount point, without what no two runs have alike: entry names, plan
+/// ids, times, device names, and the audit log, of which `audit` says what is in it.
+pub(crate) fn end(world: &World) -> BTreeMap<String, String> {
+    let point = world.point();
+    let names: BTreeMap<String, String> = entries(world)
+        .into_iter()
+        .map(|entry| {
+            let volume = entry.manifest.as_ref().map_or_else(
+                |_| "an entry without manifest".to_owned(),
+                |manifest| manifest.volume.to_string(),
+            );
+            (entry.name, format!("<{volume}>"))
+        })
+        .collect();
+    let mut end = BTreeMap::new();
+    for entry in walkdir::WalkDir::new(&point)
+        .min_depth(1)
+        .sort_by_file_name()
+    {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                end.insert(error.to_string(), String::new());
+                continue;
+            }
+        };
+        let path = entry.path();
+        let mut name = path
+            .strip_prefix(&point)
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .to_owned();
+        if name == "lost+found" || name.starts_with("state/audit/") || name.ends_with("lock") {
+            continue;
+        }
+        if HALF_WRITTEN.contains(&name.as_str()) {
+            continue;
+        }
+        for (id, volume) in &names {
+            name = name.replace(id, volume);
+        }
+        let meta = path.symlink_metadata().unwrap();
+        let what = match name.rsplit('/').next() {
+            // How each look went; what follows from it is elsewhere.
+            Some("memory.json") => String::new(),
+            Some("ledger.json" | "manifest.json" | "marker.json") => {
+                let text = std::fs::read(path).unwrap_or_default();
+                match serde_json::from_slice::<Value>(&text) {
+                    Ok(mut value) => {
+                        plain(&mut value);
+                        value.to_string()
+                    }
+                    Err(error) => error.to_string(),
+                }
+            }
+            _ => content(path, &meta),
+        };
+        end.insert(
+            name,
+            format!("{:o} {}:{} {what}", meta.mode(), meta.uid(), meta.gid()),
+        );
+    }
+    end
+}
+
+/// Blanks what differs by nature.
+fn plain(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            for (key, value) in fields.iter_mut() {
+                match key.as_str() {
+                    "lived_at" | "at" | "quarantined_at" | "times" | "sighted_for" | "plan"
+                    | "first_seen" | "last_seen" | "milliseconds" => *value = Value::Null,
+                    "id" | "name" => {
+                        let text = value.as_str().unwrap_or_default();
+                        if text.matches('-').count() == 2 || text.starts_with("loop") {
+                            *value = Value::Null;
+                        }
+                    }
+                    _ => plain(value),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(plain),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// How two ends differ, in a few lines.
+pub(crate) fn difference(
+    found: &BTreeMap<String, String>,
+    expected: &BTreeMap<String, String>,
+) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (name, what) in expected {
+        match found.get(name) {
+            None => lines.push(format!("missing: {name} ({what})")),
+            Some(other) if other != what => {
+                let same = other
+                    .bytes()
+                    .zip(what.bytes())
+                    .take_while(|(a, b)| a == b)
+                    .count();
+                let part = |text: &str| -> String {
+                    text.chars()
+                        .skip(same.saturating_sub(60))
+                        .take(240)
+                        .collect()
+                };
+                lines.push(format!(
+                    "{name}: is …{}\n      should be …{}",
+                    part(other),
+                    part(what)
+                ));
+            }
+            Some(_) => {}
+        }
+    }
+    for (name, what) in found {
+        if !expected.contains_key(name) {
+            lines.push(format!("extra: {name} ({what})"));
+        }
+    }
+    lines
+}

@@ -1,0 +1,355 @@
+//! What a command asks of the kernel, and runs in which one of those calls goes wrong.
+
+use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// One call of a reference run: the `number`-th of this name in its thread.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Point {
+    pub(crate) call: String,
+    pub(crate) number: u32,
+    /// Whether it may change something.
+    pub(crate) changes: bool,
+    /// What it was about, for the reader.
+    pub(crate) about: String,
+}
+
+/// What is done to a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Injury {
+    Error(&'static str),
+    Delay,
+    Kill,
+}
+
+impl Injury {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Error(errno) => errno,
+            Self::Delay => "delay",
+            Self::Kill => "kill",
+        }
+    }
+
+    fn order(self) -> String {
+        match self {
+            Self::Error(errno) => format!("error={errno}"),
+            Self::Delay => "delay_enter=30000".to_owned(),
+            Self::Kill => "signal=KILL".to_owned(),
+        }
+    }
+}
+
+/// Everything that names, opens, reads or changes files, and what makes descriptors.
+const TRACED: &str =
+    "%file,%desc,mount,umount2,fsopen,fsconfig,fsmount,move_mount,open_tree,syncfs,sync,socket";
+
+/// Calls that are left out: they can't fail, or are about memory and waiting.
+const LEFT_OUT: [&str; 14] = [
+    "execve",
+    "close",
+    "mmap",
+    "poll",
+    "ppoll",
+    "epoll_wait",
+    "epoll_pwait",
+    "epoll_ctl",
+    "select",
+    "pselect6",
+    "access",
+    "munmap",
+    "close_range",
+    "getcwd",
+];
+
+/// The errors that a call may give, so that the reader sees which were tried.
+pub(crate) fn injuries(point: &Point) -> Vec<Injury> {
+    let errors: &[&str] = match (point.call.as_str(), point.changes) {
+        ("open" | "openat" | "openat2", true) => &["EIO", "ENOSPC", "EROFS", "EINTR", "EMFILE"],
+        ("open" | "openat" | "openat2", false) => &["EIO", "EINTR", "EMFILE"],
+        (
+            "mkdir" | "mkdirat" | "mknodat" | "symlinkat" | "linkat" | "rename" | "renameat"
+            | "renameat2" | "ioctl",
+            true,
+        ) => &["EIO", "ENOSPC", "EROFS"],
+        (
+            "unlink" | "unlinkat" | "rmdir" | "fchmod" | "fchmodat" | "fchown" | "fchownat"
+            | "utimensat" | "mount" | "umount2" | "move_mount" | "fsconfig" | "fsmount",
+            true,
+        ) => &["EIO", "EROFS"],
+        (
+            "fsync" | "fdatasync" | "syncfs" | "write" | "pwrite64" | "ftruncate" | "fallocate",
+            _,
+        ) => &["EIO", "ENOSPC", "EROFS", "EINTR"],
+        ("flock", _) => &["EINTR", "ENOLCK"],
+        ("read" | "pread64" | "getdents64", _) => &["EIO", "EINTR"],
+        (
+            "dup" | "dup3" | "fcntl" | "socket" | "epoll_create1" | "eventfd2" | "inotify_init1"
+            | "pipe2" | "socketpair" | "timerfd_create",
+            _,
+        ) => &["EMFILE"],
+        (_, _) => &["EIO"],
+    };
+    let mut all: Vec<Injury> = errors.iter().map(|errno| Injury::Error(errno)).collect();
+    // To die before a call that changes nothing is to die before the next one.
+    if point.changes {
+        all.extend([Injury::Delay, Injury::Kill]);
+    }
+    all
+}
+
+fn changes(call: &str, args: &str) -> bool {
+    match call {
+        "open" | "openat" | "openat2" => ["O_WRONLY", "O_RDWR", "O_CREAT", "O_TRUNC"]
+            .iter()
+            .any(|flag| args.contains(flag)),
+        "ioctl" => ![
+            "_IOC(_IOC_READ,",
+            "TCGETS",
+            "GETFLAGS",
+            "FSGETXATTR",
+            "BLKGETSIZE",
+            "GET",
+            "TIOC",
+        ]
+        .iter()
+        .any(|known| args.contains(known)),
+        "fcntl" => args.contains("F_SETFL"),
+        _ => [
+            "mkdir",
+            "mkdirat",
+            "mknodat",
+            "symlinkat",
+            "link",
+            "linkat",
+            "rename",
+            "renameat",
+            "renameat2",
+            "unlink",
+            "unlinkat",
+            "rmdir",
+            "fchmod",
+            "fchmodat",
+            "fchown",
+            "fchownat",
+            "utimensat",
+            "mount",
+            "umount2",
+            "move_mount",
+            "fsconfig",
+            "fsmount",
+            "open_tree",
+            "fsync",
+            "fdatasync",
+            "syncfs",
+            "sync",
+            "write",
+            "pwrite64",
+            "ftruncate",
+            "fallocate",
+            "flock",
+            "setxattr",
+            "fsetxattr",
+            "removexattr",
+            "fremovexattr",
+            "copy_file_range",
+            "sendfile",
+            "lsetxattr",
+        ]
+        .contains(&call),
+    }
+}
+
+/// A traced run: how it ended, and its calls.
+#[derive(Debug)]
+pub(crate) struct Traced {
+    pub(crate) code: i32,
+    /// How many calls were seen at all.
+    pub(crate) calls: usize,
+    pub(crate) points: Vec<Point>,
+}
+
+/// What the calls of one kind on one kind of file have in common.
+fn group(call: &str, args: &str) -> String {
+    let mut parts = args.split(", ");
+    let takes = match call {
+        "open" | "openat" | "openat2" | "newfstatat" | "statx" | "readlink" | "readlinkat"
+        | "unlinkat" | "mkdirat" | "name_to_handle_at" | "mkdir" | "ioctl" => 2,
+        "renameat2" => 4,
+        _ => 1,
+    };
+    let named: Vec<&str> = parts.by_ref().take(takes).collect();
+    let mut plain = String::new();
+    for char in named.join(", ").chars() {
+        if !char.is_ascii_digit() {
+            plain.push(char);
+        } else if !plain.ends_with('#') {
+            plain.push('#');
+        }
+    }
+    format!("{call}({plain}")
+}
+
+/// Reads a trace. Of calls that look at the same thing the first, the last and a middle one stand for
+/// all, unless `all` of them are wanted.
+fn read(text: &str, begins: &str, all: bool) -> (usize, Vec<Point>) {
+    let mut counts: BTreeMap<(&str, &str), u32> = BTreeMap::new();
+    let mut points: BTreeMap<(String, u32), Point> = BTreeMap::new();
+    let mut looks: BTreeMap<String, Vec<(String, u32)>> = BTreeMap::new();
+    let (mut begun, mut calls) = (false, 0);
+    for line in text.lines() {
+        let Some((thread, rest)) = line.split_once(' ') else {
+            continue;
+        };
+        let Some((call, args)) = rest.trim_start().split_once('(') else {
+            continue;
+        };
+        if !call
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        {
+            continue;
+        }
+        calls += 1;
+        let number = counts.entry((thread, call)).or_default();
+        *number += 1;
+        begun |= args.contains(begins) && call != "execve";
+        if !begun || LEFT_OUT.contains(&call) {
+            continue;
+        }
+        let point = Point {
+            call: call.to_owned(),
+            number: *number,
+            changes: changes(call, args),
+            about: args.chars().take(140).collect(),
+        };
+        let key = (point.call.clone(), point.number);
+        if !point.changes {
+            looks
+                .entry(group(call, args))
+                .or_default()
+                .push(key.clone());
+        }
+        points
+            .entry(key)
+            .and_modify(|known| known.changes |= point.changes)
+            .or_insert(point);
+    }
+    if !all {
+        for alike in looks.values() {
+            for (index, key) in alike.iter().enumerate() {
+                let stands = index == 0 || index + 1 == alike.len() || index == alike.len() / 2;
+                if !stands && points.get(key).is_some_and(|point| !point.changes) {
+                    points.remove(key);
+                }
+            }
+        }
+    }
+    (calls, points.into_values().collect())
+}
+
+/// Runs the command to its end and records its calls, from the first one that names `begins` on.
+pub(crate) fn reference(command: &[String], log: &Path, begins: &str, all: bool) -> Traced {
+    let output = strace(
+        log,
+        &["--seccomp-bpf", "-y", "-e", &format!("trace={TRACED}")],
+        command,
+    );
+    let text = std::fs::read(log).unwrap();
+    let (calls, points) = read(&String::from_utf8_lossy(&text), begins, all);
+    Traced {
+        code: output.status.code().unwrap_or(-1),
+        calls,
+        points,
+    }
+}
+
+fn strace(log: &Path, options: &[&str], command: &[String]) -> Output {
+    Command::new("timeout")
+        .args(["--signal=KILL", "30", "strace", "-f", "-o"])
+        .arg(log)
+        .args(options)
+        .args(command)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+/// How a run with an injured call ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// `None`: killed by the injury.
+    pub(crate) code: Option<i32>,
+    /// Whether the call was met.
+    pub(crate) reached: bool,
+    pub(crate) said: String,
+    pub(crate) hung: bool,
+}
+
+fn options(point: &Point, injury: Injury) -> [String; 4] {
+    [
+        "-e".to_owned(),
+        format!("trace={}", point.call),
+        "-e".to_owned(),
+        format!(
+            "inject={}:{}:when={}",
+            point.call,
+            injury.order(),
+            point.number
+        ),
+    ]
+}
+
+/// Runs the command with this call injured.
+pub(crate) fn injured(command: &[String], log: &Path, point: &Point, injury: Injury) -> Ended {
+    let options = options(point, injury);
+    let mut options: Vec<&str> = options.iter().map(String::as_str).collect();
+    if injury != Injury::Kill {
+        // Quicker; but strace 6.1 forgets to send signals then.
+        options.push("--seccomp-bpf");
+    }
+    let began = Instant::now();
+    let output = strace(log, &options, command);
+    let hung = began.elapsed() > Duration::from_secs(29);
+    let traced = String::from_utf8_lossy(&std::fs::read(log).unwrap_or_default()).into_owned();
+    let killed = output.status.signal() == Some(9) || output.status.code() == Some(137);
+    let reached = match injury {
+        Injury::Kill => killed && !hung,
+        Injury::Error(_) => traced.contains("(INJECTED)"),
+        Injury::Delay => traced.contains("(DELAYED)"),
+    };
+    Ended {
+        code: output.status.code().filter(|_| !killed),
+        reached,
+        said: format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        ),
+        hung,
+    }
+}
+
+/// Runs the command undisturbed.
+pub(crate) fn undisturbed(command: &[String]) -> Ended {
+    let output = Command::new("timeout")
+        .args(["--signal=KILL", "30"])
+        .args(command)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let hung = output.status.signal() == Some(9) || output.status.code() == Some(137);
+    Ended {
+        code: output.status.code().filter(|_| !hung),
+        reached: true,
+        said: format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        ),
+        hung,
+    }
+}

@@ -1,0 +1,409 @@
+//! A small host in one file system: an agent's work_dir with volumes, `state_dir`, and things that
+//! nobody may touch. It is made once, kept as an image, and put back before every run.
+
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::shell::{attach, give_up, must, run};
+
+/// The file system under test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Fs {
+    /// `data=ordered`, as mounted by default.
+    Ext4,
+    /// `data=journal`.
+    Ext4Journal,
+    Xfs,
+    Btrfs,
+}
+
+impl Fs {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Ext4 => "ext4",
+            Self::Ext4Journal => "ext4-journal",
+            Self::Xfs => "xfs",
+            Self::Btrfs => "btrfs",
+        }
+    }
+
+    const fn kind(self) -> &'static str {
+        match self {
+            Self::Ext4 | Self::Ext4Journal => "ext4",
+            Self::Xfs => "xfs",
+            Self::Btrfs => "btrfs",
+        }
+    }
+
+    /// Nothing is written by itself before the cut.
+    const fn options(self) -> &'static str {
+        match self {
+            Self::Ext4 | Self::Btrfs => "rw,commit=300",
+            Self::Ext4Journal => "rw,commit=300,data=journal",
+            Self::Xfs => "rw",
+        }
+    }
+
+    const fn megabytes(self) -> u64 {
+        match self {
+            Self::Ext4 | Self::Ext4Journal => 48,
+            Self::Xfs => 320,
+            Self::Btrfs => 192,
+        }
+    }
+}
+
+/// The state that a run begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Base {
+    /// `d1` and `d2` are held.
+    Held,
+    /// `d1` and `d2` were destroyed, and their data are there.
+    Destroyed,
+    /// The data of `d1` lie in the trash, and it is held again.
+    NamedAgain,
+}
+
+impl Base {
+    const fn file(self) -> &'static str {
+        match self {
+            Self::Held => "held.image",
+            Self::Destroyed => "destroyed.image",
+            Self::NamedAgain => "named-again.image",
+        }
+    }
+}
+
+/// Volumes that are held throughout.
+pub(crate) const HELD: [&str; 2] = ["h1", "h2"];
+/// Volumes that are destroyed in [`Base::Destroyed`].
+pub(crate) const DESTROYED: [&str; 2] = ["d1", "d2"];
+/// A directory that nobody names, seen once, in its place.
+pub(crate) const ORPHAN: &str = "o1";
+/// A directory that nobody named, in the trash.
+pub(crate) const TRASHED: &str = "t1";
+
+/// The host.
+#[derive(Debug)]
+pub(crate) struct World {
+    folder: PathBuf,
+    fs: Fs,
+}
+
+impl World {
+    /// Makes the host in a folder of its own, which is in memory.
+    pub(crate) fn make(folder: &Path, fs: Fs) -> Self {
+        let world = Self {
+            folder: folder.to_owned(),
+            fs,
+        };
+        std::fs::create_dir_all(world.point()).unwrap();
+        std::fs::write(world.config(), world.settings()).unwrap();
+        world.make_image();
+        world.populate();
+        world
+    }
+
+    pub(crate) const fn fs(&self) -> Fs {
+        self.fs
+    }
+
+    /// Where the file system is mounted.
+    pub(crate) fn point(&self) -> PathBuf {
+        self.folder.join("m")
+    }
+
+    pub(crate) fn work(&self) -> PathBuf {
+        self.point().join("work")
+    }
+
+    pub(crate) fn state(&self) -> PathBuf {
+        self.point().join("state")
+    }
+
+    pub(crate) fn config(&self) -> PathBuf {
+        self.folder.join("config.toml")
+    }
+
+    /// A file for one run's notes.
+    pub(crate) fn scratch(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    pub(crate) fn volume(&self, id: &str) -> PathBuf {
+        self.work().join("volumes/roles/r").join(id)
+    }
+
+    pub(crate) fn trash(&self) -> PathBuf {
+        self.work().join("volumes/.mesos-volumed/trash")
+    }
+
+    pub(crate) fn resources(&self) -> PathBuf {
+        self.point().join("out/resources.json")
+    }
+
+    pub(crate) fn image(&self) -> PathBuf {
+        self.folder.join("image")
+    }
+
+    fn settings(&self) -> String {
+        format!(
+            r#"
+            [agent]
+            work_dir = "{work}"
+            url = ""
+            pid_namespace = "own"
+            [root]
+            reserve = "4MiB"
+            [discovery]
+            settle = "0s"
+            min_size = "1MiB"
+            [sweep]
+            every = "1s"
+            settle = "0s"
+            grace = "0s"
+            orphans = "quarantine"
+            [daemon]
+            state_dir = "{state}"
+            listen = ""
+            "#,
+            work = self.work().display(),
+            state = self.state().display(),
+        )
+    }
+
+    /// The program with its configuration.
+    pub(crate) fn command(&self, args: &[&str]) -> Vec<String> {
+        let mut command = vec![
+            program().to_str().unwrap().to_owned(),
+            "--config".to_owned(),
+            self.config().to_str().unwrap().to_owned(),
+        ];
+        command.extend(args.iter().map(|arg| (*arg).to_owned()));
+        command
+    }
+
+    fn make_image(&self) {
+        let image = self.image();
+        let file = std::fs::File::create(&image).unwrap();
+        file.set_len(self.fs.megabytes() << 20).unwrap();
+        let text = image.to_str().unwrap();
+        match self.fs {
+            Fs::Ext4 | Fs::Ext4Journal => must(
+                "mkfs.ext4",
+                &["-qF", "-m0", "-N", "1024", "-J", "size=4", text],
+            ),
+            Fs::Xfs => must("mkfs.xfs", &["-qf", text]),
+            Fs::Btrfs => must("mkfs.btrfs", &["-qf", "-m", "single", text]),
+        };
+        self.mount();
+    }
+
+    /// Mounts the image as it is.
+    pub(crate) fn mount(&self) {
+        if let Err(said) = self.try_mount() {
+            give_up(&said);
+        }
+    }
+
+    /// As [`World::mount`]; what was said where it does not work.
+    pub(crate) fn try_mount(&self) -> Result<(), String> {
+        let device = attach(&self.image());
+        let point = self.point();
+        let (device, point) = (device.to_str().unwrap(), point.to_str().unwrap());
+        let options = self.fs.options();
+        let output = run(
+            "mount",
+            &["-t", self.fs.kind(), "-o", options, device, point],
+        );
+        // The loop device is gone with the unmount, whatever happens to us; at once where it is not
+        // mounted.
+        must("losetup", &["--detach", device]);
+        if output.status.success() {
+            Ok(())
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).into_owned())
+        }
+    }
+
+    pub(crate) fn unmount(&self) {
+        must("umount", &[self.point()]);
+    }
+
+    /// Puts the host back and mounts it.
+    pub(crate) fn restore(&self, base: Base) {
+        copy(&self.folder.join(base.file()), &self.image());
+        self.mount();
+    }
+
+    /// Keeps the present state, while the agent goes on: frozen, it is whole in the image.
+    fn keep(&self, base: Base) {
+        must("fsfreeze", &["--freeze".as_ref(), self.point().as_os_str()]);
+        copy(&self.image(), &self.folder.join(base.file()));
+        must(
+            "fsfreeze",
+            &["--unfreeze".as_ref(), self.point().as_os_str()],
+        );
+    }
+
+    /// A life that ends in each of the bases.
+    fn populate(&self) {
+        for folder in ["work", "state", "out", "canary/deep"] {
+            std::fs::create_dir_all(self.point().join(folder)).unwrap();
+        }
+        std::fs::write(self.point().join("canary/deep/file"), "not yours\n").unwrap();
+        std::fs::write(
+            self.resources(),
+            "[\n  {\"name\":\"cpus\",\"type\":\"SCALAR\",\"scalar\":{\"value\":3}}\n]\n",
+        )
+        .unwrap();
+        let agent = Agent::start(self);
+        for id in HELD.into_iter().chain(DESTROYED) {
+            agent.order(&["reserve", "r", "--disk", "ROOT", "--size", "2"]);
+            agent.order(&[
+                "create",
+                &format!("r/{id}"),
+                "--disk",
+                "ROOT",
+                "--size",
+                "2",
+            ]);
+            self.fill(id);
+        }
+        // Where even root must first take a flag away.
+        must(
+            "chattr",
+            &["+i".as_ref(), self.volume("d1").join("d/a").as_os_str()],
+        );
+        self.sweep();
+        self.fill(TRASHED);
+        self.sweep();
+        self.sweep();
+        if self.volume(TRASHED).symlink_metadata().is_ok() {
+            give_up("an orphan was not moved into the trash");
+        }
+        self.fill(ORPHAN);
+        self.sweep();
+        self.keep(Base::Held);
+        for id in DESTROYED {
+            agent.order(&["destroy", &format!("r/{id}"), "--keep-data"]);
+        }
+        self.keep(Base::Destroyed);
+        // `moved`, and then named again.
+        agent.order(&["acknowledge"]);
+        self.move_aside();
+        agent.order(&["create", "r/d1", "--disk", "ROOT", "--size", "2"]);
+        std::fs::remove_dir(self.volume("d1")).unwrap();
+        self.keep(Base::NamedAgain);
+        drop(agent);
+        self.unmount();
+    }
+
+    /// A quarantine of `d1` that was stopped once it was `moved`; `d2` waits in the trash.
+    fn move_aside(&self) {
+        let kept = format!("{}\n[trash]\nretention = \"7d\"\n", self.settings());
+        std::fs::write(self.config(), kept).unwrap();
+        self.sweep();
+        std::fs::write(self.config(), self.settings()).unwrap();
+        let mut moved = 0;
+        for entry in std::fs::read_dir(self.trash()).unwrap() {
+            let path = entry.unwrap().path().join("manifest.json");
+            let text = std::fs::read_to_string(&path).unwrap();
+            if text.contains("\"d1\"") {
+                std::fs::write(&path, text.replace("\"cleared\"", "\"moved\"")).unwrap();
+                moved += 1;
+            }
+        }
+        if moved != 1 {
+            give_up("d1 is not in the trash");
+        }
+    }
+
+    fn sweep(&self) {
+        let command = self.command(&["sweep"]);
+        let output = run(&command[0], &command[1..]);
+        if output.status.code().is_none_or(|code| code == 1) {
+            give_up(&format!("sweep: {output:?}"));
+        }
+    }
+
+    /// A little of everything in a volume.
+    fn fill(&self, id: &str) {
+        let volume = self.volume(id);
+        std::fs::create_dir_all(volume.join("d")).unwrap();
+        std::fs::write(volume.join("d/a"), format!("{id} a\n")).unwrap();
+        std::fs::write(volume.join("b"), id.repeat(3000)).unwrap();
+        std::fs::hard_link(volume.join("b"), volume.join("d/again")).unwrap();
+        symlink(self.point().join("canary"), volume.join("out")).unwrap();
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    must(
+        "cp",
+        &["--sparse=always".as_ref(), from.as_os_str(), to.as_os_str()],
+    );
+}
+
+fn beside() -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    own.parent().unwrap().to_owned()
+}
+
+/// The program under test, of the same build.
+pub(crate) fn program() -> PathBuf {
+    beside().parent().unwrap().join("mesos-volumed")
+}
+
+/// The stand-in agent (tests/double), for as long as the host is made.
+struct Agent {
+    child: Child,
+    socket: PathBuf,
+}
+
+impl Agent {
+    fn start(world: &World) -> Self {
+        use std::os::unix::process::CommandExt as _;
+        let socket = world.scratch("agent.sock");
+        let child = Command::new(beside().join("stand-in-agent"))
+            .arg0("mesos-agent")
+            .arg(format!("--work_dir={}", world.work().display()))
+            .arg(r#"--resources=[{"name":"disk","type":"SCALAR","scalar":{"value":30}}]"#)
+            .arg("--port=0")
+            .arg(format!("--control={}", socket.display()))
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let agent = Self { child, socket };
+        for _ in 0..500 {
+            if agent.ask(&["show"]) {
+                return agent;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        give_up("the stand-in agent takes no orders");
+    }
+
+    fn ask(&self, order: &[&str]) -> bool {
+        let mut args = vec!["--control", self.socket.to_str().unwrap()];
+        args.extend(order);
+        let program = beside().join("stand-in-agent");
+        run(program.to_str().unwrap(), &args).status.success()
+    }
+
+    fn order(&self, order: &[&str]) {
+        if !self.ask(order) {
+            give_up(&format!("the stand-in agent refused {order:?}"));
+        }
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}

@@ -13,6 +13,7 @@ pub mod prepare;
 pub mod provision;
 pub mod publish;
 pub mod roots;
+pub mod socket;
 pub mod store;
 pub mod sys;
 pub mod trash;

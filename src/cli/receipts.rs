@@ -1,12 +1,10 @@
 //! `receipts`: what was done.
 
-use std::time::Duration;
-
-use anyhow::anyhow;
 use serde_json::Value;
 
 use super::{Align, Context, Exit, Table, Text, WithExit};
 use crate::daemon::answers;
+use crate::daemon::answers::receipts::Wanted;
 use crate::decide::receipts::AuditRecord;
 use crate::observe::{clock, receipts};
 use crate::units::{Bytes, Span};
@@ -31,18 +29,17 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let key = args
-        .volume
-        .as_deref()
-        .map(super::volumes::volume_key)
-        .transpose()
-        .exit(Exit::Usage)?;
-    let since = args.since.as_deref().map(moment).transpose()?;
-    let wanted = |record: &AuditRecord| {
-        since.is_none_or(|since| record.at >= since)
-            && key.as_ref().is_none_or(|key| record.is_about(key))
-    };
-    let found = receipts::read(&context.settings().daemon.state_dir, &wanted)?;
+    let mut wanted = Wanted::default();
+    if let Some(volume) = &args.volume {
+        wanted.volume(volume).exit(Exit::Usage)?;
+    }
+    if let Some(since) = &args.since {
+        wanted
+            .since(since, clock::wall_seconds())
+            .exit(Exit::Usage)?;
+    }
+    let state_dir = &context.settings().daemon.state_dir;
+    let found = receipts::read(state_dir, &|record| wanted.takes(record))?;
     let answer = answers::receipts::receipts(found);
     context.output.value_or(&answer, |output| {
         let mut text = Text::new();
@@ -58,25 +55,6 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         text.into_string()
     })?;
     Ok(Exit::Done)
-}
-
-/// Seconds since 1970.
-fn moment(text: &str) -> anyhow::Result<i64> {
-    if let Ok(span) = text.parse::<Span>() {
-        let ago = i64::try_from(span.0.as_secs()).unwrap_or(i64::MAX);
-        return Ok(clock::wall_seconds().saturating_sub(ago));
-    }
-    humantime::parse_rfc3339_weak(text)
-        .ok()
-        .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok())
-        .and_then(|since: Duration| i64::try_from(since.as_secs()).ok())
-        .ok_or_else(|| {
-            anyhow!(
-                "--since {text} is neither a span such as 24h or 7d nor a moment such as \
-                 2026-11-20T12:00:00Z"
-            )
-        })
-        .exit(Exit::Usage)
 }
 
 fn table(records: &[AuditRecord]) -> Table {

@@ -12,9 +12,9 @@ use crate::daemon::pass::look;
 use crate::decide::facts::Words;
 use crate::decide::listing::{self, VolumeRow, VolumeState};
 use crate::decide::radar::Alarm;
-use crate::mesos::ids::{PersistenceId, Role, VolumeKey};
+use crate::mesos::ids::VolumeKey;
 use crate::units::Raw;
-use anyhow::{anyhow, bail};
+use anyhow::anyhow;
 
 /// List what is on this host, or make a vanished directory again
 #[derive(Debug, clap::Subcommand)]
@@ -51,16 +51,11 @@ pub(super) fn run(command: &Command, context: &Context) -> anyhow::Result<Exit> 
     }
 }
 
-/// Takes `role/persistence-id` apart: an id holds no slash, a role may.
+/// Takes `role/persistence-id` apart.
 pub(super) fn volume_key(text: &str) -> anyhow::Result<VolumeKey> {
-    match text.rsplit_once('/') {
-        Some((role, id)) if !role.is_empty() && !id.is_empty() => {
-            Ok(VolumeKey::new(Role::new(role), PersistenceId::new(id)))
-        }
-        Some(_) | None => {
-            bail!("`{text}` is no volume: write role/persistence-id, as `volumes list` shows it")
-        }
-    }
+    VolumeKey::named(text).ok_or_else(|| {
+        anyhow!("`{text}` is no volume: write role/persistence-id, as `volumes list` shows it")
+    })
 }
 
 /// The most dangerous verbs ask for the id a second time.

@@ -158,6 +158,19 @@ impl Choice for ReconfigurationPolicy {
         &[("equal", Self::Equal), ("additive", Self::Additive)];
 }
 
+/// Who may ask the daemon to change something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SocketWriters {
+    /// Root alone.
+    Root,
+    /// Whoever may open the socket, its group too.
+    Group,
+}
+
+impl Choice for SocketWriters {
+    const WORDS: &'static [(&'static str, Self)] = &[("root", Self::Root), ("group", Self::Group)];
+}
+
 macro_rules! keys {
     ($list:ident; $($name:ident: $type:ty = $key:expr;)*) => {
         $(pub(super) static $name: Key<$type> = $key;)*
@@ -237,8 +250,12 @@ keys! { SECTION_KEYS;
         .not_yet("the rate alone paces the wipe");
 
     DAEMON_SOCKET: Option<PathBuf> =
-        Key::new("daemon.socket", r#""/run/mesos-volumed/api.sock""#, values::optional_file)
-            .not_yet("the daemon opens no socket");
+        Key::new("daemon.socket", r#""/run/mesos-volumed/api.sock""#, values::optional_file);
+    DAEMON_SOCKET_GROUP: String = Key::new("daemon.socket_group", r#""mesos""#, values::group);
+    DAEMON_SOCKET_WRITERS: SocketWriters =
+        Key::new("daemon.socket_writers", r#""root""#, values::choice);
+    DAEMON_TEXTFILE: Option<PathBuf> =
+        Key::new("daemon.textfile", r#""""#, values::optional_file);
     DAEMON_LISTEN: Option<SocketAddr> =
         Key::new("daemon.listen", r#""127.0.0.1:5061""#, values::address);
     DAEMON_STATE_DIR: Raw =

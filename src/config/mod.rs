@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 pub use credentials::{AccessSecrets, Credentials, CredentialsError, Secret};
 pub use fragments::Place;
 pub use inputs::{Effective, Inputs};
-pub use keys::{ResourcesFormat, WipeRate};
+pub use keys::{ResourcesFormat, SocketWriters, WipeRate};
 pub use settings::{
     AccessFiles, AgentSettings, DaemonSettings, MarathonSettings, MasterSettings,
     ResourcesSettings, Settings, SweepSettings, TrashSettings, VolumesSettings, WipeSettings,

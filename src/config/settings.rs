@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::fragments::{DiskFragment, Fragment, Values};
 use super::inputs::{Inputs, read};
-use super::keys::{self as k, Key, ResourcesFormat, WipeRate};
+use super::keys::{self as k, Key, ResourcesFormat, SocketWriters, WipeRate};
 use super::{Problem, keys};
 use crate::decide::facts::{
     DiscoveryRules, DiskRule, DiskRules, OrphanPolicy, PidNamespace, Policy, ReconfigurationPolicy,
@@ -170,6 +170,14 @@ pub struct DaemonSettings {
     pub audit_file_size: Bytes,
     /// Closed files of the audit log older than this go, by lived time.
     pub audit_keep: Span,
+    /// The API's socket; `None`: none.
+    pub socket: Option<PathBuf>,
+    /// The group that may open it; empty for root alone.
+    pub socket_group: String,
+    /// Who may change something through it.
+    pub socket_writers: SocketWriters,
+    /// Where metrics are written for node_exporter; `None`: nowhere.
+    pub textfile: Option<PathBuf>,
     /// Where metrics and health are told over TCP; `None`: nowhere.
     pub listen: Option<SocketAddr>,
 }
@@ -385,6 +393,10 @@ fn build(inputs: &Inputs, rules: &[DiskFragment]) -> Result<Settings, Problem> {
             mount_mode: read(&k::WIPE_MOUNT_MODE, v)?,
         },
         daemon: DaemonSettings {
+            socket: read(&k::DAEMON_SOCKET, v)?,
+            socket_group: read(&k::DAEMON_SOCKET_GROUP, v)?,
+            socket_writers: read(&k::DAEMON_SOCKET_WRITERS, v)?,
+            textfile: read(&k::DAEMON_TEXTFILE, v)?,
             listen: read(&k::DAEMON_LISTEN, v)?,
             state_dir: Path::new(read(&k::DAEMON_STATE_DIR, v)?.as_os_str()).to_path_buf(),
             audit_file_size: read(&k::DAEMON_AUDIT_FILE_SIZE, v)?,

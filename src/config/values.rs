@@ -186,6 +186,17 @@ pub(super) fn optional_file(value: &Value) -> Result<Option<PathBuf>, ValueError
     Ok(Some(PathBuf::from(given)))
 }
 
+pub(super) fn group(value: &Value) -> Result<String, ValueError> {
+    let given = text(value, "the name of a group in quotes, or \"\" for none")?;
+    if given.contains([':', '\n', '\0']) {
+        return Err(ValueError::GlobForm {
+            glob: given.to_owned(),
+            rule: "is no name of a group",
+        });
+    }
+    Ok(given.to_owned())
+}
+
 fn strings(value: &Value) -> Result<Vec<String>, ValueError> {
     let items = value
         .as_array()

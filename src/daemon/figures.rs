@@ -169,6 +169,15 @@ impl Figures {
         }
     }
 
+    /// How the resources file stands.
+    #[must_use]
+    pub fn file(&self) -> FileState {
+        self.state()
+            .disks
+            .as_ref()
+            .map_or(FileState::Off, |disks| disks.file)
+    }
+
     /// Whether the kernel's uevents are heard.
     pub fn hears(&self, uevents: bool) {
         self.state().hotplug = uevents;

@@ -1,95 +1,221 @@
-//! What the daemon tells over TCP: `GET /metrics` and `GET /healthz`, and nothing that changes
-//! anything.
+//! How the daemon is asked over HTTP: on `daemon.listen` (TCP) and on `daemon.socket` (Unix).
 //!
-//! Bounded in every direction: connections, size and time of a request, time of an answer. A
-//! request's body is never read.
+//! Bounded in every direction: connections, size and time of a request's head and body, time that an
+//! answer may take to be read. Only computing an answer is not: who asks for a sweep over the socket
+//! is told when it has ended. What is answered stands in [`super::api`].
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::os::unix::net::UnixListener as StdUnixListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use hyper::header::{AGE, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::task::JoinHandle;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
 
-use super::figures::{self, Figures};
-use crate::observe::clock;
+use super::after;
+use super::api::{Api, Door, Peer};
 
-/// How many are served at once; further ones wait.
+/// How many are served at once at each door; of the socket so many of root and so many of others.
 const CONNECTIONS: usize = 16;
-/// How long a request may take to arrive.
+/// How long a request's head may take to arrive, and again its body.
 const REQUEST: Duration = Duration::from_secs(2);
-/// How long a connection may last in all.
+/// How long a connection may last beside the computing of its answer.
 const CONNECTION: Duration = Duration::from_secs(10);
+/// How long an answer may take to be read.
+const READING: Duration = Duration::from_secs(30);
 /// The most bytes of a request's head.
 const HEAD: usize = 8 << 10;
+/// The most bytes of a request's body.
+const BODY: usize = 64 << 10;
 /// The most headers.
 const HEADERS: usize = 64;
 /// How long after a failed accept (no descriptors left) the next one waits.
 const RESPITE: Duration = Duration::from_millis(200);
 
+/// What is asked.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) method: Method,
+    pub(super) path: String,
+    pub(super) query: String,
+    /// Empty unless it was asked by POST through the socket.
+    pub(super) body: Bytes,
+    pub(super) door: Door,
+}
+
+/// What is answered.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) status: StatusCode,
+    pub(super) kind: &'static str,
+    pub(super) body: Bytes,
+    /// The methods there are, where another one was used.
+    pub(super) allow: Option<&'static str>,
+    /// How many seconds old it is, where it is not of now.
+    pub(super) age: Option<u64>,
+}
+
+/// The media type of sentences.
+pub(super) const TEXT: &str = "text/plain; charset=utf-8";
+
+impl Reply {
+    /// A sentence.
+    pub(super) fn text(status: StatusCode, text: impl Into<String>) -> Self {
+        let mut text = text.into();
+        text.push('\n');
+        Self {
+            status,
+            kind: TEXT,
+            body: text.into(),
+            allow: None,
+            age: None,
+        }
+    }
+
+    fn response(self) -> Response<Full<Bytes>> {
+        let mut response = Response::new(Full::new(self.body));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.kind));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(
+            hyper::header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        );
+        if let Some(allow) = self.allow {
+            headers.insert(ALLOW, HeaderValue::from_static(allow));
+        }
+        if let Some(age) = self.age {
+            headers.insert(AGE, HeaderValue::from(age));
+        }
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(RETRY_AFTER, HeaderValue::from(1_u32));
+        }
+        response
+    }
+}
+
 /// A server that runs; dropped, it ends, with its connections.
 #[derive(Debug)]
-pub struct Server {
-    /// Where it listens: the port that was given, where 0 was asked for.
-    pub address: SocketAddr,
-    task: JoinHandle<()>,
-}
+pub(super) struct Server(JoinHandle<()>);
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.task.abort();
+        self.0.abort();
     }
 }
 
-/// Listens at this address.
+/// Listens at this address, and says at which: the port that was given, where 0 was asked for.
 ///
 /// # Errors
 /// Where the address can't be bound, such as when another process has it.
-pub async fn serve(address: SocketAddr, figures: Figures) -> std::io::Result<Server> {
+pub(super) async fn serve_tcp(
+    address: SocketAddr,
+    api: Arc<Api>,
+) -> std::io::Result<(Server, SocketAddr)> {
     let listener = TcpListener::bind(address).await?;
     let address = listener.local_addr()?;
-    let task = tokio::spawn(accept(listener, figures));
-    Ok(Server { address, task })
-}
-
-async fn accept(listener: TcpListener, figures: Figures) {
-    let slots = Arc::new(Semaphore::new(CONNECTIONS));
-    // Dropped with this task, it ends the connections.
-    let mut connections = tokio::task::JoinSet::new();
-    loop {
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
-            return;
-        };
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let figures = figures.clone();
-                connections.spawn(async move {
-                    let _slot = slot;
-                    connection(stream, figures).await;
-                });
+    let task = tokio::spawn(async move {
+        let slots = Arc::new(Semaphore::new(CONNECTIONS));
+        // Dropped with this task, it ends the connections.
+        let mut connections = JoinSet::new();
+        loop {
+            // Who comes too many waits.
+            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
+                return;
+            };
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    connections.spawn(connection(stream, Door::Tcp, Arc::clone(&api), slot));
+                }
+                Err(error) => not_taken(&error).await,
             }
-            Err(error) => {
-                tracing::debug!(%error, "a connection could not be taken, ignoring");
-                tokio::time::sleep(RESPITE).await;
-            }
+            while connections.try_join_next().is_some() {}
         }
-        while connections.try_join_next().is_some() {}
-    }
+    });
+    Ok((Server(task), address))
 }
 
-async fn connection(stream: TcpStream, figures: Figures) {
+/// Answers at this socket.
+///
+/// # Errors
+/// Where it can't be taken into the runtime.
+pub(super) fn serve_unix(listener: StdUnixListener, api: Arc<Api>) -> std::io::Result<Server> {
+    let listener = UnixListener::from_std(listener)?;
+    Ok(Server(tokio::spawn(async move {
+        let of_root = Arc::new(Semaphore::new(CONNECTIONS));
+        let of_others = Arc::new(Semaphore::new(CONNECTIONS));
+        let mut connections = JoinSet::new();
+        loop {
+            let stream = match listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    not_taken(&error).await;
+                    continue;
+                }
+            };
+            let peer = match stream.peer_cred() {
+                Ok(peer) => Peer {
+                    uid: peer.uid(),
+                    pid: peer.pid(),
+                },
+                Err(error) => {
+                    tracing::debug!(%error, "who connected can't be told, ignoring");
+                    continue;
+                }
+            };
+            // Others can keep root waiting in no way: they have places of their own, and who finds
+            // none is sent away.
+            let slots = if peer.is_root() { &of_root } else { &of_others };
+            match Arc::clone(slots).try_acquire_owned() {
+                Ok(slot) => {
+                    let door = Door::Socket(peer);
+                    connections.spawn(connection(stream, door, Arc::clone(&api), slot));
+                }
+                Err(_full) => tracing::debug!(uid = peer.uid, "too many connections, ignoring"),
+            }
+            while connections.try_join_next().is_some() {}
+        }
+    })))
+}
+
+async fn not_taken(error: &std::io::Error) {
+    tracing::debug!(%error, "a connection could not be taken, ignoring");
+    tokio::time::sleep(RESPITE).await;
+}
+
+async fn connection<S>(stream: S, door: Door, api: Arc<Api>, _slot: OwnedSemaphorePermit)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    // When it ends at the latest; never while an answer is computed.
+    let (until, ends) = watch::channel(Some(after(Instant::now(), CONNECTION)));
+    let until = Arc::new(until);
     let service = service_fn(move |request: Request<Incoming>| {
-        let answer = answer(request.method(), request.uri().path(), &figures);
-        async move { Ok::<_, Infallible>(answer) }
+        let (api, until) = (Arc::clone(&api), Arc::clone(&until));
+        async move {
+            let reply = match read(request, door).await {
+                Ok(asked) => {
+                    until.send_replace(None);
+                    let reply = api.answer(asked).await;
+                    until.send_replace(Some(after(Instant::now(), READING)));
+                    reply
+                }
+                Err(reply) => reply,
+            };
+            Ok::<_, Infallible>(reply.response())
+        }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -98,55 +224,65 @@ async fn connection(stream: TcpStream, figures: Figures) {
         .max_buf_size(HEAD)
         .max_headers(HEADERS)
         .serve_connection(TokioIo::new(stream), service);
-    match tokio::time::timeout(CONNECTION, served).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(%error, "a request was not served, ignoring"),
-        Err(_elapsed) => tracing::debug!("a request took too long, ignoring"),
+    tokio::select! {
+        served = served => if let Err(error) = served {
+            tracing::debug!(%error, "a request was not served, ignoring");
+        },
+        () = passed(ends) => tracing::debug!("a request took too long, ignoring"),
     }
 }
 
-fn answer(method: &Method, path: &str, figures: &Figures) -> Response<Full<Bytes>> {
-    let now = clock::wall_seconds();
-    let (status, kind, body) = match path {
-        "/metrics" | "/healthz" if ![Method::GET, Method::HEAD].contains(method) => (
-            StatusCode::METHOD_NOT_ALLOWED,
-            TEXT,
-            b"only GET and HEAD are answered\n".to_vec(),
-        ),
-        "/metrics" => match figures.text(now) {
-            Ok(text) => (StatusCode::OK, figures::CONTENT_TYPE, text),
-            Err(error) => (
-                StatusCode::INTERNAL_SERVER_ERROR,
-                TEXT,
-                format!("{error}\n").into_bytes(),
-            ),
-        },
-        "/healthz" => match figures.trouble(now) {
-            None => (StatusCode::OK, TEXT, b"ok\n".to_vec()),
-            Some(trouble) => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                TEXT,
-                format!("{trouble}\n").into_bytes(),
-            ),
-        },
-        _ => (
-            StatusCode::NOT_FOUND,
-            TEXT,
-            b"there are /metrics and /healthz\n".to_vec(),
-        ),
+/// Returns when the moment has come that is in force then.
+async fn passed(mut ends: watch::Receiver<Option<Instant>>) {
+    loop {
+        let until = *ends.borrow_and_update();
+        tokio::select! {
+            changed = ends.changed() => if changed.is_err() {
+                // The service is gone, and so is the connection.
+                return std::future::pending().await;
+            },
+            () = async { match until {
+                Some(until) => tokio::time::sleep_until(until).await,
+                None => std::future::pending().await,
+            }} => return,
+        }
+    }
+}
+
+/// Reads a request. The body is read only where one may matter.
+async fn read(request: Request<Incoming>, door: Door) -> Result<Asked, Reply> {
+    let (parts, body) = request.into_parts();
+    let wanted = parts.method == Method::POST && matches!(door, Door::Socket(_));
+    let body = if wanted {
+        let whole = tokio::time::timeout(REQUEST, Limited::new(body, BODY).collect()).await;
+        match whole {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+                let status = StatusCode::PAYLOAD_TOO_LARGE;
+                return Err(Reply::text(
+                    status,
+                    format!("a body has {BODY} bytes at most"),
+                ));
+            }
+            Ok(Err(_)) => {
+                return Err(Reply::text(
+                    StatusCode::BAD_REQUEST,
+                    "the body did not arrive whole",
+                ));
+            }
+            Err(_elapsed) => {
+                let status = StatusCode::REQUEST_TIMEOUT;
+                return Err(Reply::text(status, "the body did not arrive in time"));
+            }
+        }
+    } else {
+        Bytes::new()
     };
-    let mut response = Response::new(Full::new(Bytes::from(body)));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(kind));
-    headers.insert(
-        CACHE_CONTROL,
-        hyper::header::HeaderValue::from_static("no-store"),
-    );
-    if status == StatusCode::METHOD_NOT_ALLOWED {
-        headers.insert(ALLOW, hyper::header::HeaderValue::from_static("GET, HEAD"));
-    }
-    response
+    Ok(Asked {
+        method: parts.method,
+        path: parts.uri.path().to_owned(),
+        query: parts.uri.query().unwrap_or_default().to_owned(),
+        body,
+        door,
+    })
 }
-
-const TEXT: &str = "text/plain; charset=utf-8";

@@ -5,12 +5,15 @@
 //! services that are asked.
 
 pub mod answers;
+mod api;
+pub mod board;
 pub mod clients;
 pub mod disks;
 pub mod figures;
 pub mod host;
-pub mod http;
+mod http;
 pub mod jobs;
+mod listen;
 mod monitor;
 pub mod observer;
 mod offers;
@@ -21,3 +24,14 @@ pub mod resources;
 pub mod run;
 mod watch;
 pub mod workers;
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// So long after a moment. Out of range only for spans of centuries: far enough away then.
+fn after(from: Instant, span: Duration) -> Instant {
+    from.checked_add(span)
+        .or_else(|| from.checked_add(Duration::from_hours(365 * 24)))
+        .unwrap_or(from)
+}

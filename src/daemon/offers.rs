@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use super::answers::disks::disks;
+use super::board::Board;
 use super::disks::View;
 use super::figures::{DiskFigures, DiskKey, Figures, FileState};
 use super::preflight::{self, Request};
@@ -50,6 +52,7 @@ pub(super) struct Looker {
     settings: Settings,
     store: Store,
     figures: Figures,
+    board: Board,
     /// Mounts of local file systems at the last look.
     mounts: Vec<MountEntry>,
     /// Since when each mount is as it is, since boot.
@@ -61,11 +64,12 @@ pub(super) struct Looker {
 }
 
 impl Looker {
-    pub(super) fn new(settings: &Settings, store: Store, figures: Figures) -> Self {
+    pub(super) fn new(settings: &Settings, store: Store, figures: Figures, board: Board) -> Self {
         Self {
             settings: settings.clone(),
             store,
             figures,
+            board,
             mounts: Vec::new(),
             since: BTreeMap::new(),
             verdicts: None,
@@ -123,8 +127,9 @@ impl Looker {
         let changed = self.tell(&view);
         let mut figures = figures(&view);
         let wrote = self.resources(&view, &mut figures);
-        self.figures
-            .looked(clock::wall_seconds(), Some(figures), wrote);
+        let now = clock::wall_seconds();
+        self.figures.looked(now, Some(figures), wrote);
+        self.board.looked(now, disks(&view));
         Looked { changed, again_in }
     }
 

@@ -6,6 +6,8 @@ use std::sync::mpsc as std_mpsc;
 
 use tokio::sync::mpsc;
 
+use super::answers::status::PassEnd;
+use super::board::{Board, Seen};
 use super::figures::{Figures, PassFigures};
 use super::host::Pace;
 use super::observer::Observer;
@@ -16,6 +18,7 @@ use crate::act::outcome::Outcome;
 use crate::decide::authority::Claims;
 use crate::decide::facts::Words;
 use crate::decide::guards::Refusal;
+use crate::decide::listing::VolumeRow;
 use crate::decide::radar::AlarmKind;
 use crate::decide::roots::RootView;
 use crate::decide::{listing, trip};
@@ -28,6 +31,7 @@ pub(super) struct Passer {
     pub(super) workers: Workers,
     pub(super) events: mpsc::Sender<Event>,
     pub(super) figures: Figures,
+    pub(super) board: Board,
     /// What is kept, as last logged: a line a change, not a line a pass.
     pub(super) said: Vec<String>,
 }
@@ -54,13 +58,25 @@ impl Passer {
     fn pass(&mut self) -> String {
         let began = clock::since_boot();
         let (status, seen) = self.try_pass();
-        let took = clock::since_boot().minus(began).0.as_secs_f64();
-        self.figures.passed(clock::wall_seconds(), took, seen);
+        let now = clock::since_boot();
+        let took = now.minus(began).0.as_secs_f64();
+        let end = PassEnd {
+            ended_at: clock::wall_seconds(),
+            seconds: took,
+            ok: seen.is_ok(),
+            summary: status.clone(),
+        };
+        let (figures, seen) = match seen {
+            Ok((figures, seen)) => (Ok(figures), seen),
+            Err(why) => (Err(why), None),
+        };
+        self.board.passed(end, now, seen);
+        self.figures.passed(clock::wall_seconds(), took, figures);
         status
     }
 
-    /// A line for people, and the figures, or why there are none.
-    fn try_pass(&mut self) -> (String, Result<PassFigures, String>) {
+    /// A line for people, and what was seen, or why nothing was.
+    fn try_pass(&mut self) -> (String, Result<(PassFigures, Option<Seen>), String>) {
         // Facts hold a damaged ledger as unknown, which keeps every volume; this says so first.
         if let Err(error) = self.observer.ledger() {
             tracing::error!(error = %error, "no pass was made");
@@ -70,7 +86,7 @@ impl Passer {
         let words = Words::default();
         let observer = &self.observer;
         match pass(&mut || observer.facts(&words), &mut self.workers) {
-            Ok(pass) => (self.tell(&pass), Ok(figures(&pass))),
+            Ok(pass) => (self.tell(&pass), Ok(seen(&pass))),
             Err(error) => {
                 let error = chain(&error);
                 tracing::error!(error, "the pass failed");
@@ -131,8 +147,28 @@ impl Passer {
     }
 }
 
-/// What a pass saw, in numbers.
-fn figures(pass: &Pass) -> PassFigures {
+/// What a pass saw, in numbers and for the board.
+fn seen(pass: &Pass) -> (PassFigures, Option<Seen>) {
+    let rows = listing::volumes(&pass.facts, &pass.last);
+    let figures = figures(pass, &rows);
+    match Seen::of(pass, &rows, clock::wall_seconds()) {
+        Ok(seen) => {
+            let seen = Seen {
+                refusals: figures.refused.clone(),
+                tripped: figures.tripped.clone(),
+                alarms: figures.alarms.clone(),
+                ..seen
+            };
+            (figures, Some(seen))
+        }
+        Err(error) => {
+            tracing::error!(%error, "what this pass saw can't be told to anybody, ignoring");
+            (figures, None)
+        }
+    }
+}
+
+fn figures(pass: &Pass, rows: &[VolumeRow]) -> PassFigures {
     let mut figures = PassFigures::default();
     let count = |number: &mut u32| *number = number.saturating_add(1);
     let claims = Claims::join(&pass.facts);
@@ -148,7 +184,7 @@ fn figures(pass: &Pass) -> PassFigures {
             count(figures.refused.entry(code).or_default());
         }
     }
-    for row in listing::volumes(&pass.facts, &pass.last) {
+    for row in rows {
         count(figures.volumes.entry(row.state).or_default());
     }
     figures.alarms = listing::alarms(&pass.facts, &pass.last)

@@ -11,26 +11,29 @@
 //!
 //! The main thread only ever waits, so that a signal is answered at once whatever a disk does.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, MissedTickBehavior};
 
+use super::after;
+use super::api::Api;
+use super::board::Board;
 use super::figures::Figures;
 use super::host::Shared;
-use super::http::{self, Server};
+use super::listen::Listen;
 use super::observer::Observer;
 use super::offers::{self, Looked, Looker};
 use super::passer::Passer;
 use super::watch::{FileHints, Stamps};
 use super::workers::{Workers, WorkersHandle};
 use crate::config::{self, ConfigError, Settings, Source};
+use crate::observe::clock;
 use crate::observe::hints::{Heard, Hints};
 
 /// How often stamps are compared. With `settle` this bounds the reaction to a destroy.
@@ -48,9 +51,6 @@ const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
 /// How long the hints thread rests after a hint, so that a flood of them costs nothing.
 const REST: Duration = Duration::from_millis(100);
-
-/// How often an address that can't be had is tried again.
-const BIND_AGAIN: Duration = Duration::from_secs(30);
 
 /// How long jobs and a running pass get to end on SIGTERM. What does not end is ended with the
 /// process, and goes on at the next start.
@@ -109,6 +109,7 @@ struct Daemon {
     looks: Looks,
     figures: Figures,
     listen: Listen,
+    api: Arc<Api>,
     jobs: WorkersHandle,
     pass_thread: std::thread::JoinHandle<()>,
     stamps: Stamps,
@@ -171,67 +172,6 @@ impl Looks {
     }
 }
 
-/// The address for metrics and health.
-struct Listen {
-    address: Option<SocketAddr>,
-    server: Option<Server>,
-    /// When it is tried next.
-    due: Instant,
-    /// What was said of it last.
-    said: String,
-}
-
-impl Listen {
-    fn new(address: Option<SocketAddr>) -> Self {
-        Self {
-            address,
-            server: None,
-            due: Instant::now(),
-            said: String::new(),
-        }
-    }
-
-    fn set(&mut self, address: Option<SocketAddr>) {
-        if self.address != address {
-            *self = Self::new(address);
-        }
-    }
-
-    /// Listens, if it is to and does not yet. A port that is taken keeps no disk from being looked
-    /// after; that it is, is said loudly.
-    async fn serve(&mut self, figures: &Figures) {
-        let Some(address) = self.address else {
-            return;
-        };
-        if self.server.is_some() || Instant::now() < self.due {
-            return;
-        }
-        match http::serve(address, figures.clone()).await {
-            Ok(server) => {
-                tracing::info!("metrics are at http://{}/metrics", server.address);
-                if !address.ip().is_loopback() {
-                    tracing::warn!(
-                        "daemon.listen = \"{address}\" is beyond this host: whoever reaches it \
-                         can read the metrics"
-                    );
-                }
-                self.server = Some(server);
-            }
-            Err(error) => {
-                self.due = after(Instant::now(), BIND_AGAIN);
-                let said = format!(
-                    "daemon.listen = \"{address}\" can't be had: {error}; there are no metrics \
-                     and no health until it can"
-                );
-                if self.said != said {
-                    tracing::error!("{said}");
-                    self.said = said;
-                }
-            }
-        }
-    }
-}
-
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -264,14 +204,26 @@ impl Daemon {
         let jobs = workers.handle();
         let figures = Figures::default();
         figures.stale_after(stale_after(settings.sweep.every.0));
+        let board = Board::default();
+        let observer = Observer::new(settings);
+        let api = Api {
+            figures: figures.clone(),
+            board: board.clone(),
+            jobs: jobs.clone(),
+            store: store.clone(),
+            observer: Mutex::new(observer.clone()),
+            looking: Semaphore::new(1),
+            started: (clock::wall_seconds(), clock::since_boot()),
+        };
         let passer = Passer {
-            observer: Observer::new(settings),
+            observer,
             workers,
             events: hint.clone(),
             figures: figures.clone(),
+            board: board.clone(),
             said: Vec::new(),
         };
-        let looker = Looker::new(settings, store, figures.clone());
+        let looker = Looker::new(settings, store, figures.clone(), board);
         let (looks, ordered) = std_mpsc::channel();
         let came = hint.clone();
         std::thread::Builder::new()
@@ -306,7 +258,8 @@ impl Daemon {
                 not_before: Instant::now(),
             },
             figures,
-            listen: Listen::new(settings.daemon.listen),
+            listen: Listen::new(settings),
+            api: Arc::new(api),
             jobs,
             pass_thread,
             passing: None,
@@ -340,7 +293,7 @@ impl Daemon {
             }
             self.pass_if_due()?;
             self.looks.look_if_due(self.every)?;
-            self.listen.serve(&self.figures).await;
+            self.listen.serve(&self.api).await;
         }
         self.stop().await;
         Ok(())
@@ -418,7 +371,8 @@ impl Daemon {
                 self.watch();
                 self.due = Instant::now();
                 self.figures.stale_after(stale_after(self.every));
-                self.listen.set(settings.daemon.listen);
+                self.listen.set(&settings);
+                self.api.set(Observer::new(&settings));
                 self.looks.within(Duration::ZERO, true);
                 let for_looks = offers::Order::Reload(Box::new(settings.clone()));
                 drop(self.looks.orders.send(for_looks));
@@ -525,13 +479,6 @@ fn keep_last_good(error: &ConfigError) {
         tracing::error!("{line}");
     }
     tracing::error!("the configuration was not read; the last good one stays in force");
-}
-
-fn after(from: Instant, span: Duration) -> Instant {
-    // Out of range only for spans of centuries: far enough away then.
-    from.checked_add(span)
-        .or_else(|| from.checked_add(Duration::from_hours(365 * 24)))
-        .unwrap_or(from)
 }
 
 async fn next(interval: &mut Option<tokio::time::Interval>) {

@@ -185,6 +185,17 @@ impl VolumeKey {
     pub fn new(role: Role, id: PersistenceId) -> Self {
         Self { role, id }
     }
+
+    /// The volume that is written as `role/persistence-id`: an id holds no slash, a role may.
+    #[must_use]
+    pub fn named(text: &str) -> Option<Self> {
+        match text.rsplit_once('/') {
+            Some((role, id)) if !role.is_empty() && !id.is_empty() => {
+                Some(Self::new(Role::new(role), PersistenceId::new(id)))
+            }
+            Some(_) | None => None,
+        }
+    }
 }
 
 /// `role/persistence-id`, the form of `protect` globs and of the command line.

@@ -1,6 +1,6 @@
 //! Disks with their verdicts: `discover`, `GET /v1/disks`.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Name;
@@ -23,10 +23,10 @@ pub struct Disks {
 }
 
 /// What became of a disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub enum Word {
+pub enum VerdictWord {
     /// It is offered to Mesos.
     Offered,
     /// It is not.
@@ -47,7 +47,7 @@ pub struct DiskSeen {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub root_base64: Option<String>,
     /// Offered or rejected.
-    pub verdict: Word,
+    pub verdict: VerdictWord,
     /// Why it is rejected.
     #[cfg_attr(test, schemars(with = "Option<super::schemas::Rejections>"))]
     pub reason: Option<Code>,
@@ -77,7 +77,7 @@ pub struct DiskSeen {
     /// The number of the rule that named it, from 0.
     pub rule: Option<usize>,
     /// The volumes that the agent holds on it.
-    pub held: Vec<Volume>,
+    pub held: Vec<VolumeName>,
 }
 
 /// A device.
@@ -127,7 +127,7 @@ pub struct Filesystem {
 /// A volume by its name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
-pub struct Volume {
+pub struct VolumeName {
     /// The persistence id.
     pub id: String,
     /// Its exact bytes, where it is not UTF-8.
@@ -140,7 +140,7 @@ pub struct Volume {
     pub role_base64: Option<String>,
 }
 
-impl From<&VolumeKey> for Volume {
+impl From<&VolumeKey> for VolumeName {
     fn from(key: &VolumeKey) -> Self {
         let (id, role) = (Name::from(key.id.as_raw()), Name::from(key.role.as_raw()));
         Self {
@@ -203,9 +203,9 @@ fn seen(disk: &DiskVerdict, view: &View) -> DiskSeen {
         root_base64: root.as_ref().and_then(|root| root.base64.clone()),
         root: root.map(|root| root.text),
         verdict: if offer.is_some() {
-            Word::Offered
+            VerdictWord::Offered
         } else {
-            Word::Rejected
+            VerdictWord::Rejected
         },
         reason: rejection.map(|rejection| rejection.code),
         explanation: match &disk.verdict {
@@ -241,7 +241,7 @@ fn seen(disk: &DiskVerdict, view: &View) -> DiskSeen {
             .disk
             .iter()
             .flat_map(|disk| view.held.on(disk))
-            .map(Volume::from)
+            .map(VolumeName::from)
             .collect(),
     }
 }

@@ -6,12 +6,14 @@
 
 pub mod alarms;
 pub mod disks;
+pub mod jobs;
 pub mod plan;
 pub mod receipts;
+pub mod status;
 pub mod trash;
 pub mod volumes;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::decide::guards::{Reason, Refusal};
 use crate::mesos::disk::{DiskRef, DiskType};
@@ -33,7 +35,7 @@ impl From<&Raw> for Name {
 }
 
 /// A disk as a volume or a trash entry names it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
 pub struct Disk {
     /// ROOT, PATH or MOUNT.
@@ -59,7 +61,7 @@ impl From<&DiskRef> for Disk {
 }
 
 /// A reason with its sentence and its remedy.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
 pub struct Why {
     /// The stable code.
@@ -68,7 +70,7 @@ pub struct Why {
     /// What is so.
     pub reason: String,
     /// What to do.
-    pub remedy: &'static str,
+    pub remedy: String,
 }
 
 impl From<&Reason> for Why {
@@ -81,7 +83,7 @@ impl From<&Reason> for Why {
         Self {
             code: reason.code,
             reason: detail.to_owned(),
-            remedy: reason.code.remedy(),
+            remedy: reason.code.remedy().to_owned(),
         }
     }
 }
@@ -90,6 +92,14 @@ impl From<&Reason> for Why {
 #[must_use]
 pub fn whys(reasons: &[Reason]) -> Vec<Why> {
     reasons.iter().map(Why::from).collect()
+}
+
+/// Why something was not answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
+pub struct Failure {
+    /// A sentence.
+    pub error: String,
 }
 
 /// What the schema says of types that lie where no schema is made.

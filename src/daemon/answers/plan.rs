@@ -60,7 +60,7 @@ pub struct Became {
     /// What it was about, for people.
     pub subject: String,
     /// How it ended.
-    pub result: Result,
+    pub result: StepResult,
     /// The receipt, the refusal, or why not.
     #[cfg_attr(test, schemars(with = "super::schemas::Anything"))]
     pub detail: Value,
@@ -70,7 +70,7 @@ pub struct Became {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub enum Result {
+pub enum StepResult {
     /// It was so already.
     Identity,
     /// Done; the detail is the receipt.
@@ -115,12 +115,12 @@ fn kept(kept: &KeptByPlan) -> Kept {
 #[must_use]
 pub fn became(step: &StepOutcome) -> Became {
     let (result, detail) = match &step.outcome {
-        Outcome::Identity => (Result::Identity, Value::Null),
-        Outcome::Done(receipt) => (Result::Done, json!(receipt)),
-        Outcome::Started => (Result::Started, Value::Null),
-        Outcome::Stale(why) => (Result::Stale, json!(why)),
-        Outcome::Refused(reason) => (Result::Refused, json!(reason)),
-        Outcome::Failed(error) => (Result::Failed, json!(chain(error))),
+        Outcome::Identity => (StepResult::Identity, Value::Null),
+        Outcome::Done(receipt) => (StepResult::Done, json!(receipt)),
+        Outcome::Started => (StepResult::Started, Value::Null),
+        Outcome::Stale(why) => (StepResult::Stale, json!(why)),
+        Outcome::Refused(reason) => (StepResult::Refused, json!(reason)),
+        Outcome::Failed(error) => (StepResult::Failed, json!(chain(error))),
     };
     Became {
         step: step.step,

@@ -13,13 +13,13 @@ use crate::units::Span;
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
 pub struct Trash {
     /// One an entry.
-    pub items: Vec<Item>,
+    pub items: Vec<TrashEntry>,
 }
 
 /// An entry.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
-pub struct Item {
+pub struct TrashEntry {
     /// The entry's name.
     #[cfg_attr(test, schemars(with = "String"))]
     pub id: TrashId,
@@ -57,12 +57,12 @@ pub fn trash(items: &[TrashItem]) -> Trash {
     }
 }
 
-fn item(item: &TrashItem) -> Item {
+fn item(item: &TrashItem) -> TrashEntry {
     let id = item.key.as_ref().map(|key| Name::from(key.id.as_raw()));
     let role = item.key.as_ref().map(|key| Name::from(key.role.as_raw()));
     let base64 = |name: &Option<Name>| name.as_ref().and_then(|name| name.base64.clone());
     let disk = Disk::from(&item.disk);
-    Item {
+    TrashEntry {
         id: item.id.clone(),
         role_base64: base64(&role),
         persistence_id_base64: base64(&id),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::alarms::Alarm;
 use super::{Disk, Name, Why, whys};
@@ -111,7 +111,7 @@ impl From<&Result<Usage, String>> for Used {
 pub struct Authorities {
     /// How each was read.
     #[serde(flatten)]
-    pub by_name: BTreeMap<&'static str, Read>,
+    pub by_name: BTreeMap<&'static str, AuthorityRead>,
     /// Processes that are the agent of this work_dir.
     pub agent_pids: Vec<i32>,
 }
@@ -119,19 +119,19 @@ pub struct Authorities {
 /// How an authority was read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
-pub struct Read {
+pub struct AuthorityRead {
     /// How.
-    pub state: ReadState,
+    pub state: AuthorityState,
     /// What is to be said of that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
 /// How far an authority can be believed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub enum ReadState {
+pub enum AuthorityState {
     /// It was read whole.
     Known,
     /// It is certain that there is none.
@@ -142,7 +142,7 @@ pub enum ReadState {
     Unknown,
 }
 
-impl ReadState {
+impl AuthorityState {
     /// Whether it tells what is so.
     #[must_use]
     pub const fn is_good(self) -> bool {
@@ -228,25 +228,25 @@ pub fn volume(row: &VolumeRow) -> Volume {
 /// Each authority with how it was read.
 #[must_use]
 pub fn authorities(facts: &Facts) -> Authorities {
-    let read = |state, reason: Option<&str>| Read {
+    let read = |state, reason: Option<&str>| AuthorityRead {
         state,
         reason: reason.map(ToOwned::to_owned),
     };
-    let unknown = |why: &Cause| read(ReadState::Unknown, Some(&why.0));
+    let unknown = |why: &Cause| read(AuthorityState::Unknown, Some(&why.0));
     let answer = match &facts.answer {
-        AgentAnswer::NotConfigured => read(ReadState::Absent, Some("agent.url is empty")),
-        AgentAnswer::Refused => read(ReadState::Absent, Some("connection refused")),
-        AgentAnswer::Recovering => read(ReadState::Unknown, Some("the agent recovers")),
+        AgentAnswer::NotConfigured => read(AuthorityState::Absent, Some("agent.url is empty")),
+        AgentAnswer::Refused => read(AuthorityState::Absent, Some("connection refused")),
+        AgentAnswer::Recovering => read(AuthorityState::Unknown, Some("the agent recovers")),
         AgentAnswer::Unknown(why) => unknown(why),
-        AgentAnswer::State(_) => read(ReadState::Known, None),
+        AgentAnswer::State(_) => read(AuthorityState::Known, None),
     };
     // No bytes are legal in resources.info ("nothing"), and a lost write in the newer file.
     let checkpoint = &facts.checkpoint;
     let reads = [
-        file(&checkpoint.state, ReadState::Unknown),
-        file(&checkpoint.state_target, ReadState::Unknown),
-        file(&checkpoint.info, ReadState::Empty),
-        file(&checkpoint.info_target, ReadState::Empty),
+        file(&checkpoint.state, AuthorityState::Unknown),
+        file(&checkpoint.state_target, AuthorityState::Unknown),
+        file(&checkpoint.info, AuthorityState::Empty),
+        file(&checkpoint.info_target, AuthorityState::Empty),
         known(&facts.providers),
         known(&facts.tasks),
         known(&facts.agent.processes),
@@ -260,21 +260,21 @@ pub fn authorities(facts: &Facts) -> Authorities {
     }
 }
 
-fn known<T>(value: &Known<T>) -> Read {
+fn known<T>(value: &Known<T>) -> AuthorityRead {
     let (state, reason) = match value {
-        Known::Known(_) => (ReadState::Known, None),
-        Known::Absent => (ReadState::Absent, None),
-        Known::Unknown(why) => (ReadState::Unknown, Some(why.0.clone())),
+        Known::Known(_) => (AuthorityState::Known, None),
+        Known::Absent => (AuthorityState::Absent, None),
+        Known::Unknown(why) => (AuthorityState::Unknown, Some(why.0.clone())),
     };
-    Read { state, reason }
+    AuthorityRead { state, reason }
 }
 
-fn file<T>(file: &CheckpointFile<T>, empty: ReadState) -> Read {
+fn file<T>(file: &CheckpointFile<T>, empty: AuthorityState) -> AuthorityRead {
     let (state, reason) = match file {
-        CheckpointFile::Whole(_) => (ReadState::Known, None),
-        CheckpointFile::Missing => (ReadState::Absent, None),
+        CheckpointFile::Whole(_) => (AuthorityState::Known, None),
+        CheckpointFile::Missing => (AuthorityState::Absent, None),
         CheckpointFile::Empty => (empty, Some("it has 0 bytes".to_owned())),
-        CheckpointFile::Damaged(why) => (ReadState::Unknown, Some(why.0.clone())),
+        CheckpointFile::Damaged(why) => (AuthorityState::Unknown, Some(why.0.clone())),
     };
-    Read { state, reason }
+    AuthorityRead { state, reason }
 }

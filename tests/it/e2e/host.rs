@@ -222,11 +222,13 @@ impl Host {
             [daemon]
             state_dir = "{state}"
             listen = ""
+            socket = "{socket}"
             "#,
             work = self.root("ROOT").display(),
             path = self.root("PATH").display(),
             mount = self.root("MOUNT").display(),
             state = self.state_dir().display(),
+            socket = self.socket().display(),
             port = self.agent.port,
         );
         let folder = self.temp.path().join("etc/conf.d");
@@ -241,6 +243,11 @@ impl Host {
 
     pub(crate) fn state_dir(&self) -> PathBuf {
         self.temp.path().join("state")
+    }
+
+    /// Where the daemon of this host is asked.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.temp.path().join("run/api.sock")
     }
 
     pub(crate) fn temp(&self) -> &Path {

@@ -50,6 +50,7 @@ fn host() -> Host {
         [daemon]
         state_dir = "{state}"
         listen = "127.0.0.1:0"
+        socket = "{socket}"
         "#,
         work = at("work"),
         path = at("path"),
@@ -57,6 +58,7 @@ fn host() -> Host {
         plugged = at("plugged"),
         file = file(&host).display(),
         state = host.state_dir().display(),
+        socket = host.socket().display(),
         port = host.agent.port,
         settle = SETTLE.as_secs(),
     );

@@ -1,0 +1,131 @@
+//! `config/openapi.json`, made from the table of routes and the types of the answers.
+
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, SchemaGenerator};
+use serde_json::{Map, Value, json};
+
+use super::{At, ROUTES, What};
+use crate::daemon::answers::Failure;
+use crate::daemon::answers::disks::Disks;
+use crate::daemon::answers::jobs::Jobs;
+use crate::daemon::answers::plan::Planned;
+use crate::daemon::answers::receipts::Receipts;
+use crate::daemon::answers::status::Status;
+use crate::daemon::answers::trash::Trash;
+use crate::daemon::answers::volumes::Volumes;
+
+/// Which media type a route answers with, and what.
+fn answer(what: What, types: &mut SchemaGenerator) -> (&'static str, Value) {
+    fn of<T: JsonSchema>(types: &mut SchemaGenerator) -> (&'static str, Value) {
+        ("application/json", types.subschema_for::<T>().to_value())
+    }
+    let text = ("text/plain", json!({ "type": "string" }));
+    match what {
+        What::Metrics | What::Health | What::Readiness => text,
+        What::Status => of::<Status>(types),
+        What::Disks => of::<Disks>(types),
+        What::Volumes => of::<Volumes>(types),
+        What::Trash => of::<Trash>(types),
+        What::Jobs => of::<Jobs>(types),
+        What::Plan => of::<Planned>(types),
+        What::Receipts => of::<Receipts>(types),
+    }
+}
+
+fn parameters(what: What) -> Vec<Value> {
+    let parameter = |name: &str, schema: Value, description: &str| json!({ "name": name, "in": "query", "schema": schema, "description": description });
+    if what != What::Receipts {
+        return Vec::new();
+    }
+    let text = || json!({ "type": "string" });
+    vec![
+        parameter("volume", text(), "Only this volume, as role/persistence-id"),
+        parameter(
+            "since",
+            text(),
+            "Only what is younger: a span such as 24h, or a moment such as 2026-11-20T12:00:00Z",
+        ),
+        parameter(
+            "limit",
+            json!({ "type": "integer", "minimum": 1, "maximum": 100_000, "default": 1000 }),
+            "The newest so many",
+        ),
+    ]
+}
+
+fn operation(route: &super::Route, types: &mut SchemaGenerator) -> Value {
+    let (media, schema) = answer(route.what, types);
+    let failure = match media {
+        "text/plain" => json!({ "text/plain": { "schema": { "type": "string" } } }),
+        _ => json!({ media: { "schema": types.subschema_for::<Failure>().to_value() } }),
+    };
+    let mut operation = json!({
+        "operationId": format!("{:?}", route.what).to_lowercase(),
+        "summary": route.summary,
+        "tags": [match route.at {
+            At::Both => "tcp and socket",
+            At::Socket => "socket",
+        }],
+        "responses": {
+            "200": { "description": "Done", "content": { media: { "schema": schema } } },
+            "default": { "description": "It was not; why is said", "content": failure },
+        },
+    });
+    let parameters = parameters(route.what);
+    if !parameters.is_empty() {
+        operation["parameters"] = json!(parameters);
+    }
+    operation
+}
+
+fn document() -> Value {
+    let mut types = SchemaSettings::draft2020_12()
+        .with(|settings| settings.definitions_path = "/components/schemas".into())
+        .for_serialize()
+        .into_generator();
+    let mut paths = Map::new();
+    for route in ROUTES {
+        let method = route.what.method().as_str().to_lowercase();
+        let operation = operation(route, &mut types);
+        let path = paths.entry(route.path).or_insert_with(|| json!({}));
+        assert!(path.get(&method).is_none(), "{} stands twice", route.path);
+        path[method] = operation;
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "mesos-volumed",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "What the daemon answers over HTTP. Operations tagged `tcp and socket` are \
+                answered on daemon.listen (TCP) and on daemon.socket (Unix), those tagged `socket` on \
+                the socket alone; GET has HEAD beside it. Nothing over TCP changes anything.",
+            "license": { "name": "Apache-2.0" },
+        },
+        "servers": [
+            { "url": "http://127.0.0.1:5061", "description": "daemon.listen" },
+            { "url": "http://localhost", "description": "daemon.socket: curl --unix-socket" },
+        ],
+        "paths": paths,
+        "components": { "schemas": types.take_definitions(true) },
+    })
+}
+
+#[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it writes the file anew where it is told to"
+)]
+fn the_file_describes_every_route() {
+    let made = serde_json::to_string_pretty(&document()).unwrap() + "\n";
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/config/openapi.json");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(file, &made).unwrap();
+    }
+    let found = std::fs::read_to_string(file).unwrap_or_default();
+    similar_asserts::assert_eq!(
+        found,
+        made,
+        "config/openapi.json is not what the routes say; UPDATE_GOLDEN=1 cargo test --lib openapi \
+         writes it anew"
+    );
+}

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::gate::Gate;
+use super::marks;
 use super::outcome::{Outcome, Receipt, StepError};
 use super::provision;
 use super::roots::{OpenRoot, RootLocks};
@@ -12,9 +13,9 @@ use super::store::{Store, StoreError, with_verified_root};
 use super::sys::Sys;
 use super::trash;
 use crate::decide::check::CheckedPlan;
-use crate::decide::facts::{FileIdentity, Fingerprint, MarkerOf};
+use crate::decide::facts::{FileIdentity, Fingerprint, MarkerOf, Who};
 use crate::decide::ledger::Verified;
-use crate::decide::manifest::Marker;
+use crate::decide::manifest::{AdoptedMark, Marker};
 use crate::decide::plan::Plan;
 use crate::decide::steps::{Step, TrashPlace, WipeAuthorization};
 use crate::mesos::disk::{DiskRef, DiskType};
@@ -50,6 +51,13 @@ pub enum Job {
         /// From where.
         entry: Box<TrashPlace>,
     },
+    /// Restore an entry of the trash because an operator wants it.
+    Restore {
+        /// Which.
+        entry: Box<TrashPlace>,
+        /// The mark, durable before anything moves.
+        mark: Box<AdoptedMark>,
+    },
 }
 
 impl Job {
@@ -60,7 +68,7 @@ impl Job {
             Self::Wipe { authorization, .. }
             | Self::EmptyMount { authorization, .. }
             | Self::MoveOut { authorization, .. } => authorization.identity(),
-            Self::MoveBack { entry } => &entry.manifest.identity,
+            Self::MoveBack { entry } | Self::Restore { entry, .. } => &entry.manifest.identity,
         }
     }
 
@@ -71,7 +79,7 @@ impl Job {
             Self::Wipe { authorization, .. }
             | Self::EmptyMount { authorization, .. }
             | Self::MoveOut { authorization, .. } => authorization.volume(),
-            Self::MoveBack { entry } => &entry.manifest.volume,
+            Self::MoveBack { entry } | Self::Restore { entry, .. } => &entry.manifest.volume,
         }
     }
 
@@ -79,10 +87,24 @@ impl Job {
     #[must_use]
     pub fn disk(&self) -> &DiskRef {
         match self {
-            Self::Wipe { entry, .. } | Self::MoveOut { entry, .. } | Self::MoveBack { entry } => {
-                &entry.disk
-            }
+            Self::Wipe { entry, .. }
+            | Self::MoveOut { entry, .. }
+            | Self::MoveBack { entry }
+            | Self::Restore { entry, .. } => &entry.disk,
             Self::EmptyMount { authorization, .. } => authorization.disk(),
+        }
+    }
+
+    /// Whether it takes nothing away and is wanted soon: it waits neither behind wipes nor while they
+    /// are paused.
+    #[must_use]
+    pub const fn is_quick(&self) -> bool {
+        match self {
+            Self::Restore { .. } => true,
+            Self::Wipe { .. }
+            | Self::EmptyMount { .. }
+            | Self::MoveOut { .. }
+            | Self::MoveBack { .. } => false,
         }
     }
 
@@ -94,6 +116,7 @@ impl Job {
             Self::EmptyMount { .. } => "empty_mount",
             Self::MoveOut { .. } => "move_out",
             Self::MoveBack { .. } => "put_back",
+            Self::Restore { .. } => "restore",
         }
     }
 }
@@ -121,9 +144,10 @@ impl<S: Sys> Desk<S> {
         plan: &str,
         step: &str,
         subject: &str,
+        by: Option<&Who>,
         act: impl FnOnce() -> Outcome,
     ) -> Outcome {
-        if let Err(error) = intent(self, plan, step, subject) {
+        if let Err(error) = intent(self, plan, step, subject, by) {
             return Outcome::Failed(error);
         }
         let outcome = act();
@@ -200,7 +224,7 @@ pub fn execute<H: Host>(plan: CheckedPlan, host: &mut H) -> Result<Executed, Ste
             Outcome::Started
         } else if audited(&step) {
             let desk = host.desk().clone();
-            desk.audited(id, name, &subject, || {
+            desk.audited(id, name, &subject, plan.by.as_ref(), || {
                 execute_step(step, id, &subject, host)
             })
         } else {
@@ -231,13 +255,17 @@ fn working_on(step: &Step) -> Option<&FileIdentity> {
         Step::Wipe { authorization, .. }
         | Step::EmptyMount { authorization, .. }
         | Step::MoveOut { authorization, .. } => Some(authorization.identity()),
-        Step::PutBack { entry } if entry.hidden.is_some() => Some(&entry.manifest.identity),
+        Step::Clear { entry } | Step::PutBack { entry } | Step::Restore { entry, .. } => {
+            Some(&entry.manifest.identity)
+        }
+        // A frame of a MOUNT disk may be that of an entry which a worker has just begun.
+        Step::Tidy { at, .. } => Some(&at.root.directory),
         Step::AdoptRoot { .. }
         | Step::Quarantine { .. }
-        | Step::Clear { .. }
-        | Step::PutBack { .. }
         | Step::Void { .. }
         | Step::OpenGate
+        | Step::Adopt { .. }
+        | Step::Unadopt { .. }
         | Step::Create { .. } => None,
     }
 }
@@ -300,29 +328,20 @@ fn execute_step<H: Host>(step: Step, plan: &str, subject: &str, host: &mut H) ->
             Ok(()) => Outcome::Done(Box::new(gate_receipt(plan))),
             Err(error) => Outcome::Failed(error.into()),
         },
+        Step::Restore { entry, mark } => host.run(Job::Restore { entry, mark }, plan, subject),
+        Step::Adopt { at, mark } => marks::adopt(sys, locks, &at, &mark, plan),
+        Step::Unadopt { at, mark, .. } => marks::unadopt(sys, locks, &at, &mark, plan),
+        Step::Tidy { at, id } => trash::tidy(sys, locks, &at, &id),
         Step::Create { place } => provision::create(sys, locks, &place, plan),
     }
 }
 
 fn gate_receipt(plan: &str) -> Receipt {
-    Receipt {
-        step: "open_gate",
-        plan: plan.to_owned(),
-        volume: None,
-        disk: DiskRef {
-            kind: DiskType::Mount,
-            root: Raw::default(),
-        },
-        path: Raw::default(),
-        evidence: None,
-        mode: None,
-        proof: None,
-        files: 0,
-        directories: 0,
-        freed_bytes: 0,
-        milliseconds: 0,
-        verified: true,
-    }
+    let nowhere = DiskRef {
+        kind: DiskType::Mount,
+        root: Raw::default(),
+    };
+    Receipt::plain("open_gate", plan, None, &nowhere, Raw::default())
 }
 
 /// Remembers a root: the ledger decides, the marker (ROOT and PATH with a `volumes` folder)
@@ -379,21 +398,8 @@ fn adopt<S: Sys>(
 }
 
 fn adopted(disk: &DiskRef) -> Outcome {
-    Outcome::Done(Box::new(Receipt {
-        step: "adopt_root",
-        plan: String::new(),
-        volume: None,
-        disk: disk.clone(),
-        path: disk.root.clone(),
-        evidence: None,
-        mode: None,
-        proof: None,
-        files: 0,
-        directories: 0,
-        freed_bytes: 0,
-        milliseconds: 0,
-        verified: true,
-    }))
+    let receipt = Receipt::plain("adopt_root", "", None, disk, disk.root.clone());
+    Outcome::Done(Box::new(receipt))
 }
 
 /// Whether a step changes what tenants can see, and so has its two lines in the audit log.
@@ -404,8 +410,15 @@ fn audited(step: &Step) -> bool {
         | Step::Wipe { .. }
         | Step::EmptyMount { .. }
         | Step::MoveOut { .. }
+        | Step::Restore { .. }
+        | Step::Adopt { .. }
+        | Step::Unadopt { .. }
         | Step::Create { .. } => true,
-        Step::AdoptRoot { .. } | Step::Clear { .. } | Step::Void { .. } | Step::OpenGate => false,
+        Step::AdoptRoot { .. }
+        | Step::Clear { .. }
+        | Step::Void { .. }
+        | Step::Tidy { .. }
+        | Step::OpenGate => false,
     }
 }
 
@@ -420,6 +433,10 @@ fn step_name(step: &Step) -> &'static str {
         Step::EmptyMount { .. } => "empty_mount",
         Step::MoveOut { .. } => "move_out",
         Step::OpenGate => "open_gate",
+        Step::Restore { .. } => "restore",
+        Step::Adopt { .. } => "adopt",
+        Step::Unadopt { .. } => "unadopt",
+        Step::Tidy { .. } => "tidy",
         Step::Create { .. } => "create",
     }
 }
@@ -433,6 +450,7 @@ fn subject(step: &Step) -> String {
         Step::Clear { entry }
         | Step::PutBack { entry }
         | Step::Void { entry }
+        | Step::Restore { entry, .. }
         | Step::Wipe { entry, .. } => format!(
             "{} (trash entry {}) on {}",
             entry.manifest.volume, entry.manifest.id, entry.disk
@@ -440,6 +458,10 @@ fn subject(step: &Step) -> String {
         Step::EmptyMount { authorization, .. } | Step::MoveOut { authorization, .. } => {
             format!("{} on {}", authorization.volume(), authorization.disk())
         }
+        Step::Adopt { at, mark } | Step::Unadopt { at, mark, .. } => {
+            format!("{} on {}", mark.volume, at.disk)
+        }
+        Step::Tidy { at, id } => format!("empty trash entry {id} on {}", at.disk),
         Step::OpenGate => "the gate".to_owned(),
     }
 }
@@ -452,15 +474,25 @@ pub(in crate::act) struct AuditLine<'a> {
     pub(in crate::act) step: &'a str,
     pub(in crate::act) subject: &'a str,
     pub(in crate::act) event: &'a str,
+    /// Whose word it follows; on the first line of a step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::act) by: Option<&'a Who>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::act) receipt: Option<&'a Receipt>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::act) why: Option<String>,
 }
 
-fn intent<S: Sys>(desk: &Desk<S>, plan: &str, step: &str, subject: &str) -> Result<(), StepError> {
+fn intent<S: Sys>(
+    desk: &Desk<S>,
+    plan: &str,
+    step: &str,
+    subject: &str,
+    by: Option<&Who>,
+) -> Result<(), StepError> {
     tracing::info!(plan.id = plan, step, subject, "begins");
     desk.store.audit(&AuditLine {
+        by,
         at: (desk.wall_seconds)(),
         plan,
         step,
@@ -499,6 +531,7 @@ pub(in crate::act) fn outcome_line<'a>(
         Outcome::Failed(error) => ("failed", None, Some(chain(error))),
     };
     Some(AuditLine {
+        by: None,
         at,
         plan,
         step,

@@ -56,7 +56,8 @@ pub fn run<S: Sys>(context: &JobContext<'_, S>, job: Job, plan: &str) -> Outcome
             root,
         } => empty_mount(context, &authorization, &root, plan),
         Job::MoveOut { entry, .. } => trash::move_out(context, &entry, plan),
-        Job::MoveBack { entry } => trash::move_back(context, &entry, plan),
+        Job::MoveBack { entry } => trash::move_back(context, &entry, None, plan),
+        Job::Restore { entry, mark } => trash::restore(context, &entry, &mark, plan),
     };
     match outcome {
         Ok(outcome) | Err(outcome) => outcome,
@@ -314,6 +315,7 @@ fn done(
         freed_bytes: report.freed_bytes.unwrap_or(0),
         milliseconds: report.elapsed.as_milliseconds(),
         verified: report.complete,
+        filesystem: Some(authorization.identity().filesystem.clone()),
     }))
 }
 

@@ -8,6 +8,7 @@ pub mod jobs;
 pub mod lock;
 pub mod marathon;
 pub mod master;
+pub mod marks;
 pub mod outcome;
 pub mod prepare;
 pub mod provision;

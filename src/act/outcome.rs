@@ -60,6 +60,39 @@ pub struct Receipt {
     pub milliseconds: u64,
     /// Whether the result was looked at again and found as it should be.
     pub verified: bool,
+    /// The file system that it was done on, by its UUID, which is what a disk is; `None` where the
+    /// step is about none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filesystem: Option<String>,
+}
+
+impl Receipt {
+    /// The receipt of a step that destroyed nothing and came to its end.
+    #[must_use]
+    pub fn plain(
+        step: &'static str,
+        plan: &str,
+        volume: Option<&VolumeKey>,
+        disk: &DiskRef,
+        path: Raw,
+    ) -> Self {
+        Self {
+            step,
+            plan: plan.to_owned(),
+            volume: volume.cloned(),
+            disk: disk.clone(),
+            path,
+            evidence: None,
+            mode: None,
+            proof: None,
+            files: 0,
+            directories: 0,
+            freed_bytes: 0,
+            milliseconds: 0,
+            verified: true,
+            filesystem: None,
+        }
+    }
 }
 
 /// Why a step did not work.
@@ -128,6 +161,15 @@ pub enum StepError {
     EncodeManifest {
         /// The entry.
         entry: String,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A mark could not be written as JSON.
+    #[error("the mark {mark} could not be written; nothing was moved")]
+    EncodeMark {
+        /// Its name.
+        mark: String,
         /// Why.
         #[source]
         source: serde_json::Error,

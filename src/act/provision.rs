@@ -7,7 +7,7 @@ use crate::decide::steps::VolumePlace;
 use crate::sys::OpenError;
 
 /// Mode of the directories that Mesos makes (F§3.2).
-const MODE: u32 = 0o755;
+pub(in crate::act) const MODE: u32 = 0o755;
 
 /// Makes the directory. One that is there by now is left as it is.
 pub fn create<S: Sys>(sys: &S, locks: &RootLocks<S>, place: &VolumePlace, plan: &str) -> Outcome {
@@ -38,19 +38,15 @@ pub fn create<S: Sys>(sys: &S, locks: &RootLocks<S>, place: &VolumePlace, plan: 
             return Ok(Outcome::Identity);
         }
         Ok(Outcome::Done(Box::new(Receipt {
-            step: "create",
-            plan: plan.to_owned(),
-            volume: Some(place.volume.clone()),
-            disk: place.disk.clone(),
-            path: place.path(),
-            evidence: None,
-            mode: None,
-            proof: None,
-            files: 0,
             directories: 1,
-            freed_bytes: 0,
-            milliseconds: 0,
-            verified: true,
+            filesystem: Some(place.root.filesystem.clone()),
+            ..Receipt::plain(
+                "create",
+                plan,
+                Some(&place.volume),
+                &place.disk,
+                place.path(),
+            )
         })))
     };
     step().unwrap_or_else(|outcome| outcome)

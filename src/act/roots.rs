@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, Weak};
 use super::lock::RootLock;
 use super::outcome::StepError;
 use super::sys::{Errno, Sys};
-use crate::decide::facts::Fingerprint;
+use crate::decide::facts::{Fingerprint, HiddenSide};
 use crate::decide::guards::{Reason, Refusal};
 use crate::decide::manifest::{HIDDEN_OURS, HIDDEN_TRASH, VOLUME};
 use crate::decide::steps::TrashPlace;
@@ -85,6 +85,8 @@ pub struct OpenRoot<S: Sys> {
     pub ours: Option<S::Dir>,
     /// Where its trash lies, for display.
     pub trash_path: Raw,
+    /// Where the folder of ours lies, for display.
+    pub ours_path: Raw,
     _lock: Option<Arc<RootLock<S>>>,
 }
 
@@ -186,6 +188,7 @@ impl<S: Sys> OpenRoot<S> {
             dir,
             ours,
             trash_path: disk.root.join(crate::decide::manifest::TRASH),
+            ours_path: disk.root.join(crate::decide::manifest::OURS),
             _lock: lock,
         })
     }
@@ -194,8 +197,18 @@ impl<S: Sys> OpenRoot<S> {
     /// mount of its hidden side, where root and trash lie side by side: the advertised root must
     /// show the very directory `volume` there. The lock lies on our folder of the hidden side.
     pub fn open_for(sys: &S, locks: &RootLocks<S>, place: &TrashPlace) -> Result<Self, RootStop> {
-        let (disk, print) = (&place.disk, &place.root);
-        let Some(hidden) = &place.hidden else {
+        Self::open_at(sys, locks, &place.disk, &place.root, place.hidden.as_ref())
+    }
+
+    /// The same for anything in our folder there.
+    pub fn open_at(
+        sys: &S,
+        locks: &RootLocks<S>,
+        disk: &DiskRef,
+        print: &Fingerprint,
+        hidden: Option<&HiddenSide>,
+    ) -> Result<Self, RootStop> {
+        let Some(hidden) = hidden else {
             if disk.kind == DiskType::Mount {
                 return Err(RootStop::Stale(format!("{disk} has no trash")));
             }
@@ -244,6 +257,7 @@ impl<S: Sys> OpenRoot<S> {
             dir,
             ours: Some(ours),
             trash_path: hidden.path.join(HIDDEN_TRASH),
+            ours_path: hidden.path.join(HIDDEN_OURS),
             _lock: Some(lock),
         })
     }

@@ -13,8 +13,10 @@
 //! `moved`.
 
 mod entries;
+mod restore;
 
 pub(in crate::act) use self::entries::{move_back, move_out, refill};
+pub(in crate::act) use self::restore::{restore, tidy};
 use super::outcome::{Outcome, Receipt, StepError};
 use super::roots::{OpenRoot, RootLocks, RootStop};
 use super::sys::{Errno, Sys, temp_name};
@@ -49,19 +51,15 @@ impl From<StepError> for Outcome {
 
 fn receipt(step: &'static str, manifest: &Manifest, path: Raw) -> Outcome {
     Outcome::Done(Box::new(Receipt {
-        step,
-        plan: manifest.plan.clone(),
-        volume: Some(manifest.volume.clone()),
-        disk: manifest.disk.clone(),
-        path,
         evidence: Some(manifest.evidence.clone()),
-        mode: None,
-        proof: None,
-        files: 0,
-        directories: 0,
-        freed_bytes: 0,
-        milliseconds: 0,
-        verified: true,
+        filesystem: Some(manifest.identity.filesystem.clone()),
+        ..Receipt::plain(
+            step,
+            &manifest.plan,
+            Some(&manifest.volume),
+            &manifest.disk,
+            path,
+        )
     }))
 }
 
@@ -390,31 +388,9 @@ pub fn put_back<S: Sys>(sys: &S, locks: &RootLocks<S>, place: &TrashPlace) -> Ou
     let step = || -> Result<Outcome, Outcome> {
         let entry = OpenEntry::open(sys, locks, place)?;
         entry.data(sys, place)?;
-        let manifest = &place.manifest;
-        let path = place.disk.root.join(&manifest.path);
-        let open = |dir: &S::Dir, name: &[u8]| {
-            sys.open_child(dir, name).map_err(|source| StepError::Open {
-                path: path.clone(),
-                source,
-            })
-        };
-        let volumes = open(&entry.root.dir, b"volumes")?;
-        let roles = open(&volumes, b"roles")?;
-        let role = manifest.volume.role.directory();
-        let role_dir = open(&roles, role.as_bytes())?;
-        let name = manifest.volume.id.as_raw().as_bytes();
-        match sys.rename_noreplace(&entry.dir, DATA, &role_dir, name) {
-            Ok(()) => {}
-            Err(Errno::EXIST) => {
-                return Err(Outcome::Stale(format!("{path} exists again")));
-            }
-            Err(source) => {
-                return Err(call("put back", &path, "it is in the trash")(source).into());
-            }
-        }
-        sync_both(sys, &role_dir, &entry.dir, &path)?;
+        let path = restore::back(sys, &entry, place)?;
         entry.remove(sys, place)?;
-        Ok(receipt("put_back", manifest, path))
+        Ok(receipt("put_back", &place.manifest, path))
     };
     step().unwrap_or_else(|outcome| outcome)
 }

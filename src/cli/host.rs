@@ -17,9 +17,10 @@ use crate::act::store::Store;
 use crate::act::sys::Kernel;
 use crate::act::wipe::Progress;
 use crate::daemon::host::{Inline, Pace, Shared};
-use crate::daemon::observer::Observer;
+use crate::daemon::observer::{Observer, ObserverError};
+use crate::daemon::operator::Observe;
 use crate::daemon::pass::{Pass, PassError, pass};
-use crate::decide::facts::Words;
+use crate::decide::facts::{Who, Words};
 use crate::observe::clock;
 use crate::units::Bytes;
 
@@ -68,11 +69,42 @@ impl Owner {
 
     /// Makes a pass on this thread, with a line of progress on a terminal.
     pub(super) fn pass(&self, words: &Words) -> anyhow::Result<Pass> {
+        let words = Words {
+            by: Some(who()),
+            ..words.clone()
+        };
+        self.with(|observe, host| pass(&mut || observe(&words), host))
+    }
+
+    /// Does something with an observer and a host on this thread.
+    pub(super) fn with<T>(
+        &self,
+        act: impl FnOnce(
+            &Observe<'_, ObserverError>,
+            &mut Inline<'_>,
+        ) -> Result<T, PassError<ObserverError>>,
+    ) -> anyhow::Result<T> {
         let control = self.shared.pace.control();
         // A damaged ledger is refused here, before anything is done.
         self.observer.ledger()?;
         let mut host = Inline::new(self.shared.clone(), &control, &show);
-        pass(&mut || self.observer.facts(words), &mut host).map_err(of_pass)
+        act(&|words| self.observer.facts(words), &mut host).map_err(of_pass)
+    }
+}
+
+/// Who runs this command.
+pub(super) fn who() -> Who {
+    // Says nothing where nobody logged in, and where there is no audit in the kernel.
+    let login = crate::sys::read_bounded(std::path::Path::new("/proc/self/loginuid"), 64)
+        .ok()
+        .and_then(|text| String::from_utf8(text).ok())
+        .and_then(|text| text.trim().parse::<u32>().ok())
+        .filter(|uid| *uid != u32::MAX);
+    Who {
+        via: "cli".to_owned(),
+        uid: rustix::process::getuid().as_raw(),
+        pid: None,
+        login_uid: login,
     }
 }
 

@@ -81,6 +81,20 @@ fn step_text(step: &Step) -> String {
             entry.manifest.id,
             authorization.evidence()
         ),
+        Step::Restore { entry, .. } => format!(
+            "restore     {} from trash entry {}: an operator wants it back",
+            entry.manifest.volume, entry.manifest.id
+        ),
+        Step::Adopt { at, mark } => format!(
+            "adopt       {} on {}: an operator wants it kept",
+            mark.volume, at.disk
+        ),
+        Step::Unadopt { at, mark, why } => {
+            format!("unadopt     {} on {}: {why}", mark.volume, at.disk)
+        }
+        Step::Tidy { at, id } => {
+            format!("remove      trash entry {id} on {}: it is empty", at.disk)
+        }
         Step::OpenGate => "open gate   no MOUNT disk is to be emptied any more".to_owned(),
         Step::Create { place } => {
             format!(

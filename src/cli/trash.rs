@@ -1,16 +1,18 @@
-//! `trash list` and `trash purge`.
+//! `trash list`, `trash restore` and `trash purge`.
 
 use anyhow::{anyhow, bail};
 
-use super::host::Owner;
-use super::{Align, Context, Exit, Table, WithExit, sweep};
+use super::host::{Owner, who};
+use super::{Align, Context, Exit, Table, Text, WithExit, sweep};
 use crate::daemon::answers;
 use crate::daemon::observer::Observer;
+use crate::daemon::operator::{self, Answer, Became};
 use crate::daemon::pass::look;
 use crate::decide::facts::{Facts, Known, RootFacts, Why, Words};
 use crate::decide::listing::{self, TrashItem};
 use crate::decide::steps::TrashId;
 use crate::mesos::disk::DiskRef;
+use crate::mesos::ids::VolumeKey;
 
 /// Look into the trash, or empty it
 #[derive(Debug, clap::Subcommand)]
@@ -20,6 +22,23 @@ pub(super) enum Command {
 Example: mesos-volumed trash list
   shows each entry with the time it has left")]
     List,
+    /// Move an entry back to where it was, as it was, and adopt its volume
+    #[command(
+        long_about = "Moves an entry's data back to its volume's place by one rename: owner, mode, times, \
+            extended attributes, ACLs and hard links are as they were. Project-quota ids go: the agent may \
+            have given them away. The volume is adopted: no sweep takes it again until an authority has \
+            named it; the calls that give it back to Mesos are printed. On a MOUNT disk that `disk prepare` \
+            laid out its entries are moved back one by one while no agent runs; a MOUNT disk of any other \
+            layout has no trash, and nothing to restore.",
+        after_help = "\
+Example: mesos-volumed trash restore 1795176301-00ab…-1
+  puts this entry back; exits 5 and says why where a guard is against it"
+    )]
+    Restore {
+        /// The entry, as `trash list` names it
+        #[arg(value_name = "ENTRY")]
+        entry: String,
+    },
     /// Wipe entries now, whatever their retention; every guard still holds
     #[command(after_help = "\
 Example: mesos-volumed trash purge 1795176301-00ab…-1
@@ -37,6 +56,7 @@ Example: mesos-volumed trash purge 1795176301-00ab…-1
 pub(super) fn run(command: &Command, context: &Context) -> anyhow::Result<Exit> {
     match command {
         Command::List => list(context),
+        Command::Restore { entry } => restore(entry, context),
         Command::Purge { entries, all } => purge(entries, *all, context),
     }
 }
@@ -126,6 +146,67 @@ fn state_word(state: crate::decide::manifest::TrashState) -> &'static str {
     }
 }
 
+/// Puts an entry back.
+fn restore(entry: &str, context: &Context) -> anyhow::Result<Exit> {
+    let owner = Owner::new(context)?;
+    let id = TrashId(entry.to_owned());
+    let key = items(&owner.observer)?
+        .into_iter()
+        .find(|item| item.id == id)
+        .and_then(|item| item.key);
+    let answer = owner.with(|observe, host| operator::restore(observe, host, &id, who()))?;
+    context
+        .output
+        .value_or(&answers::trash::done(&answer), |_| {
+            let mut text = Text::new();
+            for (id, became) in &answer.entries {
+                text.line(became_text(id, key.as_ref(), became));
+            }
+            text.into_string()
+        })?;
+    Ok(exit(&answer))
+}
+
+fn exit(answer: &Answer) -> Exit {
+    if answer.failed() || answer.missing() {
+        Exit::Error
+    } else if answer.refused() {
+        Exit::Refused
+    } else {
+        Exit::Done
+    }
+}
+
+fn became_text(id: &TrashId, key: Option<&VolumeKey>, became: &Became) -> String {
+    let of = key.map_or_else(String::new, |key| format!(" of {key}"));
+    match became {
+        Became::Restored { at } => format!(
+            "restored: {at}{of} is back, as it was, and adopted: no sweep takes it until an authority \
+             has named it again"
+        ),
+        Became::Purged => format!("purged: entry {id}{of} is gone"),
+        Became::UnderWay => {
+            format!("under way: entry {id}{of}; `mesos-volumed receipts` tells how it ended")
+        }
+        Became::Failed(error) => {
+            format!("failed: entry {id}{of}: {error}; what was begun goes on at the next pass")
+        }
+        Became::Missing => format!(
+            "missing: there is no trash entry {id}, or it held no data; `mesos-volumed trash list` names \
+             them. A MOUNT disk that `disk prepare` did not lay out has no trash: what was destroyed \
+             there can't be restored"
+        ),
+        Became::Kept(reasons) => {
+            let mut text = Text::new();
+            text.line(format_args!("kept: entry {id}{of} stays in the trash"));
+            for reason in reasons {
+                text.line(format_args!("  {reason}; {}", reason.code.remedy()));
+            }
+            text.into_string().trim_end().to_owned()
+        }
+    }
+}
+
 fn purge(entries: &[String], all: bool, context: &Context) -> anyhow::Result<Exit> {
     if entries.is_empty() && !all {
         return Err(anyhow!("name the entries to purge, or --all")).exit(Exit::Usage);
@@ -153,11 +234,9 @@ fn purge(entries: &[String], all: bool, context: &Context) -> anyhow::Result<Exi
         )?;
         return Ok(Exit::Done);
     }
-    let pass = owner.pass(&Words {
-        purge: purge.clone(),
-        ..Words::default()
-    })?;
-    sweep::print(context, &pass)?;
+    let answer = owner.with(|observe, host| operator::purge(observe, host, &purge, who()))?;
+    let pass = &answer.pass;
+    sweep::print(context, pass)?;
     if pass.failed() {
         return Ok(Exit::Error);
     }

@@ -17,6 +17,7 @@ mod listen;
 mod monitor;
 pub mod observer;
 mod offers;
+pub mod operator;
 pub mod pass;
 mod passer;
 pub mod preflight;

@@ -70,6 +70,7 @@ struct Task {
 #[derive(Clone, Debug)]
 struct Running {
     number: u64,
+    quick: bool,
     kind: &'static str,
     volume: VolumeKey,
     disk: DiskRef,
@@ -78,6 +79,13 @@ struct Running {
     started_at: Option<i64>,
     control: Arc<Control>,
     progress: Arc<Progress>,
+}
+
+impl Running {
+    /// Whether it waits because an operator paused it.
+    fn held(&self, pauses: &Pauses) -> bool {
+        !self.quick && pauses.holds(&self.disk.root)
+    }
 }
 
 fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -140,6 +148,11 @@ impl Workers {
 
     /// The drives under a job's file system; without them the file system stands for itself.
     fn queue(job: &Job) -> Queue {
+        if job.is_quick() {
+            // A name that no drive has.
+            let filesystem = format!("quick/{}", job.directory().filesystem);
+            return Queue::from([Raw::from(filesystem)]);
+        }
         let root = job.disk().root.as_path();
         drives::device(root)
             .and_then(|device| drives::under(&Places::default(), device))
@@ -167,7 +180,7 @@ impl WorkersHandle {
         running.sort_by_key(|running| running.number);
         running
             .iter()
-            .map(|running| view(running, pauses.holds(&running.disk.root)))
+            .map(|running| view(running, running.held(&pauses)))
             .collect()
     }
 
@@ -204,7 +217,7 @@ impl WorkersHandle {
             let mut state = lock(&self.work.state);
             state.pauses = change(state.pauses.clone());
             for running in state.jobs.values() {
-                if state.pauses.holds(&running.disk.root) {
+                if running.held(&state.pauses) {
                     running.control.pause();
                 } else {
                     running.control.resume();
@@ -290,6 +303,7 @@ impl Host for Workers {
         state.count = state.count.saturating_add(1);
         let running = Running {
             number: state.count,
+            quick: job.is_quick(),
             kind: job.step(),
             volume: job.volume().clone(),
             disk: job.disk().clone(),
@@ -299,7 +313,7 @@ impl Host for Workers {
             control: Arc::new(self.shared.pace.control()),
             progress: Arc::default(),
         };
-        if state.pauses.holds(&running.disk.root) {
+        if running.held(&state.pauses) {
             running.control.pause();
         }
         state.jobs.insert(directory, running);
@@ -383,7 +397,7 @@ impl Worker {
             }
             let ready = queue
                 .iter()
-                .position(|task| !state.pauses.holds(&task.job.disk().root));
+                .position(|task| task.job.is_quick() || !state.pauses.holds(&task.job.disk().root));
             let Some(at) = ready else {
                 guard = self
                     .work
@@ -450,6 +464,7 @@ mod tests {
             retention: Span::ZERO,
             quarantined_at: 0,
             method: None,
+            size: None,
         };
         let root = Fingerprint {
             filesystem: "no-such-file-system".to_owned(),
@@ -577,6 +592,7 @@ mod tests {
             identity("x"),
             Running {
                 number: 1,
+                quick: false,
                 kind: "wipe",
                 volume: VolumeKey::new(Role::new("role"), PersistenceId::new("id")),
                 disk,

@@ -10,6 +10,7 @@ mod evidence;
 mod hidden;
 mod named;
 mod places;
+mod restore;
 mod roots;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -129,6 +130,10 @@ impl<'a> Reader<'a> {
                 | Step::EmptyMount { .. }
                 | Step::MoveOut { .. }
                 | Step::OpenGate
+                | Step::Restore { .. }
+                | Step::Adopt { .. }
+                | Step::Unadopt { .. }
+                | Step::Tidy { .. }
                 | Step::Create { .. } => None,
             })
             .collect();
@@ -270,6 +275,22 @@ impl<'a> Reader<'a> {
                 self.open_gate(plan)?;
                 Ok(None)
             }
+            Step::Restore { entry, mark } => {
+                self.restore(entry, mark)?;
+                Ok(entry.data.clone())
+            }
+            Step::Adopt { at, mark } => {
+                self.adopt_volume(at, mark)?;
+                Ok(None)
+            }
+            Step::Unadopt { at, mark, why } => {
+                self.unadopt(at, mark, *why)?;
+                Ok(None)
+            }
+            Step::Tidy { at, id } => {
+                self.tidy(at, id)?;
+                Ok(None)
+            }
         }
     }
 
@@ -308,6 +329,7 @@ impl<'a> Reader<'a> {
             format!("{} is the directory of a held volume", place.path())
         })?;
         self.unused(&place.volume, &dir.location, &place.path())?;
+        self.unmarked(root, |mark| mark.volume == place.volume)?;
         must(
             manifest.version == Manifest::VERSION
                 && manifest.state == TrashState::Prepared
@@ -394,6 +416,14 @@ impl<'a> Reader<'a> {
             || format!("the data of {} is on another file system", manifest.id),
         )?;
         self.nobody_wants(&manifest.volume)?;
+        for root in self
+            .facts
+            .roots
+            .iter()
+            .filter(|root| root.disk == entry.disk)
+        {
+            self.unmarked(root, |mark| mark.trash.as_ref() == Some(&manifest.id))?;
+        }
         let path = match &entry.hidden {
             Some(hidden) => hidden.path.join(super::manifest::HIDDEN_TRASH),
             None => entry.disk.root.join(super::manifest::TRASH),
@@ -499,6 +529,7 @@ impl<'a> Reader<'a> {
         })?;
         self.mount_unused(root, mount)?;
         self.behind_the_gate()?;
+        self.unmarked(root, |mark| mark.volume == *key)?;
         must(root.hidden == Known::Absent, || {
             format!("{disk} has a hidden side, and a trash there")
         })?;

@@ -83,6 +83,10 @@ pub enum Refusal {
     Contested,
     /// A trash entry whose destroy the agent has not confirmed.
     Unconfirmed,
+    /// An operator wants it kept: it was restored from the trash, or adopted.
+    Adopted,
+    /// A trash entry whose wipe has begun: there is nothing whole to restore.
+    HalfWiped,
     /// A trash entry whose manifest is damaged, or of another machine or work_dir.
     ForeignTrash,
     /// Another process holds the lock of the root.
@@ -103,7 +107,7 @@ pub enum Weight {
 
 impl Refusal {
     /// Every refusal, in the order of their codes' documentation.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 41] = [
         Self::Held,
         Self::PendingOperation,
         Self::AuthorityUnknown,
@@ -140,6 +144,8 @@ impl Refusal {
         Self::Retention,
         Self::Contested,
         Self::Unconfirmed,
+        Self::Adopted,
+        Self::HalfWiped,
         Self::ForeignTrash,
         Self::RootLocked,
         Self::ModeRefused,
@@ -185,6 +191,8 @@ impl Refusal {
             Self::Retention => "retention",
             Self::Contested => "contested",
             Self::Unconfirmed => "unconfirmed",
+            Self::Adopted => "adopted",
+            Self::HalfWiped => "half_wiped",
             Self::ForeignTrash => "foreign_trash",
             Self::RootLocked => "root_locked",
             Self::ModeRefused => "mode_refused",
@@ -239,6 +247,8 @@ impl Refusal {
             Self::Retention => "it stays in the trash until its retention has passed",
             Self::Contested => "the volume is named again, or something else lies in its place",
             Self::Unconfirmed => "the agent has not confirmed the destroy",
+            Self::Adopted => "an operator wants it kept",
+            Self::HalfWiped => "its wipe has begun, so that part of its data is gone",
             Self::ForeignTrash => "its manifest is damaged, or of another machine or work_dir",
             Self::RootLocked => "another process works on the root",
             Self::ModeRefused => "the wipe mode can't promise there what it says",
@@ -317,8 +327,16 @@ impl Refusal {
                 "set sweep.orphans to \"quarantine\" or \"wipe\" when the list is right"
             }
             Self::Retention => "wait, or `mesos-volumed trash purge <id>`",
-            Self::Contested => "decide which of both is wanted, and restore or remove by hand",
+            Self::Contested => {
+                "decide which of both is wanted: `mesos-volumed trash restore <entry>` once its place is free, or `mesos-volumed trash purge <entry>`"
+            }
             Self::Unconfirmed => "wait until the agent has registered again",
+            Self::Adopted => {
+                "give it back to Mesos by the calls that `mesos-volumed volumes adopt` prints, or take the mark back with `mesos-volumed volumes adopt <role/id> --undo`"
+            }
+            Self::HalfWiped => {
+                "nothing brings it back whole; copy what is left out of the entry's data folder before the wipe goes on, or let it end"
+            }
             Self::ForeignTrash => {
                 "look at the manifest; remove the entry by hand if it is not wanted"
             }
@@ -334,6 +352,7 @@ impl Refusal {
     pub const fn weight(self) -> Weight {
         match self {
             Self::Held
+            | Self::Adopted
             | Self::GracePeriod
             | Self::Protected
             | Self::ReportOnly
@@ -369,6 +388,7 @@ impl Refusal {
             | Self::NoBarrier
             | Self::Contested
             | Self::Unconfirmed
+            | Self::HalfWiped
             | Self::ForeignTrash
             | Self::RootLocked
             | Self::ModeRefused => Weight::Blocking,

@@ -132,6 +132,7 @@ pub fn volumes(facts: &Facts, plan: &Plan) -> Vec<VolumeRow> {
         list.directories(view);
         list.strange(view.root);
         list.trashed(view.root);
+        list.adopted(view.root);
     }
     list.owed();
     let mut rows = list.rows;
@@ -319,17 +320,19 @@ impl List<'_> {
                 .reasons
                 .iter()
                 .any(|reason| reason.code == Refusal::ForeignRoot);
+            let reasons = self.reasons_at(disk, &path);
+            let adopted = reasons.iter().any(|reason| reason.code == Refusal::Adopted);
             let state = if dir.kind != FileKind::Directory || foreign_root {
                 VolumeState::Foreign
             } else if claim.is_some() {
                 // A directory of a held name on another disk: kept with it (law 2).
                 VolumeState::Held
-            } else if witnessed {
+            } else if witnessed && !adopted {
                 VolumeState::Destroyed
             } else {
+                // What an operator wants kept is waited for by nobody either.
                 VolumeState::Orphan
             };
-            let reasons = self.reasons_at(disk, &path);
             self.rows.push(VolumeRow {
                 key: Some(key.clone()),
                 disk: Some(disk.clone()),
@@ -372,6 +375,32 @@ impl List<'_> {
                 principal: None,
                 trash: Some(entry.id.clone()),
                 reasons: kept_trash(self.plan, root, &entry.id),
+            });
+        }
+    }
+
+    /// MOUNT disks whose data an operator wants kept: no directory tells whose it is.
+    fn adopted(&mut self, root: &RootFacts) {
+        if root.kind() != DiskType::Mount {
+            return;
+        }
+        for mark in root.adopted.known().into_iter().flatten() {
+            let restored = mark.trash.as_ref().is_none_or(|id| {
+                let entries = root.trash.known().into_iter().flatten();
+                entries.into_iter().all(|entry| entry.id != *id)
+            });
+            if !restored || self.claims.get(&mark.volume).is_some() {
+                continue;
+            }
+            self.rows.push(VolumeRow {
+                key: Some(mark.volume.clone()),
+                disk: Some(root.disk.clone()),
+                path: root.disk.root.clone(),
+                state: VolumeState::Orphan,
+                size: None,
+                principal: None,
+                trash: None,
+                reasons: vec![Refusal::Adopted.into()],
             });
         }
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::facts::{FileIdentity, MarkerOf, WipeMethod};
+use super::facts::{FileIdentity, MarkerOf, Who, WipeMethod};
 use super::steps::{Evidence, TrashId};
 use crate::mesos::disk::{DiskRef, DiskType};
 use crate::mesos::ids::VolumeKey;
@@ -25,6 +25,8 @@ pub const VOLUME: &str = "volume";
 pub const RESERVE: u32 = 8;
 /// The size of each.
 pub const RESERVE_BYTES: u64 = 64 << 10;
+/// The folder of marks in our folder: what an operator wants kept although nobody names it.
+pub const ADOPTED: &str = "adopted";
 /// Our marker on the file system, relative to the root.
 pub const MARKER: &str = "volumes/.mesos-volumed/marker.json";
 
@@ -83,6 +85,22 @@ pub struct Manifest {
     /// How the operator wanted it destroyed; `None`: as the configuration says when it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<WipeMethod>,
+    /// What it takes up, counted once after its second look, where it stays for a while; `None`:
+    /// not counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<TrashSize>,
+}
+
+/// What a trash entry takes up. Nobody writes to it any more, so that one count holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrashSize {
+    /// Bytes that are allocated. A file with names elsewhere counts with its share.
+    pub bytes: u64,
+    /// Entries, directories among them.
+    pub entries: u64,
+    /// What could not be looked at: the numbers are too small by that.
+    #[serde(default)]
+    pub skipped: u64,
 }
 
 impl Manifest {
@@ -97,6 +115,43 @@ impl Manifest {
             DiskType::Mount => Raw::from(VOLUME),
         }
     }
+}
+
+/// A mark beside the trash, `adopted/<name>.json`: this volume is wanted, although no authority names
+/// it. It lies on the volume's own file system, so that it survives the loss of `state_dir`, and goes
+/// with the disk to another host.
+///
+/// It holds for the volume on this disk, whatever directory that has by then, until an authority
+/// names the volume: from then on the authority's word decides again, also when it is DESTROY.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdoptedMark {
+    /// Version of this structure; see [`AdoptedMark::VERSION`].
+    pub version: u32,
+    /// Its own name, without `.json`.
+    pub name: String,
+    /// The volume.
+    pub volume: VolumeKey,
+    /// The disk.
+    pub disk: DiskRef,
+    /// The directory that was marked: of the volume, or of a MOUNT disk's root.
+    pub identity: FileIdentity,
+    /// The trash entry that it is restored from. While that has data the restore is not over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trash: Option<TrashId>,
+    /// Who asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Who>,
+    /// The plan that made it.
+    pub plan: String,
+    /// Our lived time when it was made.
+    pub lived_at: Span,
+    /// Seconds since 1970 when it was made, for display only.
+    pub marked_at: i64,
+}
+
+impl AdoptedMark {
+    /// The version that this program writes and reads.
+    pub const VERSION: u32 = 1;
 }
 
 /// Our marker on a ROOT or PATH file system: whose it is. It only confirms what the ledger knows; a

@@ -7,6 +7,7 @@
 mod brake;
 mod create;
 mod mounts;
+mod restore;
 mod scope;
 mod trash;
 
@@ -16,7 +17,7 @@ use serde::Serialize;
 
 use self::scope::Scope;
 use super::authority::{Claims, empty_doubt};
-use super::facts::{Facts, FileIdentity, Fingerprint, Known, RootFacts};
+use super::facts::{Facts, FileIdentity, Fingerprint, Known, RootFacts, Who};
 use super::guards::{Reason, Refusal};
 use super::manifest::{Manifest, TrashState};
 use super::memory::{Memory, VolumePlaceRecord, VolumeRecord};
@@ -44,6 +45,9 @@ pub struct Plan {
     /// The memory to write before the first step.
     #[serde(skip)]
     pub memory: Memory,
+    /// Whose word it follows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<Who>,
     /// The memory of earlier passes could not be read, so that [`Plan::memory`] must not be
     /// written over it: it may be a later program's, or be mended.
     #[serde(skip)]
@@ -96,6 +100,7 @@ pub fn plan(facts: &Facts) -> Plan {
         planner.directories(view);
         planner.missing(view);
         planner.mount(view);
+        planner.marks(view);
     }
     planner.owed();
     planner.gate();
@@ -124,6 +129,7 @@ pub fn plan(facts: &Facts) -> Plan {
         doubts,
         memory,
         memory_unknown: matches!(facts.memory, Known::Unknown(_)),
+        by: facts.words.by.clone(),
     }
 }
 
@@ -157,11 +163,12 @@ fn trashed(facts: &Facts) -> BTreeMap<&VolumeKey, Vec<&TrashId>> {
 fn sort_steps(steps: &mut [Step]) {
     steps.sort_by_key(|step| match step {
         Step::AdoptRoot { .. } => 0,
-        Step::PutBack { .. } => 1,
+        Step::Adopt { .. } | Step::Unadopt { .. } => 1,
+        Step::PutBack { .. } | Step::Restore { .. } => 1,
         Step::Create { .. } => 2,
         Step::Quarantine { .. } => 3,
         Step::Clear { .. } => 4,
-        Step::Void { .. } => 5,
+        Step::Void { .. } | Step::Tidy { .. } => 5,
         Step::Wipe { .. } => 6,
         Step::EmptyMount { .. } | Step::MoveOut { .. } => 7,
         Step::OpenGate => 8,
@@ -309,6 +316,13 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// A new name for an entry of the trash, or a mark beside it.
+    fn name(&mut self) -> String {
+        self.names = self.names.saturating_add(1);
+        let now = self.facts().host.now.wall_seconds.max(0);
+        format!("{now}-{}-{}", self.id, self.names)
+    }
+
     /// The manifest that a quarantine writes first.
     fn manifest(
         &mut self,
@@ -327,7 +341,7 @@ impl<'a> Planner<'a> {
                 "this host has no readable /etc/machine-id".to_owned(),
             ));
         };
-        self.names = self.names.saturating_add(1);
+        let name = self.name();
         let retention = match (evidence, facts.policy.orphans) {
             (Evidence::Operator, _) | (Evidence::Unwitnessed { .. }, OrphanPolicy::Wipe) => {
                 Span::ZERO
@@ -341,12 +355,7 @@ impl<'a> Planner<'a> {
         };
         Ok(Manifest {
             version: Manifest::VERSION,
-            id: TrashId(format!(
-                "{}-{}-{}",
-                facts.host.now.wall_seconds.max(0),
-                self.id,
-                self.names
-            )),
+            id: TrashId(name),
             volume: key.clone(),
             disk: root.disk.clone(),
             path: Raw::from(crate::mesos::paths::ROLES)
@@ -364,6 +373,7 @@ impl<'a> Planner<'a> {
             retention,
             quarantined_at: facts.host.now.wall_seconds,
             method: facts.words.method(key, root.kind(), &facts.policy),
+            size: None,
         })
     }
 

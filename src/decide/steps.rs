@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::facts::{FileIdentity, Fingerprint, HiddenSide, MarkerOf, WipeMethod};
 use super::guards::Reason;
 use super::ledger::Verified;
-use super::manifest::{Manifest, TrashState};
+use super::manifest::{AdoptedMark, Manifest, TrashState};
 use crate::mesos::disk::DiskRef;
 use crate::mesos::ids::VolumeKey;
 use crate::units::{Raw, Span};
@@ -112,6 +112,37 @@ pub struct TrashPlace {
     /// Prepared MOUNT: where the trash is; checked again on the opened descriptor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hidden: Option<HiddenSide>,
+}
+
+/// The folder of ours on a disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OursPlace {
+    /// The disk.
+    pub disk: DiskRef,
+    /// The root as it was verified.
+    pub root: Fingerprint,
+    /// Prepared MOUNT: its hidden side, on which the folder lies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hidden: Option<HiddenSide>,
+}
+
+/// Why a mark goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unadopted {
+    /// An authority names the volume (again): its word decides from here on.
+    Named,
+    /// The operator took it back.
+    Asked,
+}
+
+impl fmt::Display for Unadopted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Named => "an authority names the volume again, and decides from here on",
+            Self::Asked => "the operator took it back",
+        })
+    }
 }
 
 /// What may be wiped: made only in `decide::plan`, carried by value to `act::wipe`.
@@ -236,6 +267,36 @@ pub enum Step {
     },
     /// Open the gate: nothing that it was closed for is to be done any more.
     OpenGate,
+    /// The operator wants it back: mark it adopted, and move it to its place.
+    Restore {
+        /// Which.
+        entry: Box<TrashPlace>,
+        /// The mark, durable before anything moves.
+        mark: Box<AdoptedMark>,
+    },
+    /// Mark a volume that nobody names as wanted.
+    Adopt {
+        /// Where the mark goes.
+        at: OursPlace,
+        /// The mark.
+        mark: Box<AdoptedMark>,
+    },
+    /// Take a mark away.
+    Unadopt {
+        /// Where it lies.
+        at: OursPlace,
+        /// The mark, as read.
+        mark: Box<AdoptedMark>,
+        /// Why.
+        why: Unadopted,
+    },
+    /// Remove the frame of a trash entry that has neither manifest nor data.
+    Tidy {
+        /// Where it lies.
+        at: OursPlace,
+        /// Its name.
+        id: TrashId,
+    },
     /// Make a held volume's missing directory: mode 0755, owner root.
     Create {
         /// What. `role_dir` and `id_dir` are the names to make.
@@ -257,6 +318,10 @@ impl Step {
             | Self::PutBack { .. }
             | Self::Void { .. }
             | Self::OpenGate
+            | Self::Restore { .. }
+            | Self::Adopt { .. }
+            | Self::Unadopt { .. }
+            | Self::Tidy { .. }
             | Self::Create { .. } => false,
         }
     }

@@ -10,12 +10,12 @@ use super::facts::{
     PidNamespace, RootFacts, TaskUse,
 };
 use super::guards::{Reason, Refusal};
-use super::manifest::Manifest;
+use super::manifest::{AdoptedMark, Manifest};
 use super::memory::{Gone, Memory, Sighting, VolumeRecord};
 use super::overlap::Overlap;
 use super::remember::{agent_may_delete, stale_released};
 use super::roots::{RootView, present_filesystem};
-use super::steps::Evidence;
+use super::steps::{Evidence, TrashId};
 use crate::mesos::disk::{DiskRef, DiskType};
 use crate::mesos::ids::VolumeKey;
 use crate::units::Raw;
@@ -162,6 +162,7 @@ impl<'a> Judge<'a> {
         self.hidden_role(key, &mut reasons);
         self.use_reasons(key, &dir.location, &mut reasons);
         self.protect_reasons(key, &mut reasons);
+        self.adopted_reasons(root, key, &mut reasons);
         let (evidence, due) = if named {
             // The operator's word waits behind its being named.
             (None, self.facts.words.wipe.as_ref() == Some(key))
@@ -318,6 +319,53 @@ impl<'a> Judge<'a> {
         }
     }
 
+    /// Adds that an operator wants it kept on this root; of marks that can't be read, each volume
+    /// there may be the one.
+    pub(in crate::decide) fn adopted_reasons(
+        &self,
+        root: &RootFacts,
+        key: &VolumeKey,
+        reasons: &mut Vec<Reason>,
+    ) {
+        if let Known::Unknown(why) = &root.adopted {
+            reasons.push(Reason::new(Refusal::AuthorityUnknown, why.to_string()));
+        }
+        if let Some(mark) = self.mark_of(root, key) {
+            reasons.push(Reason::new(Refusal::Adopted, in_words(mark)));
+        }
+    }
+
+    /// The mark that keeps a volume on this root.
+    pub(in crate::decide) fn mark_of(
+        &self,
+        root: &'a RootFacts,
+        key: &VolumeKey,
+    ) -> Option<&'a AdoptedMark> {
+        let marks = root.adopted.known().into_iter().flatten();
+        marks
+            .filter(|mark| mark.volume == *key)
+            .find(|mark| !self.is_void(mark))
+    }
+
+    /// The mark of a restore of this entry that was begun.
+    pub(in crate::decide) fn restoring(
+        &self,
+        root: &'a RootFacts,
+        entry: &TrashId,
+    ) -> Option<&'a AdoptedMark> {
+        let marks = root.adopted.known().into_iter().flatten();
+        marks
+            .filter(|mark| mark.trash.as_ref() == Some(entry))
+            .find(|mark| !self.is_void(mark))
+    }
+
+    /// Whether the effective generation has held the volume since the mark was made: a later destroy
+    /// of it is meant. That an operation named it which came to nothing does not count.
+    pub(in crate::decide) fn is_void(&self, mark: &AdoptedMark) -> bool {
+        self.record(&mark.volume)
+            .is_some_and(|record| record.named_at > mark.lived_at && record.held_in_file.is_some())
+    }
+
     fn directory_evidence(
         &self,
         key: &VolumeKey,
@@ -433,6 +481,14 @@ impl<'a> Judge<'a> {
         if let Known::Known(location) = location {
             self.overlap.reasons(own, key, location, path, reasons);
         }
+    }
+}
+
+/// A mark, in words.
+fn in_words(mark: &AdoptedMark) -> String {
+    match &mark.trash {
+        Some(entry) => format!("it was restored from trash entry {entry}"),
+        None => "it was adopted by `mesos-volumed volumes adopt`".to_owned(),
     }
 }
 

@@ -48,12 +48,9 @@ impl Found {
         let ours = match side.why() {
             Some(why) => Ours {
                 marker: Known::Absent,
-                trash: Known::Unknown(why.clone()),
+                ..Ours::unknown(&why.0)
             },
-            None => Ours {
-                marker: Known::Absent,
-                trash: Known::Absent,
-            },
+            None => Ours::absent(),
         };
         Self {
             side,

@@ -20,6 +20,7 @@ pub mod holders;
 pub mod host;
 pub mod marathon;
 pub mod master;
+mod marks;
 pub mod mountinfo;
 pub mod node;
 pub mod places;

@@ -16,7 +16,7 @@ use super::walk::normal;
 use crate::decide::facts::{
     AgentView, BlockDevice, DirFacts, DirectoryAnswer, Drive, Fingerprint, FsFacts, FsFailure,
     FsLocation, HiddenSide, Known, MountContent, MountEntry, MountTable, PathAnswer, RootFacts,
-    RootMount, RootWitness, StrangeEntry, TrashFacts, Why, device_of,
+    RootMount, RootWitness, StrangeEntry, Why, device_of,
 };
 use crate::decide::ledger::{Ledger, Verified};
 use crate::decide::manifest::HIDDEN_OURS;
@@ -426,6 +426,7 @@ fn facts(root: Wanted, mount: Known<RootMount>, before: Before, contents: Conten
         dirs: contents.dirs,
         strange: contents.strange,
         trash: contents.ours.trash,
+        adopted: contents.ours.adopted,
         content: contents.content,
         hidden: contents.hidden,
     }
@@ -459,10 +460,7 @@ impl Contents {
             present: Known::Absent,
             dirs: Known::Absent,
             strange: Vec::new(),
-            ours: Ours {
-                marker: Known::Absent,
-                trash: Known::Absent,
-            },
+            ours: Ours::absent(),
             content: Known::Absent,
             hidden: Known::Absent,
             hidden_lies_on: None,
@@ -475,10 +473,7 @@ impl Contents {
             DiskType::Root | DiskType::Path => Self {
                 present,
                 dirs: Known::unknown(why),
-                ours: Ours {
-                    marker: Known::unknown(why),
-                    trash: Known::<Vec<TrashFacts>>::unknown(why),
-                },
+                ours: Ours::unknown(why),
                 ..Self::absent()
             },
             DiskType::Mount => Self {

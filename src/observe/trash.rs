@@ -4,9 +4,10 @@ use std::os::fd::AsFd as _;
 
 use serde::Deserialize;
 
+use super::marks;
 use super::volumes::{Folder, LookError, identity};
 use crate::decide::facts::{Known, TrashFacts};
-use crate::decide::manifest::{Manifest, Marker};
+use crate::decide::manifest::{AdoptedMark, Manifest, Marker};
 use crate::decide::steps::TrashId;
 use crate::sys::{self, OpenError, ReadError};
 use crate::units::{Raw, chain};
@@ -20,6 +21,25 @@ const MARKER: usize = 4096;
 pub(super) struct Ours {
     pub(super) marker: Known<Marker>,
     pub(super) trash: Known<Vec<TrashFacts>>,
+    pub(super) adopted: Known<Vec<AdoptedMark>>,
+}
+
+impl Ours {
+    pub(super) fn absent() -> Self {
+        Self {
+            marker: Known::Absent,
+            trash: Known::Absent,
+            adopted: Known::Absent,
+        }
+    }
+
+    pub(super) fn unknown(why: &str) -> Self {
+        Self {
+            marker: Known::unknown(why),
+            trash: Known::unknown(why),
+            adopted: Known::unknown(why),
+        }
+    }
 }
 
 /// Looks at `volumes/.mesos-volumed`, of an open `volumes`.
@@ -28,10 +48,7 @@ pub(super) fn observe(volumes: &Folder<'_>) -> Ours {
     let path = volumes.path.join(name);
     let location = volumes.place(name);
     match volumes.open(name) {
-        Ok(None) => Ours {
-            marker: Known::Absent,
-            trash: Known::Absent,
-        },
+        Ok(None) => Ours::absent(),
         Ok(Some(opened)) => {
             let folder = Folder {
                 fd: opened.as_fd(),
@@ -46,15 +63,10 @@ pub(super) fn observe(volumes: &Folder<'_>) -> Ours {
                     Ok(None) => Known::Absent,
                     Err(error) => Known::Unknown(error.into()),
                 },
+                adopted: marks::observe(&folder),
             }
         }
-        Err(error) => {
-            let why = chain(&error);
-            Ours {
-                marker: Known::unknown(&why),
-                trash: Known::unknown(why),
-            }
-        }
+        Err(error) => Ours::unknown(&chain(&error)),
     }
 }
 
@@ -115,6 +127,7 @@ fn entry(trash: &Folder<'_>, name: &Raw) -> Option<TrashFacts> {
                 manifest: Known::unknown(&why),
                 data: Known::unknown(&why),
                 location: Known::unknown(why),
+                bare: false,
             });
         }
     };
@@ -133,11 +146,27 @@ fn entry(trash: &Folder<'_>, name: &Raw) -> Option<TrashFacts> {
             chain(&error)
         )),
     };
+    let manifest = manifest(&folder, &id);
     Some(TrashFacts {
-        manifest: manifest(&folder, &id),
+        bare: manifest == Known::Absent && is_bare(&folder),
+        manifest,
         data,
         location: Known::Known(folder.place(b"data")),
         id,
+    })
+}
+
+/// Whether nothing lies in an entry without a manifest but what a crash leaves there: half a manifest,
+/// and, on a prepared MOUNT, a `data` to which nothing was moved yet.
+fn is_bare(entry: &Folder<'_>) -> bool {
+    let Ok(names) = sys::list(entry.fd, 8) else {
+        return false;
+    };
+    names.iter().all(|(name, ..)| match name.as_bytes() {
+        b".manifest.json.new" => true,
+        b"data" => sys::open_beneath(entry.fd, b"data")
+            .is_ok_and(|data| sys::list(&data, 1).is_ok_and(|inside| inside.is_empty())),
+        _ => false,
     })
 }
 

@@ -17,13 +17,14 @@
 //! so that half of it is never taken for the whole.
 
 use super::super::jobs::{JobContext, agent_runs};
+use super::super::marks;
 use super::super::outcome::{Outcome, StepError};
 use super::super::roots::OpenRoot;
 use super::super::sys::{Errno, Sys};
 use super::{DATA, OpenEntry, call, discard_entry, receipt_of, write_manifest};
 use crate::act::roots::open_or_make;
 use crate::decide::facts::FileIdentity;
-use crate::decide::manifest::{Manifest, RESERVE, RESERVE_BYTES, TrashState};
+use crate::decide::manifest::{AdoptedMark, Manifest, RESERVE, RESERVE_BYTES, TrashState};
 use crate::decide::steps::TrashPlace;
 use crate::sys::{Batch, More};
 use crate::units::Raw;
@@ -67,10 +68,11 @@ pub(in crate::act) fn move_out<S: Sys>(
     Ok(receipt_of("move_out", &manifest, plan, path, moved))
 }
 
-/// Moves everything back into the root.
+/// Moves everything back into the root; with a mark, because an operator wants it there.
 pub(in crate::act) fn move_back<S: Sys>(
     context: &JobContext<'_, S>,
     place: &TrashPlace,
+    mark: Option<&AdoptedMark>,
     plan: &str,
 ) -> Result<Outcome, Outcome> {
     let sys = context.sys;
@@ -95,6 +97,9 @@ pub(in crate::act) fn move_back<S: Sys>(
     }
     let moved = gate.open_after(|| {
         let spare = Spare::new(root);
+        if let Some(mark) = mark {
+            spare.retry(sys, || marks::write(sys, root, mark))?;
+        }
         if whole {
             spare.retry(sys, || entry.advance(sys, place, TrashState::Prepared))?;
         }
@@ -109,7 +114,11 @@ pub(in crate::act) fn move_back<S: Sys>(
         Ok(moved)
     })?;
     Ok(receipt_of(
-        "put_back",
+        if mark.is_some() {
+            "restore"
+        } else {
+            "put_back"
+        },
         &place.manifest,
         plan,
         text.clone(),

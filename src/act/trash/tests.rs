@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use super::*;
 use crate::act::sys::hooked::{Hooked, quiet};
 use crate::decide::facts::Fingerprint;
-use crate::decide::steps::{Evidence, TrashId};
+use crate::decide::manifest::AdoptedMark;
+use crate::decide::steps::{Evidence, OursPlace, TrashId};
 use crate::mesos::disk::{DiskRef, DiskType};
 use crate::mesos::ids::{PersistenceId, Role, VolumeKey};
 use crate::units::Span;
@@ -67,6 +68,7 @@ impl Host {
             retention: Span::ZERO,
             quarantined_at: 1,
             method: None,
+            size: None,
         };
         Self {
             temp,
@@ -377,4 +379,168 @@ fn a_way_back_in_which_any_call_fails_loses_nothing_and_ends_the_same() {
         "place",
     );
     assert!(count > 10, "{count} calls were failed");
+}
+
+/// Restores as a job does; no gate is needed for a PATH root.
+fn restored<S: Sys>(host: &Host, sys: &S, state: TrashState) -> Outcome {
+    let store = crate::act::store::Store::open(&host.temp.path().join("state")).unwrap();
+    let context = crate::act::jobs::JobContext {
+        sys,
+        locks: &RootLocks::default(),
+        gate: &crate::act::gate::Gate::new(store, Vec::new()),
+        agents: &|| crate::decide::facts::Known::Known(Vec::new()),
+        control: &crate::act::wipe::Control::new(0),
+        progress: &crate::act::wipe::Progress::default(),
+    };
+    match restore(&context, &host.trash_place(state, true), &host.mark(), "p") {
+        Ok(outcome) | Err(outcome) => outcome,
+    }
+}
+
+impl Host {
+    fn mark(&self) -> AdoptedMark {
+        AdoptedMark {
+            version: AdoptedMark::VERSION,
+            name: "1-a-9".to_owned(),
+            volume: self.manifest.volume.clone(),
+            disk: self.manifest.disk.clone(),
+            identity: self.identity.clone(),
+            trash: Some(self.manifest.id.clone()),
+            by: None,
+            plan: "p".to_owned(),
+            lived_at: Span::ZERO,
+            marked_at: 1,
+        }
+    }
+
+    /// The mark as it lies beside the trash.
+    fn marked(&self) -> Option<AdoptedMark> {
+        let ours = self.temp.path().join("volumes/.mesos-volumed");
+        let text = std::fs::read(ours.join("adopted/1-a-9.json")).ok()?;
+        Some(serde_json::from_slice(&text).unwrap())
+    }
+}
+
+#[test]
+fn a_restored_volume_is_back_and_marked() {
+    let host = Host::new();
+    let kernel = Hooked::new(&quiet);
+    assert_done(&host.quarantine(&kernel));
+    // The agent, or somebody, removed the role meanwhile.
+    std::fs::remove_dir(host.volume().parent().unwrap()).unwrap();
+    let Outcome::Done(receipt) = restored(&host, &kernel, TrashState::Moved) else {
+        panic!()
+    };
+    assert_eq!(receipt.step, "restore");
+    assert_eq!((host.where_whole(), host.state()), ("place", None));
+    assert_eq!(host.marked(), Some(host.mark()));
+    assert!(std::fs::metadata(host.entry()).is_err());
+}
+
+#[test]
+fn a_restore_in_which_any_call_fails_loses_nothing_and_is_never_back_without_its_mark() {
+    let kernel = || Hooked::new(&quiet);
+    let count = every_call_fails(
+        |host| assert_done(&host.quarantine(&kernel())),
+        |host, sys| {
+            let outcome = restored(host, sys, TrashState::Moved);
+            assert!(
+                host.where_whole() == "trash" || host.marked().is_some(),
+                "the next sweep would take it: {outcome:?}"
+            );
+            outcome
+        },
+        |host| match (host.where_whole(), host.state()) {
+            ("place", Some(state)) => void(
+                &kernel(),
+                &RootLocks::default(),
+                &host.trash_place(state, false),
+            ),
+            ("place", None) => Outcome::Identity,
+            _ => restored(host, &kernel(), TrashState::Moved),
+        },
+        "place",
+    );
+    assert!(count > 15, "{count} calls were failed");
+}
+
+#[test]
+fn a_restore_replaces_nothing_and_leaves_no_mark_then() {
+    let host = Host::new();
+    let kernel = Hooked::new(&quiet);
+    assert_done(&host.quarantine(&kernel));
+    std::fs::create_dir(host.volume()).unwrap();
+    let outcome = restored(&host, &kernel, TrashState::Moved);
+    assert!(
+        matches!(&outcome, Outcome::Stale(why) if why.contains("exists again")),
+        "{outcome:?}"
+    );
+    assert_eq!(host.marked(), None);
+    std::fs::remove_dir(host.volume()).unwrap();
+    assert_eq!(host.where_whole(), "trash");
+}
+
+/// Removes the frame of the entry.
+fn tidied(host: &Host) -> Outcome {
+    let at = OursPlace {
+        disk: host.place.disk.clone(),
+        root: host.place.root.clone(),
+        hidden: None,
+    };
+    tidy(
+        &Hooked::new(&quiet),
+        &RootLocks::default(),
+        &at,
+        &host.manifest.id,
+    )
+}
+
+#[test]
+fn an_empty_frame_goes_and_nothing_else_does() {
+    let host = Host::new();
+    assert!(matches!(tidied(&host), Outcome::Identity));
+    std::fs::create_dir_all(host.entry().join("data")).unwrap();
+    std::fs::write(host.entry().join(".manifest.json.new"), "{").unwrap();
+    assert_done(&tidied(&host));
+    assert!(std::fs::metadata(host.entry()).is_err());
+
+    std::fs::create_dir_all(host.entry().join("data")).unwrap();
+    std::fs::write(host.entry().join("data/precious"), "").unwrap();
+    assert!(matches!(tidied(&host), Outcome::Refused(_)));
+    assert!(std::fs::metadata(host.entry().join("data/precious")).is_ok());
+    std::fs::remove_file(host.entry().join("data/precious")).unwrap();
+    std::fs::write(host.entry().join("note"), "").unwrap();
+    assert!(matches!(tidied(&host), Outcome::Refused(_)));
+    assert!(std::fs::metadata(host.entry().join("note")).is_ok());
+    std::fs::remove_file(host.entry().join("note")).unwrap();
+    std::fs::write(host.entry().join("manifest.json"), "{}").unwrap();
+    assert!(matches!(tidied(&host), Outcome::Stale(_)));
+    assert!(std::fs::metadata(host.entry().join("manifest.json")).is_ok());
+}
+
+#[test]
+fn a_quarantine_that_ends_at_any_call_leaves_nothing_that_stays_for_ever() {
+    for n in 1.. {
+        let host = Host::new();
+        let calls = Cell::new(0_usize);
+        let hook = |_call: &'static str, _name: &[u8]| {
+            calls.set(calls.get() + 1);
+            // The process is dead from here on.
+            if calls.get() >= n {
+                return Err(Errno::IO);
+            }
+            Ok(())
+        };
+        let outcome = host.quarantine(&Hooked::new(&hook));
+        if calls.get() < n {
+            assert_done(&outcome);
+            assert!(n > 15, "{n}");
+            return;
+        }
+        if host.state().is_none() && std::fs::metadata(host.entry()).is_ok() {
+            assert_done(&tidied(&host));
+        }
+        let again = quarantine_again(&host);
+        assert_done(&again);
+    }
 }

@@ -62,7 +62,7 @@ pub fn wipe_device<S: Sys>(
 ) -> Outcome {
     let name = authorization.name().to_string();
     let begun = desk.sys.now();
-    desk.audited("", "wipe_device", &name, || {
+    desk.audited("", "wipe_device", &name, None, || {
         match go(authorization, mode, verify, control, progress) {
             Err(outcome) => outcome,
             Ok(proof) => Outcome::Done(Box::new(Receipt {
@@ -82,6 +82,7 @@ pub fn wipe_device<S: Sys>(
                 milliseconds: Span(desk.sys.now().saturating_sub(begun)).as_milliseconds(),
                 verified: proof.guarantee == Guarantee::Guaranteed,
                 proof: Some(proof),
+                filesystem: None,
             })),
         }
     })

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::{Disk, Name, Why, whys};
+use super::{Disk, Name, Why, plan, whys};
+use crate::daemon::operator::{Answer, Became};
 use crate::decide::listing::TrashItem;
 use crate::decide::manifest::TrashState;
 use crate::decide::steps::TrashId;
@@ -47,6 +48,99 @@ pub struct TrashEntry {
     pub expires_in_ms: Option<Span>,
     /// Why it is still there.
     pub reasons: Vec<Why>,
+}
+
+/// What became of entries that an operator named: `trash restore`, `POST /v1/restore`.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
+pub struct Done {
+    /// One each.
+    pub entries: Vec<DoneEntry>,
+    /// Every step that was carried out for it.
+    pub outcomes: Vec<plan::Became>,
+}
+
+/// What became of one entry.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
+pub struct DoneEntry {
+    /// The entry's name.
+    #[cfg_attr(test, schemars(with = "String"))]
+    pub id: TrashId,
+    /// What became of it.
+    pub became: Word,
+    /// Where it is now, of one that was restored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Its exact bytes, where it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path_base64: Option<String>,
+    /// Why it was kept.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<Why>,
+    /// What did not work.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// What became of it, in a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub enum Word {
+    /// It is back in its place, and adopted.
+    Restored,
+    /// Its data is gone, and the entry too.
+    Purged,
+    /// A worker has it; its end is in the audit log.
+    UnderWay,
+    /// A guard keeps it.
+    Kept,
+    /// It was tried and did not work; it goes on at the next pass.
+    Failed,
+    /// There is no such entry, or it had no data.
+    Missing,
+}
+
+/// What became of them.
+#[must_use]
+pub fn done(answer: &Answer) -> Done {
+    Done {
+        entries: answer.entries.iter().map(done_entry).collect(),
+        outcomes: answer.pass.outcomes.iter().map(plan::became).collect(),
+    }
+}
+
+fn done_entry((id, became): &(TrashId, Became)) -> DoneEntry {
+    let plain = |word| DoneEntry {
+        id: id.clone(),
+        became: word,
+        path: None,
+        path_base64: None,
+        reasons: Vec::new(),
+        error: None,
+    };
+    match became {
+        Became::Restored { at } => {
+            let at = Name::from(at);
+            DoneEntry {
+                path: Some(at.text),
+                path_base64: at.base64,
+                ..plain(Word::Restored)
+            }
+        }
+        Became::Purged => plain(Word::Purged),
+        Became::UnderWay => plain(Word::UnderWay),
+        Became::Kept(reasons) => DoneEntry {
+            reasons: whys(reasons),
+            ..plain(Word::Kept)
+        },
+        Became::Failed(error) => DoneEntry {
+            error: Some(error.clone()),
+            ..plain(Word::Failed)
+        },
+        Became::Missing => plain(Word::Missing),
+    }
 }
 
 /// Every entry.

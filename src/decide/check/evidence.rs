@@ -231,7 +231,7 @@ impl<'a> Reader<'a> {
     }
 
     /// An agent that commits before it deletes has answered since, or had the grace for it.
-    fn agent_is_done(&self, record: &VolumeRecord) -> Verdict {
+    pub(super) fn agent_is_done(&self, record: &VolumeRecord) -> Verdict {
         let running = self
             .facts
             .agent
@@ -268,6 +268,10 @@ impl<'a> Reader<'a> {
                 | Step::EmptyMount { .. }
                 | Step::MoveOut { .. }
                 | Step::OpenGate
+                | Step::Restore { .. }
+                | Step::Adopt { .. }
+                | Step::Unadopt { .. }
+                | Step::Tidy { .. }
                 | Step::Create { .. } => false,
             })
             .count();

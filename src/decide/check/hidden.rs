@@ -101,6 +101,9 @@ impl Reader<'_> {
         self.nobody_wants(&manifest.volume)?;
         self.mount_unused(root, mount)?;
         self.behind_the_gate()?;
+        self.unmarked(root, |mark| {
+            mark.volume == manifest.volume || mark.trash.as_ref() == Some(&manifest.id)
+        })?;
         must(!self.named.on_disk(disk), || {
             format!("{disk} holds another volume")
         })?;

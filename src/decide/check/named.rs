@@ -18,6 +18,7 @@ pub(super) struct Named {
     places: BTreeSet<(DiskRef, VolumeKey)>,
     /// On which disks, by the committed file that the agent believes.
     effective: BTreeSet<(DiskRef, VolumeKey)>,
+    effective_keys: BTreeSet<VolumeKey>,
     effective_roles: BTreeSet<Role>,
 }
 
@@ -114,6 +115,7 @@ impl Named {
                 })
                 .filter_map(place)
                 .collect(),
+            effective_keys: keys(&effective.iter().collect::<Vec<_>>()),
             effective_roles: effective
                 .iter()
                 .chain(targets)
@@ -169,6 +171,11 @@ impl Named {
     /// Every disk with a volume that is named on it.
     pub(super) fn places(&self) -> impl Iterator<Item = &(DiskRef, VolumeKey)> {
         self.places.iter()
+    }
+
+    /// Whether the file that the agent believes names it, on whatever disk.
+    pub(super) fn effective_somewhere(&self, key: &VolumeKey) -> bool {
+        self.effective_keys.contains(key)
     }
 
     pub(super) fn effective_on(&self, key: &VolumeKey, disk: &DiskRef) -> bool {

@@ -320,6 +320,7 @@ impl<'a> Reader<'a> {
                 must(
                     place.disk.kind != DiskType::Mount
                         || self.named.names(&record.key)
+                        || self.kept_by_a_mark(&place.disk, &record.key)
                         || !half_emptied(&place.disk.root),
                     || format!("{} may be half emptied", place.disk),
                 )?;

@@ -58,13 +58,14 @@ const NAME: [Refusal; 8] = [
 ];
 
 /// Guards of who uses it, and of the operator's wishes.
-const USE: [Refusal; 6] = [
+const USE: [Refusal; 7] = [
     Refusal::InUseTask,
     Refusal::HoldersUnknown,
     Refusal::InUseMount,
     Refusal::InUseFd,
     Refusal::MountInside,
     Refusal::Protected,
+    Refusal::Adopted,
 ];
 
 /// Guards of trash entries that come before everything but the root.
@@ -83,6 +84,10 @@ const MOUNT: [Refusal; 2] = [Refusal::NoBarrier, Refusal::ModeRefused];
 /// Asked by the executor alone, when it locks a root: nothing can be said of it before.
 #[cfg(test)]
 const OF_THE_EXECUTOR: [Refusal; 1] = [Refusal::RootLocked];
+
+/// Asked by `trash restore` alone.
+#[cfg(test)]
+const OF_RESTORING: [Refusal; 1] = [Refusal::HalfWiped];
 
 /// Guards of evidence and time: only for what nobody names.
 const UNNAMED: [Refusal; 4] = [
@@ -460,6 +465,7 @@ fn of_entry(step: &Step) -> Option<(&TrashPlace, &'static str)> {
             "no, it goes back: it is named again, or that can't be told",
         )),
         Step::Void { entry } => Some((entry, "it holds no data any more; its frame is removed")),
+        Step::Restore { entry, .. } => Some((entry, "no, it goes back: an operator wants it")),
         // A new one is not there yet.
         Step::MoveOut { entry, .. } if entry.data.is_some() => Some((
             entry,
@@ -470,6 +476,9 @@ fn of_entry(step: &Step) -> Option<(&TrashPlace, &'static str)> {
         | Step::EmptyMount { .. }
         | Step::MoveOut { .. }
         | Step::OpenGate
+        | Step::Adopt { .. }
+        | Step::Unadopt { .. }
+        | Step::Tidy { .. }
         | Step::Create { .. } => None,
     }
 }
@@ -653,6 +662,8 @@ const fn passed(code: Refusal) -> &'static str {
         Refusal::Retention => "its retention has passed, or does not apply",
         Refusal::Contested => "its volume was not named again, and nothing lies in its place",
         Refusal::Unconfirmed => "its destroy is confirmed",
+        Refusal::Adopted => "no mark beside the trash says that it is wanted",
+        Refusal::HalfWiped => "its wipe has not begun",
         Refusal::ForeignTrash => "its manifest is whole, of this machine and of this work_dir",
         Refusal::RootLocked => "no other process holds the lock of its root",
         Refusal::ModeRefused => "its wipe mode can be carried out there",
@@ -675,6 +686,7 @@ mod tests {
             &TRASH_LAST,
             &MOUNT,
             &OF_THE_EXECUTOR,
+            &OF_RESTORING,
         ]
         .concat();
         for refusal in Refusal::ALL {

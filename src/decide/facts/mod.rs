@@ -33,7 +33,7 @@ pub use holders::{ContainerRun, FsLocation, Holder, HolderKind, MountView, Mount
 pub use host::{GateFacts, GateFile, HostFacts, Moment};
 pub use mounts::{FsClass, MountEntry, MountTable};
 pub use pauses::Pauses;
-pub use policy::{OrphanPolicy, PidNamespace, Policy, WipeMethod, WipeMode, Words};
+pub use policy::{AdoptWord, OrphanPolicy, PidNamespace, Policy, Who, WipeMethod, WipeMode, Words};
 pub use prepare::{
     MountPoint, MountedElsewhere, PrepareFacts, PrepareRequest, PreparedDisk, PreparedFs, Probe,
     Stage,

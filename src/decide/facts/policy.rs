@@ -184,6 +184,43 @@ pub struct Words {
     pub accept_root: Option<Raw>,
     /// `trash purge`: these entries, now.
     pub purge: Vec<TrashId>,
+    /// `trash restore`: this entry goes back to its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore: Option<TrashId>,
+    /// `volumes adopt`: this volume is wanted, or is not any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopt: Option<AdoptWord>,
+    /// Who says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Who>,
+}
+
+/// `volumes adopt`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdoptWord {
+    /// The volume.
+    pub volume: VolumeKey,
+    /// `--root`: on this disk only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<Raw>,
+    /// `--undo`: the mark is taken back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub undo: bool,
+}
+
+/// Who said an operator's word, for the audit log.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Who {
+    /// By which way: `cli` or `api`.
+    pub via: String,
+    /// User id of the process that said it.
+    pub uid: u32,
+    /// Its process id, where it is another one than ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<i32>,
+    /// The user id that logged in, which `sudo` does not change; `None`: nobody did, as for a timer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login_uid: Option<u32>,
 }
 
 impl Words {

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{FsLocation, Known};
 use crate::decide::ledger::Verified;
-use crate::decide::manifest::{HIDDEN_TRASH, Manifest, TRASH, TrashState};
+use crate::decide::manifest::{
+    ADOPTED, AdoptedMark, HIDDEN_OURS, HIDDEN_TRASH, Manifest, OURS, TRASH, TrashState,
+};
 use crate::decide::steps::TrashId;
 use crate::mesos::disk::{DiskRef, DiskType};
 use crate::units::{Megabytes, Raw};
@@ -196,16 +198,20 @@ pub struct RootFacts {
     pub content: Known<MountContent>,
     /// MOUNT only: its hidden side. `Absent`: a plain one, which has no trash. `Unknown`: it was
     /// laid out by us, and its hidden side can't be seen or is not what it should be.
-    #[serde(default = "plain", skip_serializing_if = "is_plain")]
+    #[serde(default = "absent", skip_serializing_if = "is_absent")]
     pub hidden: Known<HiddenSide>,
+    /// The marks beside the trash. `Absent`: none. `Unknown`: one can't be read, and could be any
+    /// volume's.
+    #[serde(default = "absent", skip_serializing_if = "is_absent")]
+    pub adopted: Known<Vec<AdoptedMark>>,
 }
 
-fn plain() -> Known<HiddenSide> {
+fn absent<T>() -> Known<T> {
     Known::Absent
 }
 
-fn is_plain(hidden: &Known<HiddenSide>) -> bool {
-    *hidden == Known::Absent
+fn is_absent<T>(fact: &Known<T>) -> bool {
+    matches!(fact, Known::Absent)
 }
 
 impl RootFacts {
@@ -222,6 +228,16 @@ impl RootFacts {
             Known::Known(hidden) => hidden.path.join(HIDDEN_TRASH),
             Known::Absent | Known::Unknown(_) => self.disk.root.join(TRASH),
         }
+    }
+
+    /// Where its marks lie.
+    #[must_use]
+    pub fn adopted_path(&self) -> Raw {
+        let ours = match &self.hidden {
+            Known::Known(hidden) => hidden.path.join(HIDDEN_OURS),
+            Known::Absent | Known::Unknown(_) => self.disk.root.join(OURS),
+        };
+        ours.join(ADOPTED)
     }
 
     /// The entries of its trash that are being filled or emptied, one by one, and have data: the
@@ -310,4 +326,8 @@ pub struct TrashFacts {
     pub data: Known<FileIdentity>,
     /// Where `data` lies, for comparison with holders.
     pub location: Known<FsLocation>,
+    /// Whether it is the frame of an entry that a crash left before its manifest was written: nothing
+    /// lies in it but, perhaps, half a manifest and an empty `data`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub bare: bool,
 }

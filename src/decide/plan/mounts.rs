@@ -14,7 +14,8 @@ use crate::decide::memory::VolumeRecord;
 use crate::decide::remember::agent_may_delete;
 use crate::decide::roots::{RootView, present_filesystem};
 use crate::decide::steps::{Evidence, Step, TrashPlace, WipeAuthorization};
-use crate::mesos::disk::DiskType;
+use crate::mesos::disk::{DiskRef, DiskType};
+use crate::mesos::ids::VolumeKey;
 use crate::units::Raw;
 
 impl Planner<'_> {
@@ -103,6 +104,7 @@ impl Planner<'_> {
         self.judge
             .overlap_reasons(&root.disk, key, &location, &root.disk.root, &mut reasons);
         self.judge.protect_reasons(key, &mut reasons);
+        self.judge.adopted_reasons(root, key, &mut reasons);
         self.barrier(&mut reasons);
         hidden_side(root, &mut reasons);
         let facts = self.facts();
@@ -385,8 +387,11 @@ impl Planner<'_> {
                 .on_mounts
                 .iter()
                 .filter(|(disk, _)| concerns(&disk.root))
-                .flat_map(|(_, records)| records)
-                .any(|record| !self.judge.claims.volumes.contains_key(&record.key)),
+                .flat_map(|(disk, records)| records.iter().map(move |record| (disk, record)))
+                .any(|(disk, record)| {
+                    !self.judge.claims.volumes.contains_key(&record.key)
+                        && !self.adopted_on(disk, &record.key)
+                }),
 
             // What it was closed for is forgotten.
             Known::Absent | Known::Unknown(_) => {
@@ -400,6 +405,15 @@ impl Planner<'_> {
         if !wanted && !owed && !half_moved {
             self.steps.push(Step::OpenGate);
         }
+    }
+
+    /// Whether the data on a MOUNT disk is to stay there, whole: what is half moved is looked at apart.
+    fn adopted_on(&self, disk: &DiskRef, key: &VolumeKey) -> bool {
+        self.facts().roots.iter().any(|root| {
+            root.disk == *disk
+                && matches!(root.hidden, Known::Known(_))
+                && self.judge.mark_of(root, key).is_some()
+        })
     }
 
     fn is_empty(&self, root: &Raw) -> bool {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Planner;
-use crate::decide::facts::Words;
+use crate::decide::facts::{AdoptWord, Words};
 use crate::decide::steps::{Step, TrashId};
 use crate::mesos::disk::DiskRef;
 use crate::mesos::ids::VolumeKey;
@@ -15,6 +15,7 @@ pub(super) enum Scope<'a> {
     Volume(&'a VolumeKey),
     Root(&'a Raw),
     Trash(&'a [TrashId]),
+    Adopt(&'a AdoptWord),
 }
 
 impl<'a> Scope<'a> {
@@ -23,6 +24,10 @@ impl<'a> Scope<'a> {
             Some(Self::Volume(key))
         } else if let Some(root) = &words.accept_root {
             Some(Self::Root(root))
+        } else if let Some(word) = &words.adopt {
+            Some(Self::Adopt(word))
+        } else if let Some(id) = &words.restore {
+            Some(Self::Trash(std::slice::from_ref(id)))
         } else if words.purge.is_empty() {
             None
         } else {
@@ -37,7 +42,7 @@ impl<'a> Scope<'a> {
         planner.steps.retain(|step| match step {
             Step::AdoptRoot { disk, .. } => match self {
                 Self::Root(root) => disk.root == *root,
-                Self::Volume(_) | Self::Trash(_) => disks.contains(disk),
+                Self::Volume(_) | Self::Trash(_) | Self::Adopt(_) => disks.contains(disk),
             },
             Step::Quarantine { .. }
             | Step::Clear { .. }
@@ -47,12 +52,17 @@ impl<'a> Scope<'a> {
             | Step::EmptyMount { .. }
             | Step::MoveOut { .. }
             | Step::OpenGate
+            | Step::Restore { .. }
+            | Step::Adopt { .. }
+            | Step::Unadopt { .. }
+            | Step::Tidy { .. }
             | Step::Create { .. } => true,
         });
         planner.kept.retain(|kept| match self {
             Self::Volume(key) => kept.volume.as_ref() == Some(key),
             Self::Root(root) => kept.disk.root == *root,
             Self::Trash(ids) => kept.trash.as_ref().is_some_and(|(id, _)| ids.contains(id)),
+            Self::Adopt(word) => kept.volume.as_ref() == Some(&word.volume) && kept.trash.is_none(),
         });
         // Nothing of a command's own scope is unwitnessed: the operator's word stands behind it.
         planner.unwitnessed.clear();
@@ -62,49 +72,42 @@ impl<'a> Scope<'a> {
     }
 
     fn covers(self, step: &Step) -> bool {
-        match (self, step) {
-            (_, Step::AdoptRoot { .. }) | (Self::Volume(_), Step::OpenGate) => true,
-            (Self::Volume(key), Step::Quarantine { place, .. } | Step::Create { place }) => {
-                place.volume == *key
+        match step {
+            Step::AdoptRoot { .. } => true,
+            Step::OpenGate => matches!(self, Self::Volume(_)),
+            Step::Quarantine { place, .. } | Step::Create { place } => self.is_of(&place.volume),
+            Step::Clear { entry }
+            | Step::PutBack { entry }
+            | Step::Void { entry }
+            | Step::Wipe { entry, .. } => match self {
+                Self::Trash(ids) => ids.contains(&entry.manifest.id),
+                Self::Volume(_) | Self::Root(_) | Self::Adopt(_) => {
+                    self.is_of(&entry.manifest.volume)
+                }
+            },
+            // A word for the volume is none for what an operator wanted before.
+            Step::Restore { entry, .. } => match self {
+                Self::Trash(ids) => ids.contains(&entry.manifest.id),
+                Self::Volume(_) | Self::Root(_) | Self::Adopt(_) => false,
+            },
+            Step::EmptyMount { authorization, .. } | Step::MoveOut { authorization, .. } => {
+                self.is_of(authorization.volume())
             }
-            (
-                Self::Volume(key),
-                Step::Clear { entry }
-                | Step::PutBack { entry }
-                | Step::Void { entry }
-                | Step::Wipe { entry, .. },
-            ) => entry.manifest.volume == *key,
-            (
-                Self::Volume(key),
-                Step::EmptyMount { authorization, .. } | Step::MoveOut { authorization, .. },
-            ) => authorization.volume() == key,
-            (
-                Self::Trash(ids),
-                Step::Clear { entry }
-                | Step::PutBack { entry }
-                | Step::Void { entry }
-                | Step::Wipe { entry, .. },
-            ) => ids.contains(&entry.manifest.id),
-            (
-                Self::Trash(_),
-                Step::Quarantine { .. }
-                | Step::EmptyMount { .. }
-                | Step::MoveOut { .. }
-                | Step::OpenGate
-                | Step::Create { .. },
-            )
-            | (
-                Self::Root(_),
-                Step::Quarantine { .. }
-                | Step::Clear { .. }
-                | Step::PutBack { .. }
-                | Step::Void { .. }
-                | Step::Wipe { .. }
-                | Step::EmptyMount { .. }
-                | Step::MoveOut { .. }
-                | Step::OpenGate
-                | Step::Create { .. },
-            ) => false,
+            Step::Adopt { mark, .. } | Step::Unadopt { mark, .. } => match self {
+                Self::Adopt(word) => word.volume == mark.volume,
+                Self::Volume(_) | Self::Root(_) | Self::Trash(_) => false,
+            },
+            Step::Tidy { id, .. } => match self {
+                Self::Trash(ids) => ids.contains(id),
+                Self::Volume(_) | Self::Root(_) | Self::Adopt(_) => false,
+            },
+        }
+    }
+
+    fn is_of(self, volume: &VolumeKey) -> bool {
+        match self {
+            Self::Volume(key) => key == volume,
+            Self::Root(_) | Self::Trash(_) | Self::Adopt(_) => false,
         }
     }
 }
@@ -113,10 +116,14 @@ impl<'a> Scope<'a> {
 fn step_disk(step: &Step) -> Option<DiskRef> {
     match step {
         Step::AdoptRoot { .. } | Step::OpenGate => None,
+        Step::Adopt { at, .. } | Step::Unadopt { at, .. } | Step::Tidy { at, .. } => {
+            Some(at.disk.clone())
+        }
         Step::Quarantine { place, .. } | Step::Create { place } => Some(place.disk.clone()),
         Step::Clear { entry }
         | Step::PutBack { entry }
         | Step::Void { entry }
+        | Step::Restore { entry, .. }
         | Step::Wipe { entry, .. } => Some(entry.disk.clone()),
         Step::EmptyMount { authorization, .. } | Step::MoveOut { authorization, .. } => {
             Some(authorization.disk().clone())

@@ -56,7 +56,11 @@ impl Planner<'_> {
         let manifest = match &entry.manifest {
             Known::Known(manifest) => manifest,
             Known::Absent => {
-                return self.keep_foreign(root, entry, false, "it has no manifest".to_owned());
+                if !self.tidy(view, entry) {
+                    let detail = "it has no manifest".to_owned();
+                    self.keep_foreign(root, entry, false, detail);
+                }
+                return;
             }
             Known::Unknown(why) => return self.keep_foreign(root, entry, true, why.to_string()),
         };
@@ -123,6 +127,9 @@ impl Planner<'_> {
         self.judge
             .overlap_reasons(&root.disk, volume, &entry.location, &path, &mut in_use);
         self.judge.protect_reasons(volume, &mut in_use);
+        if let Known::Unknown(why) = &root.adopted {
+            in_use.push(Reason::new(Refusal::AuthorityUnknown, why.to_string()));
+        }
         if present_filesystem(root).as_ref() != Some(&data.filesystem) {
             in_use.push(Refusal::WrongFilesystem.into());
         }
@@ -146,6 +153,13 @@ impl Planner<'_> {
             doubt,
             in_use,
         };
+        let asked = self.facts().words.restore.as_ref() == Some(&manifest.id);
+        let begun = self.judge.restoring(root, &manifest.id).cloned();
+        let early = matches!(manifest.state, TrashState::Prepared | TrashState::Moved);
+        // What goes back in any case needs no operator's word for it.
+        if asked || (begun.is_some() && !(early && (look.named || !look.doubt.is_empty()))) {
+            return self.restore(view, look, begun);
+        }
         match manifest.state {
             TrashState::Prepared if manifest.emptied.is_some() => {
                 self.half_moved(view, look, rivals);

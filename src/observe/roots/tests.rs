@@ -283,6 +283,7 @@ fn manifest(id: &str) -> Manifest {
         retention: Span::ZERO,
         quarantined_at: 0,
         method: None,
+        size: None,
     }
 }
 

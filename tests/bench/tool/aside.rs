@@ -103,6 +103,7 @@ fn move_aside(root: &Path, volume: &Path, entry: &str) -> f64 {
         retention: Span::ZERO,
         quarantined_at: 1,
         method: None,
+        size: None,
     };
     let begun = Instant::now();
     let outcome = quarantine(&kernel, &RootLocks::default(), &place, &identity, &manifest);

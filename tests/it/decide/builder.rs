@@ -9,7 +9,7 @@ use mesos_volumed::decide::facts::{
     ResourceState, RootFacts, RootMount, RootWitness, SlaveInfo, TaskUse, TrashFacts, WipeMethod,
     Words,
 };
-use mesos_volumed::decide::manifest::{Manifest, TrashState};
+use mesos_volumed::decide::manifest::{AdoptedMark, Manifest, TrashState};
 use mesos_volumed::decide::memory::Memory;
 use mesos_volumed::decide::plan::plan;
 use mesos_volumed::decide::steps::{Evidence, TrashId};
@@ -141,6 +141,7 @@ pub(crate) fn a_root(disk: &DiskRef) -> RootFacts {
         strange: Vec::new(),
         trash: Known::Absent,
         hidden: Known::Absent,
+        adopted: Known::Absent,
         content: if carved {
             Known::Absent
         } else {
@@ -378,6 +379,8 @@ pub(crate) trait World {
     fn hold(&mut self, disk: &DiskRef, below: &str, kind: HolderKind);
     /// An entry in the trash, with its data, as a pass an hour ago left it.
     fn trash(&mut self, disk: &DiskRef, key: &VolumeKey, state: TrashState) -> &mut TrashFacts;
+    /// A mark that the volume is wanted, made now; of a restore, where an entry is named.
+    fn mark(&mut self, disk: &DiskRef, key: &VolumeKey, entry: Option<TrashId>);
 }
 
 /// A directory with a stable identity; `life` tells one of the same name from another.
@@ -608,11 +611,42 @@ impl World for Facts {
                 retention,
                 quarantined_at,
                 method: None,
+                size: None,
             }),
             data: Known::Known(identity),
             location,
+            bare: false,
         });
         entries.last_mut().unwrap()
+    }
+
+    fn mark(&mut self, disk: &DiskRef, key: &VolumeKey, entry: Option<TrashId>) {
+        let lived_at = match &self.memory {
+            Known::Known(memory) => memory.clock.lived,
+            Known::Absent | Known::Unknown(_) => Span::ZERO,
+        };
+        let root = self.disk(disk);
+        let of_entry = root.trash.known().into_iter().flatten().find_map(|found| {
+            let manifest = found.manifest.known()?;
+            let directory = manifest.emptied.clone();
+            (Some(&found.id) == entry.as_ref())
+                .then(|| directory.unwrap_or_else(|| manifest.identity.clone()))
+        });
+        let dir = a_dir(root, key, 0).identity.known().unwrap().clone();
+        let mut marks = root.adopted.known().cloned().unwrap_or_default();
+        marks.push(AdoptedMark {
+            version: AdoptedMark::VERSION,
+            name: format!("1-abc-{}", marks.len()),
+            volume: key.clone(),
+            disk: disk.clone(),
+            identity: of_entry.unwrap_or(dir),
+            trash: entry,
+            by: None,
+            plan: "abc".to_owned(),
+            lived_at,
+            marked_at: 0,
+        });
+        root.adopted = Known::Known(marks);
     }
 }
 

@@ -46,6 +46,10 @@ fn moved(plan: &Plan, key: &VolumeKey) -> bool {
         | Step::PutBack { .. }
         | Step::Void { .. }
         | Step::OpenGate
+        | Step::Restore { .. }
+        | Step::Adopt { .. }
+        | Step::Unadopt { .. }
+        | Step::Tidy { .. }
         | Step::Create { .. } => false,
     })
 }

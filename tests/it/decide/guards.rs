@@ -38,6 +38,10 @@ fn doomed(plan: &Plan) -> BTreeSet<VolumeKey> {
             | Step::PutBack { .. }
             | Step::Void { .. }
             | Step::OpenGate
+            | Step::Restore { .. }
+            | Step::Adopt { .. }
+            | Step::Unadopt { .. }
+            | Step::Tidy { .. }
             | Step::Create { .. } => None,
         })
         .collect()
@@ -111,6 +115,15 @@ impl Guard<'_> {
         assert_eq!(with.blocked(), self.due && blocking, "{kept:#?}");
         let late = check(without, closed);
         assert_eq!(late.is_err(), self.seen_by_check, "{}: {late:?}", self.code);
+    }
+}
+
+impl Guard<'_> {
+    fn seen(self, seen_by_check: bool) -> Self {
+        Self {
+            seen_by_check,
+            ..self
+        }
     }
 }
 
@@ -1035,6 +1048,41 @@ guards! {
                 assert!(checked(&emptied).steps.is_empty());
             }
         }
+    }
+
+    Adopted => guard_adopted_keeps_what_an_operator_wants {
+        for (open, disk, volume) in [
+            (destroyed(), root(), "db/a"),
+            (orphaned(), path(), "db/o"),
+        ] {
+            let closed = changed(&open, |facts| facts.mark(&disk, &key(volume), None));
+            guard(Refusal::Adopted, volume).holds(&open, &closed);
+            // Another volume's mark, and one on another disk, say nothing of this one.
+            let other = changed(&open, |facts| facts.mark(&disk, &key("db/other"), None));
+            assert!(doomed(&checked(&other)).contains(&key(volume)));
+            let elsewhere = if disk == root() { path() } else { root() };
+            let other = changed(&open, |facts| facts.mark(&elsewhere, &key(volume), None));
+            assert!(doomed(&checked(&other)).contains(&key(volume)));
+            // One that can't be read may be this one's.
+            let unread = changed(&open, |facts| facts.disk(&disk).adopted = unknown());
+            guard(Refusal::AuthorityUnknown, volume).holds(&open, &unread);
+        }
+        // An entry whose restore was begun is never wiped, even where it can't go on.
+        let open = trashed(TrashState::Wiping);
+        let closed = changed(&open, |facts| {
+            let id = facts.disk(&root()).trash.known().unwrap()[0].id.clone();
+            facts.mark(&root(), &key("db/t"), Some(id));
+        });
+        guard(Refusal::Adopted, "db/t").holds(&open, &closed);
+    }
+
+    HalfWiped => guard_half_wiped_is_never_restored {
+        let open = trashed(TrashState::Wiping);
+        let asked = changed(&open, |facts| {
+            let id = facts.disk(&root()).trash.known().unwrap()[0].id.clone();
+            facts.words.restore = Some(id);
+        });
+        guard(Refusal::HalfWiped, "db/t").seen(false).holds(&open, &asked);
     }
 
     ForeignTrash => guard_foreign_trash_is_reported_only {

@@ -3,7 +3,7 @@
 use mesos_volumed::decide::facts::{
     DirFacts, Facts, FileIdentity, FileKind, FsLocation, Known, MountContent, RootFacts, TrashFacts,
 };
-use mesos_volumed::decide::manifest::{HIDDEN_TRASH, TRASH, TrashState};
+use mesos_volumed::decide::manifest::{AdoptedMark, HIDDEN_TRASH, TRASH, TrashState};
 use mesos_volumed::decide::plan::Plan;
 use mesos_volumed::decide::steps::{Step, TrashId, TrashPlace};
 use mesos_volumed::mesos::disk::{DiskRef, DiskType};
@@ -92,7 +92,19 @@ fn moved_out(root: &mut RootFacts, entry: &TrashPlace) {
         manifest: Known::Known(manifest),
         data: Known::Known(identity),
         location,
+        bare: false,
     });
+}
+
+fn marked(after: &mut Facts, disk: &DiskRef, mark: &AdoptedMark) {
+    let here = root(after, disk).clone();
+    for root in after.roots.iter_mut().filter(|root| same(&here, root)) {
+        let mut marks = root.adopted.known().cloned().unwrap_or_default();
+        if !marks.contains(mark) {
+            marks.push(mark.clone());
+        }
+        root.adopted = Known::Known(marks);
+    }
 }
 
 fn apply_step(step: &Step, after: &mut Facts) {
@@ -130,6 +142,7 @@ fn apply_step(step: &Step, after: &mut Facts) {
                     manifest: Known::Known(manifest),
                     data: Known::Known(identity.clone()),
                     location,
+                    bare: false,
                 });
             }
         }
@@ -145,6 +158,23 @@ fn apply_step(step: &Step, after: &mut Facts) {
                 }
             }
         }
+        Step::Restore { entry, mark } => {
+            let put_back = Step::PutBack {
+                entry: entry.clone(),
+            };
+            marked(after, &entry.disk, mark);
+            apply_step(&put_back, after);
+        }
+        Step::Adopt { at, mark } => marked(after, &at.disk, mark),
+        Step::Unadopt { at, mark, .. } => {
+            let here = root(after, &at.disk).clone();
+            for root in after.roots.iter_mut().filter(|root| same(&here, root)) {
+                if let Known::Known(marks) = &mut root.adopted {
+                    marks.retain(|found| found != mark.as_ref());
+                }
+            }
+        }
+        Step::Tidy { at, id } => remove_entry(after, &at.disk, id),
         Step::PutBack { entry } if entry.hidden.is_some() => {
             root(after, &entry.disk).content = Known::Known(MountContent::Data);
             remove_entry(after, &entry.disk, &entry.manifest.id);

@@ -19,3 +19,4 @@ mod properties;
 mod radar;
 mod random;
 mod story;
+mod undelete;

@@ -83,12 +83,14 @@ fn entry(facts: &mut Facts, state: TrashState) -> &mut TrashFacts {
             retention: Span::ZERO,
             quarantined_at: 0,
             method: None,
+            size: None,
         }),
         data: Known::Known(data),
         location: Known::Known(FsLocation {
             device,
             path: "/.mesos-volumed/trash/1-abc-1/data".into(),
         }),
+        bare: false,
     }]);
     facts.gate.closed_for = Known::Known(vec![mount().root]);
     facts.later(60);

@@ -79,6 +79,10 @@ fn doom(plan: &Plan) -> Doom {
             | Step::PutBack { .. }
             | Step::Void { .. }
             | Step::OpenGate
+            | Step::Restore { .. }
+            | Step::Adopt { .. }
+            | Step::Unadopt { .. }
+            | Step::Tidy { .. }
             | Step::Create { .. } => None,
         })
         .collect()
@@ -225,7 +229,9 @@ proptest! {
                     (authorization.disk(), authorization.evidence())
                 }
                 Step::AdoptRoot { .. } | Step::Clear { .. } | Step::PutBack { .. }
-                | Step::Void { .. } | Step::OpenGate | Step::Create { .. } => continue,
+                | Step::Void { .. } | Step::OpenGate | Step::Create { .. }
+                | Step::Restore { .. } | Step::Adopt { .. } | Step::Unadopt { .. }
+                | Step::Tidy { .. } => continue,
             };
             let root = facts.roots.iter().find(|root| root.disk == *disk).unwrap();
             let mount = root.mount.known().unwrap();
@@ -257,7 +263,9 @@ proptest! {
                     Step::Quarantine { place, .. } => place.disk == root.disk && place.path() == path,
                     Step::AdoptRoot { .. } | Step::Clear { .. } | Step::PutBack { .. }
                     | Step::Void { .. } | Step::Wipe { .. } | Step::EmptyMount { .. }
-                    | Step::MoveOut { .. } | Step::OpenGate | Step::Create { .. } => false,
+                    | Step::MoveOut { .. } | Step::OpenGate | Step::Create { .. }
+                    | Step::Restore { .. } | Step::Adopt { .. } | Step::Unadopt { .. }
+                    | Step::Tidy { .. } => false,
                 });
                 let kept = made.kept.iter().any(|kept| kept.disk == root.disk && kept.path == path);
                 prop_assert!(step != kept, "{path} has a step: {step}, is kept: {kept}");
@@ -268,10 +276,12 @@ proptest! {
                 let step = made.steps.iter().any(|step| match step {
                     Step::Clear { entry: at } | Step::PutBack { entry: at }
                     | Step::Void { entry: at } | Step::Wipe { entry: at, .. }
-                    | Step::MoveOut { entry: at, .. } => {
+                    | Step::Restore { entry: at, .. } | Step::MoveOut { entry: at, .. } => {
                         at.disk == root.disk && at.manifest.id == entry.id
                     }
+                    Step::Tidy { at, id } => at.disk == root.disk && *id == entry.id,
                     Step::AdoptRoot { .. } | Step::Quarantine { .. } | Step::EmptyMount { .. }
+                    | Step::Adopt { .. } | Step::Unadopt { .. }
                     | Step::OpenGate | Step::Create { .. } => false,
                 });
                 let path = root.trash_path().join(&entry.id.0);
@@ -329,7 +339,7 @@ fn worsen(tape: &mut Tape<'_>, facts: &mut Facts) -> String {
             .known()
             .is_some_and(|mount| mount.location.path.as_bytes().ends_with(b"/deep"))
     });
-    let choice = tape.pick(if nested { 20 } else { 28 });
+    let choice = tape.pick(if nested { 20 } else { 29 });
     let unknown = || Known::unknown("made unknown");
     match choice {
         0 => {
@@ -421,6 +431,7 @@ fn worsen(tape: &mut Tape<'_>, facts: &mut Facts) -> String {
             }
         }
         26 => facts.roots[root].filesystem.advertised = Some(Megabytes::whole(1 << 40)),
+        27 => facts.roots[root].adopted = Known::unknown("made unknown"),
         _ => facts.roots[root].mount = Known::unknown("made unknown"),
     }
     format!("change {choice} ({key} on {disk}, root {root})")
@@ -432,7 +443,7 @@ fn random_facts_come_to_every_kind_of_step_and_to_every_refusal() {
     let mut steps: BTreeMap<String, u32> = BTreeMap::new();
     let mut codes: BTreeMap<&str, u32> = BTreeMap::new();
     let mut seed = 1_u64;
-    for _ in 0..4000 {
+    for _ in 0..8000 {
         let tape: Vec<u16> = (0..400)
             .map(|_| {
                 seed = seed
@@ -460,6 +471,9 @@ fn random_facts_come_to_every_kind_of_step_and_to_every_refusal() {
         "open_gate",
         "put_back",
         "quarantine",
+        "restore",
+        "tidy",
+        "unadopt",
         "void",
         "wipe",
     ] {
@@ -469,7 +483,7 @@ fn random_facts_come_to_every_kind_of_step_and_to_every_refusal() {
         );
     }
     // Both want much at once, and only one of the two can be on a disk.
-    for step in ["empty_mount", "move_out"] {
+    for step in ["adopt", "empty_mount", "move_out"] {
         assert!(
             steps.get(step).is_some_and(|n| *n >= 5),
             "{step}: {steps:#?}"

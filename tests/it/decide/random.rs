@@ -5,12 +5,12 @@
 use std::collections::BTreeSet;
 
 use mesos_volumed::decide::facts::{
-    AgentAnswer, AgentView, CheckpointFile, Facts, FileKind, FsFailure, HiddenSide, Holder,
-    HolderKind, Known, MarkerOf, MountContent, Operation, OperationKind, OperationState,
+    AdoptWord, AgentAnswer, AgentView, CheckpointFile, Facts, FileKind, FsFailure, HiddenSide,
+    Holder, HolderKind, Known, MarkerOf, MountContent, Operation, OperationKind, OperationState,
     OrphanPolicy, PidNamespace, ProviderState, ResourceState, RootFacts, RootWitness, StrangeEntry,
     TaskUse, TrashFacts, Why,
 };
-use mesos_volumed::decide::manifest::{HIDDEN_TRASH, Manifest, TrashState};
+use mesos_volumed::decide::manifest::{AdoptedMark, HIDDEN_TRASH, Manifest, TrashState};
 use mesos_volumed::decide::memory::{
     Gone, Memory, Sighting, SpentDestroy, StaleSince, UnwitnessedBatch, VolumePlaceRecord,
     VolumeRecord,
@@ -464,17 +464,25 @@ fn some_trash(tape: &mut Tape<'_>, root: &RootFacts) -> Known<Vec<TrashFacts>> {
             retention: span(tape),
             quarantined_at: 0,
             method: None,
+            size: None,
         };
         let data = match tape.odd(8, 2) {
             Some(0) => Known::Absent,
             Some(_) => Known::Known(super::builder::identity("another", 5)),
             None => tape.known(identity),
         };
+        let bare = tape.rarely(6);
+        let (manifest, data) = if bare {
+            (Known::Absent, Known::Absent)
+        } else {
+            (tape.known(manifest), data)
+        };
         entries.push(TrashFacts {
             id,
-            manifest: tape.known(manifest),
+            manifest,
             data,
             location,
+            bare,
         });
     }
     if entries.is_empty() {
@@ -482,6 +490,39 @@ fn some_trash(tape: &mut Tape<'_>, root: &RootFacts) -> Known<Vec<TrashFacts>> {
     } else {
         tape.known(entries)
     }
+}
+
+/// Marks of volumes, and of restores that were begun or are over.
+fn some_marks(tape: &mut Tape<'_>, root: &RootFacts) -> Known<Vec<AdoptedMark>> {
+    let marks = (0..=tape.pick(2))
+        .map(|n| {
+            let entries: Vec<&TrashFacts> = root.trash.known().into_iter().flatten().collect();
+            let restored = entries
+                .get(tape.pick(3))
+                .and_then(|entry| entry.manifest.known());
+            let volume =
+                restored.map_or_else(|| tape.of(&keys()), |manifest| manifest.volume.clone());
+            AdoptedMark {
+                version: AdoptedMark::VERSION,
+                name: format!("m-{n}"),
+                identity: restored.map_or_else(
+                    || identity(&filesystem(&root.disk), 7),
+                    |manifest| {
+                        let root = manifest.emptied.clone();
+                        root.unwrap_or_else(|| manifest.identity.clone())
+                    },
+                ),
+                trash: restored.map(|manifest| manifest.id.clone()),
+                volume,
+                disk: root.disk.clone(),
+                by: None,
+                plan: "p".to_owned(),
+                lived_at: Span::seconds(100 * DAY).minus(span(tape)),
+                marked_at: 0,
+            }
+        })
+        .collect();
+    tape.known(marks)
 }
 
 fn memory(tape: &mut Tape<'_>, facts: &Facts) -> Memory {
@@ -743,6 +784,18 @@ pub(crate) fn facts(tape: &mut Tape<'_>) -> Facts {
     words.accept_root = tape.rarely(8).then(|| tape.of(&disks()).root);
     if tape.rarely(6) {
         words.purge = vec![TrashId("t-0".to_owned())];
+    }
+    words.restore = tape.rarely(6).then(|| TrashId("t-0".to_owned()));
+    words.adopt = tape.rarely(12).then(|| AdoptWord {
+        volume: tape.of(&keys()),
+        root: (tape.pick(2) == 0).then(|| tape.of(&disks()).root),
+        undo: tape.pick(3) == 0,
+    });
+    for at in 0..facts.roots.len() {
+        if tape.pick(4) == 3 {
+            let marks = some_marks(tape, &facts.roots[at]);
+            facts.roots[at].adopted = marks;
+        }
     }
     facts.gate.closed_for = match tape.pick(6) {
         4 => Known::Known(vec![mount().root]),

@@ -30,6 +30,10 @@ pub(crate) fn quarantined(plan: &Plan) -> Vec<String> {
             | Step::EmptyMount { .. }
             | Step::MoveOut { .. }
             | Step::OpenGate
+            | Step::Restore { .. }
+            | Step::Adopt { .. }
+            | Step::Unadopt { .. }
+            | Step::Tidy { .. }
             | Step::Create { .. } => None,
         })
         .collect()
@@ -50,6 +54,10 @@ pub(crate) fn evidence_for(plan: &Plan, volume: &str) -> Option<Evidence> {
         | Step::EmptyMount { .. }
         | Step::MoveOut { .. }
         | Step::OpenGate
+        | Step::Restore { .. }
+        | Step::Adopt { .. }
+        | Step::Unadopt { .. }
+        | Step::Tidy { .. }
         | Step::Create { .. } => None,
     })
 }

@@ -33,6 +33,10 @@ pub(crate) fn authorize(identity: &FileIdentity) -> WipeAuthorization {
             | Step::EmptyMount { .. }
             | Step::MoveOut { .. }
             | Step::OpenGate
+            | Step::Restore { .. }
+            | Step::Adopt { .. }
+            | Step::Unadopt { .. }
+            | Step::Tidy { .. }
             | Step::Create { .. } => None,
         })
         .unwrap_or_else(|| panic!("no wipe in the plan: {:?} {:?}", plan.kept, plan.doubts))
@@ -81,6 +85,7 @@ fn facts(identity: &FileIdentity) -> Facts {
         retention: Span::ZERO,
         quarantined_at: 0,
         method: None,
+        size: None,
     };
     Facts {
         version: Facts::VERSION,
@@ -142,9 +147,11 @@ fn facts(identity: &FileIdentity) -> Facts {
                 manifest: Known::Known(manifest),
                 data: Known::Known(identity.clone()),
                 location: Known::Known(location),
+                bare: false,
             }]),
             content: Known::Absent,
             hidden: Known::Absent,
+            adopted: Known::Absent,
         }],
         agent: AgentFacts {
             work_dir,

@@ -17,6 +17,7 @@ use crate::act::sys::hooked::{Hooked, quiet};
 use crate::act::wipe::{Control, Progress};
 use crate::decide::facts::{Fingerprint, HiddenSide, Known};
 use crate::decide::guards::Refusal;
+use crate::decide::manifest::AdoptedMark;
 use crate::decide::manifest::HIDDEN_TRASH;
 use crate::decide::steps::{Evidence, TrashId};
 use crate::mesos::disk::{DiskRef, DiskType};
@@ -82,6 +83,7 @@ impl Disk {
                 retention: Span::ZERO,
                 quarantined_at: 1,
                 method: None,
+                size: None,
             },
             data: None,
             hidden: Some(HiddenSide {
@@ -186,8 +188,34 @@ impl Disk {
 
     fn back(&self, sys: &Hooked<'_>, place: &TrashPlace) -> Outcome {
         self.act(sys, &Control::new(0), |context| {
-            move_back(context, place, "p")
+            move_back(context, place, None, "p")
         })
+    }
+
+    fn mark(&self) -> AdoptedMark {
+        AdoptedMark {
+            version: AdoptedMark::VERSION,
+            name: "m".to_owned(),
+            volume: self.place.manifest.volume.clone(),
+            disk: self.place.disk.clone(),
+            identity: self.place.root.directory.clone(),
+            trash: Some(self.place.manifest.id.clone()),
+            by: None,
+            plan: "p".to_owned(),
+            lived_at: Span::ZERO,
+            marked_at: 1,
+        }
+    }
+
+    fn restored(&self, sys: &Hooked<'_>, place: &TrashPlace) -> Outcome {
+        self.act(sys, &Control::new(0), |context| {
+            move_back(context, place, Some(&self.mark()), "p")
+        })
+    }
+
+    fn is_marked(&self) -> bool {
+        let ours = self.temp.path().join("hidden/.mesos-volumed");
+        std::fs::metadata(ours.join("adopted/m.json")).is_ok()
     }
 
     /// Every name, in the root and in the data of all entries: each once, whole, or a loss.
@@ -342,6 +370,43 @@ fn a_way_back_that_ends_at_any_call_goes_on_to_the_same_end() {
                 let store = Store::open(&disk.temp.path().join("state")).unwrap();
                 Gate::new(store, disk.gate()).open().unwrap();
                 Outcome::Identity
+            }
+        },
+        (5, 0),
+    );
+    assert!(count > 20, "{count} calls were failed");
+}
+
+#[test]
+fn a_restore_that_ends_at_any_call_goes_on_to_the_same_end_and_is_marked_first() {
+    let count = every_call(
+        |disk| assert_done(&disk.out(&Hooked::new(&quiet), &disk.place)),
+        |disk, sys| {
+            let outcome = disk.restored(sys, &disk.again());
+            assert!(disk.whole().0 == 0 || disk.is_marked(), "{outcome:?}");
+            outcome
+        },
+        |disk| {
+            let open = || {
+                let store = Store::open(&disk.temp.path().join("state")).unwrap();
+                Gate::new(store, disk.gate()).open().unwrap();
+            };
+            match disk.manifest() {
+                Some(_) if std::fs::metadata(disk.entry().join("data")).is_err() => {
+                    let frame = TrashPlace {
+                        data: None,
+                        ..disk.again()
+                    };
+                    let sys = Hooked::new(&quiet);
+                    let outcome = super::super::void(&sys, &RootLocks::default(), &frame);
+                    open();
+                    outcome
+                }
+                Some(_) => disk.restored(&Hooked::new(&quiet), &disk.again()),
+                None => {
+                    open();
+                    Outcome::Identity
+                }
             }
         },
         (5, 0),

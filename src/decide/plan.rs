@@ -163,8 +163,9 @@ fn trashed(facts: &Facts) -> BTreeMap<&VolumeKey, Vec<&TrashId>> {
 fn sort_steps(steps: &mut [Step]) {
     steps.sort_by_key(|step| match step {
         Step::AdoptRoot { .. } => 0,
-        Step::Adopt { .. } | Step::Unadopt { .. } => 1,
-        Step::PutBack { .. } | Step::Restore { .. } => 1,
+        Step::PutBack { .. } | Step::Restore { .. } | Step::Adopt { .. } | Step::Unadopt { .. } => {
+            1
+        }
         Step::Create { .. } => 2,
         Step::Quarantine { .. } => 3,
         Step::Clear { .. } => 4,

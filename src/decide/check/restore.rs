@@ -87,7 +87,7 @@ impl<'a> Reader<'a> {
             || format!("the mark does not describe the restore of {id}"),
         )?;
         plain_name(&Raw::from(mark.name.as_str()))?;
-        if self.marks(root).any(|seen| seen == mark) {
+        if marks(root).any(|seen| seen == mark) {
             must(!self.over(mark), || {
                 format!("{volume} was held since its mark")
             })?;
@@ -104,10 +104,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn marks(&self, root: &'a RootFacts) -> impl Iterator<Item = &'a AdoptedMark> {
-        root.adopted.known().into_iter().flatten()
-    }
-
     /// A mark of this pass, which replaces none.
     fn fresh(&self, root: &'a RootFacts, mark: &AdoptedMark) -> Verdict {
         must(root.adopted.why().is_none(), || {
@@ -116,7 +112,7 @@ impl<'a> Reader<'a> {
         must(
             mark.lived_at == self.memory.clock.lived
                 && mark.by == self.facts.words.by
-                && !self.marks(root).any(|seen| seen.name == mark.name),
+                && !marks(root).any(|seen| seen.name == mark.name),
             || format!("mark {} is not of this pass", mark.name),
         )
     }
@@ -174,7 +170,7 @@ impl<'a> Reader<'a> {
 
     pub(super) fn unadopt(&self, at: &OursPlace, mark: &AdoptedMark, why: Unadopted) -> Verdict {
         let root = self.ours(at)?;
-        must(self.marks(root).any(|seen| seen == mark), || {
+        must(marks(root).any(|seen| seen == mark), || {
             format!("mark {} was not seen", mark.name)
         })?;
         let held =
@@ -197,4 +193,8 @@ impl<'a> Reader<'a> {
             || format!("entry {id} is no empty frame"),
         )
     }
+}
+
+fn marks(root: &RootFacts) -> impl Iterator<Item = &AdoptedMark> {
+    root.adopted.known().into_iter().flatten()
 }

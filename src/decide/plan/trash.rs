@@ -116,6 +116,33 @@ impl Planner<'_> {
             return self.keep_entry(root, manifest, false, vec![Refusal::Unconfirmed.into()]);
         }
 
+        let look = self.look(root, entry, place(Some(data)), rivals);
+        let asked = self.facts().words.restore.as_ref() == Some(&manifest.id);
+        let begun = self.judge.restoring(root, &manifest.id).cloned();
+        let early = matches!(manifest.state, TrashState::Prepared | TrashState::Moved);
+        // What goes back in any case needs no operator's word for it.
+        if asked || (begun.is_some() && !(early && (look.named || !look.doubt.is_empty()))) {
+            return self.restore(view, look, begun);
+        }
+        match manifest.state {
+            TrashState::Prepared if manifest.emptied.is_some() => {
+                self.half_moved(view, look, rivals);
+            }
+            TrashState::Prepared | TrashState::Moved => self.second_look(view, look, rivals),
+            TrashState::Cleared | TrashState::Wiping => self.last_look(view, look, due),
+        }
+    }
+
+    /// What is said now of an entry whose data is there.
+    fn look(
+        &self,
+        root: &RootFacts,
+        entry: &TrashFacts,
+        place: Box<TrashPlace>,
+        rivals: bool,
+    ) -> Look {
+        let manifest = &place.manifest;
+        let data = manifest.identity.clone();
         let volume = &manifest.volume;
         let mut doubt = Vec::new();
         let named = self.judge.name_reasons(volume, &mut doubt);
@@ -146,26 +173,12 @@ impl Planner<'_> {
             ));
         }
 
-        let look = Look {
-            place: place(Some(data.clone())),
+        Look {
+            place,
             data,
             named,
             doubt,
             in_use,
-        };
-        let asked = self.facts().words.restore.as_ref() == Some(&manifest.id);
-        let begun = self.judge.restoring(root, &manifest.id).cloned();
-        let early = matches!(manifest.state, TrashState::Prepared | TrashState::Moved);
-        // What goes back in any case needs no operator's word for it.
-        if asked || (begun.is_some() && !(early && (look.named || !look.doubt.is_empty()))) {
-            return self.restore(view, look, begun);
-        }
-        match manifest.state {
-            TrashState::Prepared if manifest.emptied.is_some() => {
-                self.half_moved(view, look, rivals);
-            }
-            TrashState::Prepared | TrashState::Moved => self.second_look(view, look, rivals),
-            TrashState::Cleared | TrashState::Wiping => self.last_look(view, look, due),
         }
     }
 

@@ -166,13 +166,14 @@ fn what_a_crash_left_of_a_restore_goes_on_by_itself() {
         (vec!["restore".to_owned()], true)
     );
     // Neither retention nor an operator's other word wipes it meanwhile.
-    for change in [
-        (|facts: &mut Facts, _: &TrashId| facts.later(30 * DAY)) as fn(&mut Facts, &TrashId),
+    let ways: [fn(&mut Facts, &TrashId); 3] = [
+        |facts, _| facts.later(30 * DAY),
         |facts, id| facts.words.purge = vec![id.clone()],
         |facts, _| facts.words.wipe = Some(key("db/a")),
-    ] {
+    ];
+    for way in ways {
         let mut changed = facts.clone();
-        change(&mut changed, &id);
+        way(&mut changed, &id);
         assert!(!steps(&plan_of(&changed)).contains(&"wipe".to_owned()));
     }
     // After the rename, before the frame went: the frame goes, the mark stays.
@@ -520,13 +521,19 @@ fn a_mount_is_restored_behind_the_barrier_only_and_only_into_an_empty_disk() {
     let (facts, id) = emptied();
     let open = asked(&facts, &id);
     let wanted = plan_of(&open);
-    let cases: [(fn(&mut Facts), Refusal); 3] = [
-        (|f| f.policy.start_gate = false, Refusal::NoBarrier),
+    let cases: [Case; 3] = [
         (
+            "no gate",
+            |f| f.policy.start_gate = false,
+            Refusal::NoBarrier,
+        ),
+        (
+            "data in it",
             |f| f.disk(&mount()).content = Known::Known(MountContent::Data),
             Refusal::Contested,
         ),
         (
+            "the next tenant",
             |f| {
                 let next = a_volume(&mount(), &key("db/next"));
                 f.state().resources.push(next);
@@ -534,12 +541,12 @@ fn a_mount_is_restored_behind_the_barrier_only_and_only_into_an_empty_disk() {
             Refusal::Held,
         ),
     ];
-    for (change, code) in cases {
+    for (what, change, code) in cases {
         let mut closed = open.clone();
         change(&mut closed);
         let made = plan_of(&closed);
-        assert_eq!(steps(&made), [""; 0], "{code}");
-        assert!(codes(&made, "db/m").contains(&code), "{code}");
+        assert_eq!(steps(&made), [""; 0], "{what}");
+        assert!(codes(&made, "db/m").contains(&code), "{what}");
         check(wanted.clone(), &closed).unwrap_err();
     }
 }

@@ -174,7 +174,11 @@ impl Host {
     pub(crate) fn new(parts: Parts) -> Self {
         let temp = tempfile::tempdir().unwrap();
         let at = |name: &str| temp.path().join(name);
-        let path_size = if parts.path == "xfs" { 320 } else { 64 };
+        let path_size = match parts.path {
+            "xfs" => 320,
+            "btrfs" => 128,
+            _ => 64,
+        };
         let root_disk = Disk::new(&at("root.img"), "ext4", 64, &at("work"));
         let path_disk = Disk::new(&at("path.img"), parts.path, path_size, &at("path"));
         let mount_disk = Disk::new(&at("mount.img"), "ext4", 32, &at("mount"));

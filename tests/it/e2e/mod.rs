@@ -11,3 +11,4 @@ mod modes;
 mod mount;
 mod numbers;
 mod trip;
+mod undelete;

@@ -1,0 +1,215 @@
+//! The undelete window on real file systems: what comes back is what went.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests make and look at their own files by name"
+)]
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::host::{Host, Parts, is_gone, must, names, tree};
+use crate::own_namespace::entered;
+
+const SETTINGS: &str = "[sweep]\ngrace = \"0s\"\norphans = \"wipe\"\n[trash]\nretention = \"7d\"\n";
+
+/// What a tenant can lay down: owners, modes with all bits, times, names that share an inode,
+/// attributes, access lists.
+fn belongings(folder: &Path) {
+    let at = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    std::fs::write(at("owned"), "x").unwrap();
+    must("chown", &["1234:4321", &at("owned")]);
+    must("chmod", &["6751", &at("owned")]);
+    must("ln", &[&at("owned"), &at("same")]);
+    must("setfattr", &["-n", "user.note", "-v", "kept", &at("owned")]);
+    must("setfacl", &["-m", "u:2345:rwx", &at("owned")]);
+    must("setfacl", &["-m", "d:u:2345:r", &at("d0")]);
+    must("touch", &["-d", "2001-02-03 04:05:06.789", &at("owned")]);
+    must("chown", &["77:88", folder.to_str().unwrap()]);
+    must("chmod", &["2770", folder.to_str().unwrap()]);
+    must("setfacl", &["-m", "u:2345:rx", folder.to_str().unwrap()]);
+    must(
+        "touch",
+        &["-d", "2002-03-04 05:06:07", folder.to_str().unwrap()],
+    );
+}
+
+/// Everything that tells of it, the change time of its own directory excepted: a rename is a change.
+fn all(folder: &Path) -> String {
+    let attributes = must(
+        "getfattr",
+        &[
+            "-R",
+            "-d",
+            "-m",
+            "-",
+            "--absolute-names",
+            folder.to_str().unwrap(),
+        ],
+    );
+    let access = must("getfacl", &["-R", "-p", "-n", folder.to_str().unwrap()]);
+    let tree = tree(folder);
+    let own = |line: &str| line.starts_with(". ");
+    let mut lines: Vec<String> = tree
+        .lines()
+        .filter(|line| !own(line))
+        .map(str::to_owned)
+        .collect();
+    let stat = must("stat", &["-c", "%u %g %a %Y %i", folder.to_str().unwrap()]);
+    lines.extend([stat, attributes, access]);
+    lines.join("\n")
+}
+
+fn entry_of(host: &Host, id: &str) -> String {
+    let items = host
+        .run(&["trash", "list", "--output", "json"])
+        .ends(0)
+        .json();
+    let mut items = items["items"].as_array().unwrap().iter();
+    let item = items.find(|item| item["persistence_id"] == id).unwrap();
+    item["id"].as_str().unwrap().to_owned()
+}
+
+fn a_destroyed_volume_comes_back(path: &'static str) {
+    let mut host = Host::new(Parts {
+        path,
+        settings: SETTINGS,
+        ..Parts::default()
+    });
+    host.agent.start();
+    host.tenant("PATH", "goes", 120);
+    belongings(&host.volume("PATH", "goes"));
+    host.sweep(0);
+    let at = host.volume("PATH", "goes");
+    let before = all(&at);
+    host.destroy("goes");
+    host.sweep(0);
+    assert!(is_gone(&at));
+    let entry = entry_of(&host, "goes");
+
+    // Something else in its place: refused, and said how to go on.
+    std::fs::create_dir(&at).unwrap();
+    let refused = host.run(&["trash", "restore", &entry]).ends(5);
+    assert!(refused.out.contains("contested"), "{}", refused.out);
+    assert!(refused.out.contains("trash restore"), "{}", refused.out);
+    std::fs::remove_dir(&at).unwrap();
+
+    let json = host
+        .run(&["trash", "restore", &entry, "--output", "json"])
+        .ends(0)
+        .json();
+    assert_eq!(json["entries"][0]["became"], "restored");
+    assert_eq!(json["entries"][0]["path"], at.to_str().unwrap());
+    assert_eq!(all(&at), before);
+    assert!(names(&host.root("PATH").join("volumes/.mesos-volumed/trash")).is_empty());
+
+    // No sweep takes it, by its old destroy or as an orphan; nor without our memory.
+    for _ in 0..3 {
+        host.sweep(0);
+    }
+    std::fs::remove_file(host.state_dir().join("memory.json")).unwrap();
+    for _ in 0..3 {
+        host.sweep(0);
+    }
+    assert_eq!(all(&at), before);
+    assert_eq!(host.states("goes"), ["orphan"]);
+    host.run(&["trash", "restore", &entry]).ends(1);
+
+    // Given back to Mesos the mark ends, and the next destroy is carried out.
+    let name = format!("PATH:{}", host.root("PATH").display());
+    host.agent
+        .order(&["create", "r/goes", "--disk", &name, "--size", "10"]);
+    host.sweep(0);
+    assert_eq!(all(&at), before);
+    let marks = host.root("PATH").join("volumes/.mesos-volumed/adopted");
+    assert!(names(&marks).is_empty());
+    host.destroy("goes");
+    host.sweep(0);
+    assert!(is_gone(&at));
+}
+
+macro_rules! on {
+    ($($name:ident: $fs:literal;)*) => {
+        $(#[test]
+        fn $name() {
+            if entered(concat!("e2e::undelete::", stringify!($name))) {
+                a_destroyed_volume_comes_back($fs);
+            }
+        })*
+    };
+}
+
+on! {
+    root_a_destroyed_volume_comes_back_as_it_was_on_ext4: "ext4";
+    root_a_destroyed_volume_comes_back_as_it_was_on_xfs: "xfs";
+    root_a_destroyed_volume_comes_back_as_it_was_on_btrfs: "btrfs";
+}
+
+#[test]
+fn root_a_restore_that_is_killed_at_any_moment_is_finished_or_undone() {
+    if !entered("e2e::undelete::root_a_restore_that_is_killed_at_any_moment_is_finished_or_undone")
+    {
+        return;
+    }
+    let mut host = Host::new(Parts {
+        settings: SETTINGS,
+        ..Parts::default()
+    });
+    host.agent.start();
+    let at = host.volume("ROOT", "goes");
+    host.tenant("ROOT", "goes", 60);
+    host.sweep(0);
+    let before = all(&at);
+    host.destroy("goes");
+    host.sweep(0);
+    let mut back = 0;
+    for wait in [0, 2, 4, 6, 8, 12, 16, 20, 30, 40, 60, 90] {
+        if is_gone(&at) {
+            let entry = entry_of(&host, "goes");
+            let mut child = host.spawn(&["trash", "restore", &entry]);
+            std::thread::sleep(Duration::from_millis(wait));
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        host.sweep(0);
+        let trash = host.root("ROOT").join("volumes/.mesos-volumed/trash");
+        let data = names(&trash)
+            .first()
+            .map(|entry| trash.join(entry).join("data"));
+        match (is_gone(&at), data) {
+            (false, None) => {
+                back += 1;
+                assert_eq!(all(&at), before);
+            }
+            (true, Some(data)) => assert!(!is_gone(&data)),
+            other => panic!("doubled or lost: {other:?}"),
+        }
+    }
+    if back == 0 {
+        let entry = entry_of(&host, "goes");
+        host.run(&["trash", "restore", &entry]).ends(0);
+    }
+    assert_eq!(all(&at), before);
+}
+
+#[test]
+fn root_an_empty_frame_of_a_crash_goes_and_one_with_something_in_it_stays() {
+    if !entered(
+        "e2e::undelete::root_an_empty_frame_of_a_crash_goes_and_one_with_something_in_it_stays",
+    ) {
+        return;
+    }
+    let mut host = Host::new(Parts::default());
+    host.agent.start();
+    host.tenant("ROOT", "stays", 5);
+    host.sweep(0);
+    let trash = host.root("ROOT").join("volumes/.mesos-volumed/trash");
+    for name in ["1-empty-1", "1-half-1", "1-full-1"] {
+        std::fs::create_dir_all(trash.join(name)).unwrap();
+    }
+    std::fs::write(trash.join("1-half-1/.manifest.json.new"), "{").unwrap();
+    std::fs::write(trash.join("1-full-1/precious"), "x").unwrap();
+    host.sweep(0);
+    assert_eq!(names(&trash), ["1-full-1"]);
+    assert_eq!(names(&trash.join("1-full-1")), ["precious"]);
+}

@@ -151,6 +151,7 @@ fn restore(entry: &str, context: &Context) -> anyhow::Result<Exit> {
     let owner = Owner::new(context)?;
     let id = TrashId(entry.to_owned());
     let key = items(&owner.observer)?
+        .0
         .into_iter()
         .find(|item| item.id == id)
         .and_then(|item| item.key);

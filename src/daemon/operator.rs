@@ -5,8 +5,8 @@
 use crate::act::executor::{Host, StepOutcome};
 use crate::act::outcome::Outcome;
 use crate::daemon::pass::{Pass, PassError, pass};
-use crate::decide::facts::{AdoptWord, Facts, Who, Words};
-use crate::decide::guards::Reason;
+use crate::decide::facts::{AdoptWord, Facts, RootFacts, Who, Words};
+use crate::decide::guards::{Reason, Refusal};
 use crate::decide::listing;
 use crate::decide::manifest::TrashState;
 use crate::decide::steps::TrashId;
@@ -100,8 +100,15 @@ pub fn purge<H: Host, E: std::error::Error + 'static>(
     entries: &[TrashId],
     by: Who,
 ) -> Result<Answer, PassError<E>> {
+    // A word without an entry would be one for everything: a sweep. No entry has an empty name.
+    let nothing = [TrashId(String::new())];
     let words = Words {
-        purge: entries.to_vec(),
+        purge: if entries.is_empty() {
+            &nothing
+        } else {
+            entries
+        }
+        .to_vec(),
         by: Some(by),
         ..Words::default()
     };
@@ -111,7 +118,7 @@ pub fn purge<H: Host, E: std::error::Error + 'static>(
         .map(|id| {
             let about = |step: &&StepOutcome| {
                 let named = format!("(trash entry {id})");
-                step.step == "wipe" && step.subject.contains(&named)
+                matches!(step.step, "wipe" | "void") && step.subject.contains(&named)
             };
             let became = match pass.outcomes.iter().rfind(about).map(|step| &step.outcome) {
                 Some(Outcome::Done(_)) => Became::Purged,
@@ -163,6 +170,25 @@ fn left(pass: &Pass, id: &TrashId) -> Became {
             Became::UnderWay
         }
         Some(item) => Became::Kept(item.reasons),
-        None => Became::Missing,
+        None => {
+            let unseen = unseen(&pass.facts);
+            if unseen.is_empty() {
+                Became::Missing
+            } else {
+                Became::Kept(unseen)
+            }
+        }
     }
+}
+
+/// Trashes that can't be seen: nobody may say that an entry is in none.
+fn unseen(facts: &Facts) -> Vec<Reason> {
+    let of = |root: &RootFacts| {
+        let why = root.trash.why()?;
+        Some(Reason::new(
+            Refusal::ForeignTrash,
+            format!("the trash of {} can't be seen: {why}", root.disk),
+        ))
+    };
+    facts.roots.iter().filter_map(of).collect()
 }

@@ -39,7 +39,7 @@ mod zero_free;
 use rustix::io::Errno;
 
 pub use control::{BY_FILE_SYSTEM, Control};
-pub use progress::{Progress, ProgressNow, Speed};
+pub use progress::{Pressure, Progress, ProgressNow, Speed};
 pub use proof::{Guarantee, Proof, Short, ShortOf};
 pub use report::{Left, LeftKind, StopReason, WipeReport};
 

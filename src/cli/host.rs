@@ -1,6 +1,8 @@
 //! What commands that act share: the lock, `state_dir`, and the host that jobs run on.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU8;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -17,12 +19,13 @@ use crate::act::store::Store;
 use crate::act::sys::Kernel;
 use crate::act::wipe::Progress;
 use crate::daemon::host::{Inline, Pace, Shared};
+use crate::daemon::jobs::eta;
 use crate::daemon::observer::{Observer, ObserverError};
 use crate::daemon::operator::Observe;
 use crate::daemon::pass::{Pass, PassError, pass};
 use crate::decide::facts::{Who, Words};
 use crate::observe::clock;
-use crate::units::Bytes;
+use crate::units::{Bytes, Span};
 
 /// The only instance on this host, with everything that acting needs.
 pub(super) struct Owner {
@@ -62,6 +65,7 @@ impl Owner {
                 },
                 agents: observer.agents(),
                 pace: Pace::from(&settings.wipe),
+                limit: Arc::new(AtomicU8::new(settings.wipe.pressure_limit)),
             },
             observer,
         })
@@ -124,21 +128,7 @@ pub(super) fn show(
         scope.spawn(|| {
             let mut line = Line::new();
             while !ended.load(Ordering::Relaxed) {
-                line.show(|| {
-                    let now = progress.now();
-                    let overwritten = if now.overwritten > 0 {
-                        format!("{} overwritten, ", Bytes(now.overwritten))
-                    } else {
-                        String::new()
-                    };
-                    let expected = now
-                        .expected
-                        .map_or_else(String::new, |all| format!(" of about {all}"));
-                    format!(
-                        "wiping {subject}: {overwritten}{} files, {} directories gone{expected}",
-                        now.files, now.dirs
-                    )
-                });
+                line.show(|| how_far(subject, progress));
                 std::thread::park_timeout(Duration::from_millis(100));
             }
         });
@@ -146,4 +136,71 @@ pub(super) fn show(
         ended.store(true, Ordering::Relaxed);
         outcome
     })
+}
+
+/// `[######··············] 30 %  wiping a/b: 300,000 files and directories gone, 19,870/s, about 35s left`.
+/// Bar, percent and end are there only where the whole is known.
+fn how_far(subject: &str, progress: &Progress) -> String {
+    let (now, speed) = (progress.now(), progress.speed());
+    let mut text = String::new();
+    let share = now
+        .expected
+        .and_then(|all| now.removed().saturating_mul(100).checked_div(all))
+        // Overwriting comes before removing, and takes longest.
+        .filter(|_| now.overwritten == 0);
+    if let Some(percent) = share {
+        let percent = percent.min(100);
+        let done = usize::try_from(percent.div_euclid(5)).unwrap_or(0).min(BAR);
+        let (done, left) = ("#".repeat(done), "·".repeat(BAR.saturating_sub(done)));
+        let _infallible = write!(text, "[{done}{left}] {percent} %  ");
+    }
+    let _infallible = write!(text, "wiping {subject}: ");
+    if now.overwritten > 0 {
+        let _infallible = write!(text, "{} overwritten", Bytes(now.overwritten));
+        if speed.overwritten >= 1.0 {
+            let per_second =
+                Duration::try_from_secs_f64(speed.overwritten).map_or(0, |bytes| bytes.as_secs());
+            let _infallible = write!(text, " ({}/s)", Bytes(per_second));
+        }
+        text.push_str(", ");
+    }
+    let _infallible = write!(text, "{} files and directories gone", now.removed());
+    if speed.removals >= 1.0 {
+        let _infallible = write!(text, ", {:.0}/s", speed.removals);
+    }
+    if let Some(eta) = eta(now, speed) {
+        let _infallible = write!(text, ", about {} left", Span::seconds(eta));
+    }
+    if let Some(pressure) = progress.pressure() {
+        let _infallible = write!(text, ", I/O pressure {:.0} %", pressure.worked);
+    }
+    text
+}
+
+/// The bar's width.
+const BAR: usize = 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::act::wipe::Pressure;
+
+    #[test]
+    fn rate_and_end_are_shown_where_they_are_known() {
+        let progress = Progress::default();
+        assert_eq!(
+            how_far("a/b", &progress),
+            "wiping a/b: 0 files and directories gone"
+        );
+        progress.pressed(Some(Pressure {
+            worked: 12.4,
+            rested: None,
+        }));
+        progress.note(Duration::from_secs(1));
+        progress.note(Duration::from_secs(2));
+        assert_eq!(
+            how_far("a/b", &progress),
+            "wiping a/b: 0 files and directories gone, I/O pressure 12 %"
+        );
+    }
 }

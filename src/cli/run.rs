@@ -22,6 +22,6 @@ pub(super) fn run(_args: &Args, context: &Context) -> anyhow::Result<Exit> {
         tracing::warn!("{note}");
     }
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
-    daemon::run::run(context.settings(), &context.source, owner.shared.clone())?;
+    daemon::run::run(&context.loaded, &context.source, owner.shared.clone())?;
     Ok(Exit::Done)
 }

@@ -246,8 +246,7 @@ keys! { SECTION_KEYS;
     WIPE_VERIFY: bool = Key::new("wipe.verify", "true", values::boolean);
     WIPE_THREADS: u32 = Key::new("wipe.threads", "2", values::wipe_threads);
     WIPE_RATE: WipeRate = Key::new("wipe.rate", r#""auto""#, values::wipe_rate);
-    WIPE_PRESSURE_LIMIT: u8 = Key::new("wipe.pressure_limit", "20", values::percent)
-        .not_yet("the rate alone paces the wipe");
+    WIPE_PRESSURE_LIMIT: u8 = Key::new("wipe.pressure_limit", "20", values::percent);
 
     DAEMON_SOCKET: Option<PathBuf> =
         Key::new("daemon.socket", r#""/run/mesos-volumed/api.sock""#, values::optional_file);

@@ -11,6 +11,7 @@
 //! load, with file, line and remedy, and all of them are named at once. The last good
 //! configuration is the caller's to keep.
 
+mod changes;
 mod credentials;
 mod fragments;
 mod inputs;
@@ -24,6 +25,7 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+pub use changes::changes;
 pub use credentials::{AccessSecrets, Credentials, CredentialsError, Secret};
 pub use fragments::Place;
 pub use inputs::{Effective, Inputs};

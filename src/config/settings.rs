@@ -153,6 +153,8 @@ pub struct TrashSettings {
 pub struct WipeSettings {
     /// Removals per second on one disk.
     pub rate: WipeRate,
+    /// The share of time in which tasks wait for I/O, in percent, above which a wipe slows down.
+    pub pressure_limit: u8,
     /// Threads for one tree, where there is no pacing and several are a gain.
     pub threads: u32,
     /// How data is destroyed.
@@ -383,6 +385,7 @@ fn build(inputs: &Inputs, rules: &[DiskFragment]) -> Result<Settings, Problem> {
         },
         wipe: WipeSettings {
             rate: read(&k::WIPE_RATE, v)?,
+            pressure_limit: read(&k::WIPE_PRESSURE_LIMIT, v)?,
             threads: read(&k::WIPE_THREADS, v)?,
             method: WipeMethod {
                 mode: read(&k::WIPE_MODE, v)?,

@@ -262,8 +262,8 @@ impl Api {
                 },
                 Err(why) => Reply::text(StatusCode::INTERNAL_SERVER_ERROR, why.to_string()),
             },
-            What::Health => sentence(self.figures.trouble(now).as_slice()),
-            What::Readiness => sentence(&self.troubles(now)),
+            What::Health => sentence(self.figures.trouble(clock::since_boot()).as_slice()),
+            What::Readiness => sentence(&self.troubles(clock::since_boot())),
             What::Status => json(&self.status(now)),
             What::Jobs => json(&jobs(&self.jobs)),
             What::Disks => match self.board.disks() {
@@ -281,7 +281,7 @@ impl Api {
     }
 
     /// What is wrong; nothing where the daemon is ready.
-    fn troubles(&self, now: i64) -> Vec<String> {
+    fn troubles(&self, now: Span) -> Vec<String> {
         let mut troubles: Vec<String> = self.figures.trouble(now).into_iter().collect();
         let Some(seen) = self.board.seen() else {
             return troubles;
@@ -300,7 +300,7 @@ impl Api {
 
     fn status(&self, now: i64) -> Status {
         let since_boot = clock::since_boot();
-        let troubles = self.troubles(now);
+        let troubles = self.troubles(since_boot);
         let seen = self.board.seen();
         let looked = self.board.disks();
         let ages = self.board.ages(since_boot);

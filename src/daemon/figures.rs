@@ -13,6 +13,7 @@ use crate::decide::guards::Refusal;
 use crate::decide::listing::VolumeState;
 use crate::decide::radar::AlarmKind;
 use crate::mesos::disk::DiskType;
+use crate::units::Span;
 
 /// What the text of [`Figures::text`] is.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -113,6 +114,8 @@ struct State {
     mismatches: u64,
     /// Seconds since 1970, and how long it took.
     last_pass: Option<(i64, f64)>,
+    /// The same moment since the host was booted: ages must not come from a clock that jumps.
+    last_pass_since_boot: Span,
     last_look: Option<i64>,
     hotplug: bool,
     /// How many seconds a pass may be old.
@@ -133,11 +136,17 @@ impl Figures {
         }
     }
 
-    /// A pass ended at this time (seconds since 1970) after so many seconds; without figures it
-    /// failed, for the reason given.
-    pub fn passed(&self, now: i64, seconds: f64, seen: Result<PassFigures, String>) {
+    /// A pass ended at this time (seconds since 1970, and since boot) after so many seconds; without
+    /// figures it failed, for the reason given.
+    pub fn passed(
+        &self,
+        (now, since_boot): (i64, Span),
+        seconds: f64,
+        seen: Result<PassFigures, String>,
+    ) {
         let mut state = self.state();
         state.last_pass = Some((now, seconds));
+        state.last_pass_since_boot = since_boot;
         state.pass_ok = seen.is_ok();
         let result = if seen.is_ok() { "ok" } else { "failed" };
         let count = state.passes.entry(result).or_default();
@@ -188,18 +197,18 @@ impl Figures {
         self.state().stale_after = seconds;
     }
 
-    /// What is wrong with the daemon, as `/healthz` says it. `now` is in seconds since 1970.
+    /// What is wrong with the daemon, as `/healthz` says it. `now` is since boot: the wall clock of a
+    /// host may begin in 1970 and jump to this day.
     #[must_use]
-    pub fn trouble(&self, now: i64) -> Option<String> {
+    pub fn trouble(&self, now: Span) -> Option<String> {
         let state = self.state();
-        let Some((at, _)) = state.last_pass else {
+        if state.last_pass.is_none() {
             return Some("no pass has ended yet".to_owned());
-        };
+        }
         if let Some(trouble) = &state.trouble {
             return Some(format!("the last pass failed: {trouble}"));
         }
-        // A clock that was set back tells nothing.
-        let age = u64::try_from(now.saturating_sub(at)).unwrap_or(0);
+        let age = now.minus(state.last_pass_since_boot).0.as_secs();
         (age > state.stale_after).then(|| format!("no pass has ended for {age} s"))
     }
 
@@ -541,9 +550,9 @@ mod tests {
             alarms: Some([(AlarmKind::MountedTwice, 1)].into()),
             ..PassFigures::default()
         };
-        figures.passed(900, 0.5, Ok(mismatch(1)));
-        figures.passed(950, 0.25, Ok(mismatch(1)));
-        figures.passed(990, 0.25, Ok(mismatch(2)));
+        figures.passed((900, Span::ZERO), 0.5, Ok(mismatch(1)));
+        figures.passed((950, Span::ZERO), 0.25, Ok(mismatch(1)));
+        figures.passed((990, Span::ZERO), 0.25, Ok(mismatch(2)));
         let text = text(&figures);
         for line in [
             "mesos_volumed_tripped_roots{reason=\"fingerprint_mismatch\"} 2",
@@ -567,15 +576,28 @@ mod tests {
     fn a_failed_or_an_old_pass_is_trouble() {
         let figures = Figures::default();
         figures.stale_after(100);
-        assert!(figures.trouble(0).is_some());
-        figures.passed(1_000, 0.1, Ok(PassFigures::default()));
+        assert!(figures.trouble(Span::ZERO).is_some());
+        figures.passed((5, Span::seconds(1_000)), 0.1, Ok(PassFigures::default()));
         // Who uses what was not seen.
         assert!(!text(&figures).contains("mounts"));
-        assert_eq!(figures.trouble(1_100), None);
-        assert!(figures.trouble(1_101).unwrap().contains("101 s"));
-        assert_eq!(figures.trouble(10), None, "the clock was set back");
-        figures.passed(1_000, 0.1, Err("no work_dir".to_owned()));
-        assert!(figures.trouble(1_000).unwrap().contains("no work_dir"));
+        assert_eq!(figures.trouble(Span::seconds(1_100)), None);
+        assert!(
+            figures
+                .trouble(Span::seconds(1_101))
+                .unwrap()
+                .contains("101 s")
+        );
+        figures.passed(
+            (1_000_000_000, Span::seconds(1_000)),
+            0.1,
+            Err("no work_dir".to_owned()),
+        );
+        assert!(
+            figures
+                .trouble(Span::seconds(1_000))
+                .unwrap()
+                .contains("no work_dir")
+        );
     }
 
     #[test]

@@ -1,8 +1,11 @@
 //! This machine, as executing a plan needs it.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU8;
 
-use super::monitor::watched;
+use super::monitor::Watch;
+use rustix::process::{getpriority_process, setpriority_process};
+
 use crate::act::executor::{Desk, Host, Job};
 use crate::act::jobs::{self, AgentsNow, JobContext};
 use crate::act::outcome::Outcome;
@@ -20,6 +23,8 @@ pub struct Shared {
     pub agents: Arc<AgentsNow>,
     /// How fast they are wiped.
     pub pace: Pace,
+    /// `wipe.pressure_limit`, in percent, as it is in force now.
+    pub limit: Arc<AtomicU8>,
 }
 
 /// How fast a disk is wiped.
@@ -27,6 +32,8 @@ pub struct Shared {
 pub struct Pace {
     pub(super) rate: u32,
     threads: u32,
+    /// `wipe.pressure_limit`, in percent.
+    pub(super) limit: u8,
 }
 
 impl From<&WipeSettings> for Pace {
@@ -38,6 +45,7 @@ impl From<&WipeSettings> for Pace {
                 WipeRate::Unpaced => 0,
             },
             threads: settings.threads,
+            limit: settings.pressure_limit,
         }
     }
 }
@@ -76,7 +84,13 @@ impl Shared {
             control,
             progress,
         };
-        watched(&root, control, progress, || jobs::run(&context, job, plan))
+        let watch = Watch {
+            root: &root,
+            limit: &self.limit,
+            control,
+            progress,
+        };
+        watch.over(|| jobs::run(&context, job, plan))
     }
 }
 
@@ -123,10 +137,41 @@ impl Host for Inline<'_> {
 
     fn run(&mut self, job: Job, plan: &str, subject: &str) -> Outcome {
         let progress = Progress::default();
+        // Who turned all pacing off is in a hurry.
+        let _while_it_runs = (self.control.ordinary() > 0).then(LowPriority::set);
         let mut job = Some(job);
         (self.around)(&progress, subject, &mut || match job.take() {
             Some(job) => self.shared.run(job, plan, self.control, &progress),
             None => Outcome::Identity,
         })
+    }
+}
+
+/// The lowest CPU priority for this thread and those that it starts, until this is dropped. Not the
+/// idle class: a thread that waits for a processor while it holds a lock of the file system holds up
+/// everybody, and in that class it may wait for ever.
+#[derive(Debug)]
+pub(super) struct LowPriority {
+    before: Option<i32>,
+}
+
+impl LowPriority {
+    pub(super) fn set() -> Self {
+        // On Linux a priority is a thread's.
+        let before = getpriority_process(None).ok();
+        if let Err(errno) = setpriority_process(None, 19) {
+            tracing::debug!(%errno, "the CPU priority could not be lowered, ignoring");
+        }
+        Self { before }
+    }
+}
+
+impl Drop for LowPriority {
+    fn drop(&mut self) {
+        if let Some(before) = self.before
+            && let Err(errno) = setpriority_process(None, before)
+        {
+            tracing::debug!(%errno, "the CPU priority could not be raised again, ignoring");
+        }
     }
 }

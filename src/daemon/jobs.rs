@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::act::wipe::{ProgressNow, Speed};
+use crate::act::wipe::{Pressure, ProgressNow, Speed};
 use crate::mesos::disk::DiskRef;
 use crate::units::{Raw, Span};
 
@@ -84,6 +84,8 @@ pub struct JobView {
     pub bytes_per_second: f64,
     /// Removals per second that it may make now; `None`: as many as it can.
     pub allowed_rate: Option<u32>,
+    /// How much is waited for I/O; `None` where nobody looks: the job waits, or keeps to no rate.
+    pub pressure: Option<Pressure>,
     /// In how many seconds it ends at this rate; `None` where nothing tells how much is left.
     pub eta_seconds: Option<u64>,
 }
@@ -113,7 +115,8 @@ impl JobView {
 
 /// In how many seconds a wipe ends that goes on like this; `None` where nothing tells how much is
 /// left: it is not guessed. Overwriting takes its time by bytes, which are not known before.
-pub(super) fn eta(now: ProgressNow, speed: Speed) -> Option<u64> {
+#[must_use]
+pub fn eta(now: ProgressNow, speed: Speed) -> Option<u64> {
     let expected = now.expected?;
     if now.overwritten > 0 || speed.removals < 1.0 {
         return None;

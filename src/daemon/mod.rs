@@ -23,6 +23,8 @@ mod passer;
 pub mod preflight;
 pub mod resources;
 pub mod run;
+mod suspend;
+mod wake;
 mod watch;
 pub mod workers;
 

@@ -71,7 +71,8 @@ impl Passer {
             Err(why) => (Err(why), None),
         };
         self.board.passed(end, now, seen);
-        self.figures.passed(clock::wall_seconds(), took, figures);
+        self.figures
+            .passed((clock::wall_seconds(), now), took, figures);
         status
     }
 

@@ -26,15 +26,19 @@ use super::api::Api;
 use super::board::Board;
 use super::figures::Figures;
 use super::host::Shared;
+use super::jobs::{JobState, JobView};
 use super::listen::Listen;
 use super::observer::Observer;
 use super::offers::{self, Looked, Looker};
 use super::passer::Passer;
+use super::suspend::Suspend;
+use super::wake::Bell;
 use super::watch::{FileHints, Stamps};
 use super::workers::{Workers, WorkersHandle};
-use crate::config::{self, ConfigError, Settings, Source};
+use crate::config::{self, ConfigError, Inputs, Loaded, Settings, Source};
 use crate::observe::clock;
 use crate::observe::hints::{Heard, Hints};
+use crate::units::Span;
 
 /// How often stamps are compared. With `settle` this bounds the reaction to a destroy.
 const TICK: Duration = Duration::from_secs(1);
@@ -77,10 +81,8 @@ pub(super) enum Order {
 }
 
 pub(super) enum Event {
-    /// Something changed under `meta`, perhaps.
-    Hint,
-    /// A job ended.
-    Ended,
+    /// A bell was rung.
+    Rung,
     /// A pass ended: a line for people.
     Passed(String),
     /// The disks may have changed.
@@ -90,22 +92,27 @@ pub(super) enum Event {
 }
 
 /// Runs until SIGTERM or SIGINT.
-pub fn run(settings: &Settings, source: &Source, shared: Shared) -> Result<(), RunError> {
+pub fn run(loaded: &Loaded, source: &Source, shared: Shared) -> Result<(), RunError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(RunError::Setup)?;
-    runtime.block_on(async { Daemon::start(settings, source, shared)?.serve().await })
+    runtime.block_on(async { Daemon::start(loaded, source, shared)?.serve().await })
 }
 
 struct Daemon {
     source: Source,
+    /// The configuration in force, to tell what a reload changes.
+    inputs: Inputs,
     work_dir: PathBuf,
     settle: Duration,
     every: Duration,
     orders: std_mpsc::Sender<Order>,
     events: mpsc::Receiver<Event>,
-    hint: mpsc::Sender<Event>,
+    /// So that there is always one, and the channel never closes.
+    _sender: mpsc::Sender<Event>,
+    bells: Bells,
+    suspend: Suspend,
     looks: Looks,
     figures: Figures,
     listen: Listen,
@@ -122,6 +129,14 @@ struct Daemon {
     /// The status that systemd has.
     told: String,
     ready: bool,
+}
+
+/// What may happen any number of times.
+struct Bells {
+    /// Something changed under `meta`, perhaps.
+    hint: Bell,
+    /// A job ended.
+    ended: Bell,
 }
 
 /// When the disks are looked at.
@@ -191,13 +206,18 @@ impl Signals {
 }
 
 impl Daemon {
-    fn start(settings: &Settings, source: &Source, shared: Shared) -> Result<Self, RunError> {
+    fn start(loaded: &Loaded, source: &Source, shared: Shared) -> Result<Self, RunError> {
+        let settings = &loaded.settings;
         // A few events may wait; a hint that finds the channel full is not needed.
         let (hint, events) = mpsc::channel(16);
         let (orders, received) = std_mpsc::channel();
+        let bells = Bells {
+            hint: Bell::new(hint.clone()),
+            ended: Bell::new(hint.clone()),
+        };
         let ended = {
-            let hint = hint.clone();
-            Arc::new(move || drop(hint.try_send(Event::Ended)))
+            let ended = bells.ended.clone();
+            Arc::new(move || ended.ring())
         };
         let store = shared.desk.store.clone();
         let workers = Workers::new(shared, ended);
@@ -242,6 +262,7 @@ impl Daemon {
         let work_dir = settings.agent.work_dir.as_path().to_owned();
         Ok(Self {
             source: source.clone(),
+            inputs: loaded.inputs.clone(),
             stamps: Stamps::read(&work_dir),
             hints: None,
             work_dir,
@@ -249,7 +270,9 @@ impl Daemon {
             every: settings.sweep.every.0,
             orders,
             events,
-            hint,
+            _sender: hint,
+            bells,
+            suspend: Suspend::new(clock::since_boot().0, clock::precise()),
             looks: Looks {
                 orders: looks,
                 due: Instant::now(),
@@ -288,8 +311,14 @@ impl Daemon {
                 event = self.events.recv() => self.event(event),
                 () = tokio::time::sleep_until(self.due), if self.passing.is_none() => {}
                 () = tokio::time::sleep_until(self.looks.begins()), if !self.looks.looking => {}
-                _ = tick.tick() => self.compare(),
+                _ = tick.tick() => self.tick(),
                 () = next(&mut watchdog) => self.alive(),
+            }
+            if self.bells.ended.answered() {
+                self.due = Instant::now();
+            }
+            if self.bells.hint.answered() {
+                self.compare();
             }
             self.pass_if_due()?;
             self.looks.look_if_due(self.every)?;
@@ -301,14 +330,12 @@ impl Daemon {
 
     /// Watches anew: `meta/resources` may be there by now.
     fn watch(&mut self) {
-        let hint = self.hint.clone();
-        self.hints = FileHints::watch(&self.work_dir, move || drop(hint.try_send(Event::Hint)));
+        let hint = self.bells.hint.clone();
+        self.hints = FileHints::watch(&self.work_dir, move || hint.ring());
     }
 
     fn event(&mut self, event: Option<Event>) {
         match event {
-            Some(Event::Hint) => self.compare(),
-            Some(Event::Ended) => self.due = Instant::now(),
             Some(Event::Passed(status)) => {
                 self.passing = None;
                 self.status = status;
@@ -327,9 +354,23 @@ impl Daemon {
                     self.due = Instant::now();
                 }
             }
-            // Never: this struct holds a sender itself.
-            None => {}
+            // What a bell was rung for is seen at the end of each turn. `None` is never: this
+            // struct holds a sender itself.
+            Some(Event::Rung) | None => {}
         }
+    }
+
+    fn tick(&mut self) {
+        let slept = self.suspend.since(clock::since_boot().0, clock::precise());
+        if let Some(slept) = slept {
+            tracing::info!(
+                "the host was suspended for {}; everything is looked at anew",
+                Span::seconds(slept.as_secs())
+            );
+            self.due = Instant::now();
+            self.looks.within(Duration::ZERO, true);
+        }
+        self.compare();
     }
 
     /// The truth about changes: stamps. The first change sets the time; later ones don't put it
@@ -360,6 +401,11 @@ impl Daemon {
         tell(&reloading());
         match config::load(&self.source) {
             Ok(loaded) => {
+                let changes = config::changes(&self.inputs, &loaded.inputs);
+                self.inputs = loaded.inputs;
+                for note in &loaded.notes {
+                    tracing::warn!("{note}");
+                }
                 let settings = loaded.settings;
                 self.settle = settings.sweep.settle.0;
                 self.every = settings.sweep.every.0;
@@ -377,7 +423,11 @@ impl Daemon {
                 let for_looks = offers::Order::Reload(Box::new(settings.clone()));
                 drop(self.looks.orders.send(for_looks));
                 if self.orders.send(Order::Reload(Box::new(settings))).is_ok() {
-                    tracing::info!("the configuration was read again");
+                    for change in &changes {
+                        tracing::info!("{change}");
+                    }
+                    let count = changes.len();
+                    tracing::info!(changes = count, "the configuration was read again");
                 }
             }
             Err(error) => keep_last_good(&error),
@@ -396,18 +446,9 @@ impl Daemon {
 
     fn tell_status(&mut self) {
         let jobs = self.jobs.jobs();
-        let status = if jobs.is_empty() {
-            self.status.clone()
-        } else {
-            let done = jobs.iter().fold(0_u64, |sum, job| {
-                sum.saturating_add(job.files)
-                    .saturating_add(job.directories)
-            });
-            format!(
-                "{}; wiping {} ({done} entries gone)",
-                self.status,
-                jobs.len()
-            )
+        let status = match jobs_text(&jobs) {
+            None => self.status.clone(),
+            Some(jobs) => format!("{}; {jobs}", self.status),
         };
         if status != self.told {
             tell(&[NotifyState::Status(&status)]);
@@ -430,6 +471,19 @@ impl Daemon {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
+}
+
+/// `wiping 2 (1200 entries gone, 400/s): …`, with the first job that runs in full.
+fn jobs_text(jobs: &[JobView]) -> Option<String> {
+    let shown = jobs
+        .iter()
+        .find(|job| matches!(job.state, JobState::Running | JobState::Slowed))
+        .or_else(|| jobs.first())?;
+    Some(if jobs.len() == 1 {
+        format!("wiping {}", shown.text())
+    } else {
+        format!("wiping {}, first {}", jobs.len(), shown.text())
+    })
 }
 
 /// Hears what the kernel says of disks and mounts, on a thread that does nothing else and ends with

@@ -1,9 +1,10 @@
 //! Workers: one thread a drive that runs the jobs of its file systems one after the other.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::host::{Pace, Shared};
+use super::host::{LowPriority, Pace, Shared};
 use super::jobs::{JobState, JobView, eta};
 use crate::act::executor::{Desk, Host, Job};
 use crate::act::jobs;
@@ -141,6 +142,7 @@ impl Workers {
     /// Another pace, for jobs that run as well.
     pub fn set_pace(&mut self, pace: Pace) {
         self.shared.pace = pace;
+        self.shared.limit.store(pace.limit, Ordering::Relaxed);
         for running in lock(&self.work.state).jobs.values() {
             running.control.set_rate(pace.rate);
         }
@@ -278,6 +280,11 @@ fn view(running: &Running, held: bool) -> JobView {
         rate: if runs { speed.removals } else { 0.0 },
         bytes_per_second: if runs { speed.overwritten } else { 0.0 },
         allowed_rate: Some(running.control.rate()).filter(|&rate| runs && rate > 0),
+        pressure: if runs {
+            running.progress.pressure()
+        } else {
+            None
+        },
         eta_seconds: if runs { eta(now, speed) } else { None },
     }
 }
@@ -366,6 +373,7 @@ impl Worker {
     /// Runs the jobs of its drives in their order, those that are paused excepted, and ends with
     /// the last.
     fn work(self) {
+        let _for_the_thread = LowPriority::set();
         while let Some((task, control, progress)) = self.next() {
             let Task { job, plan, subject } = task;
             let directory = job.directory().clone();
@@ -493,8 +501,10 @@ mod tests {
                 wall_seconds: || 7,
             },
             agents: Arc::new(|| Known::Known(Vec::new())),
+            limit: Arc::default(),
             pace: Pace::from(&WipeSettings {
                 rate: WipeRate::ByFileSystem,
+                pressure_limit: 20,
                 threads: 1,
                 method: WipeMethod::UNLINK,
                 mount_mode: None,

@@ -17,6 +17,7 @@ pub mod manifest;
 pub mod memory;
 pub mod numbers;
 mod overlap;
+pub mod pace;
 pub mod plan;
 pub mod preflight;
 pub mod prepare;

@@ -47,11 +47,20 @@ pub fn now(places: &Places) -> Result<Moment, ClockError> {
 /// milliseconds, as a facts file keeps it, so that a replay is the same.
 #[must_use]
 pub fn since_boot() -> Span {
-    let now = clock_gettime(ClockId::Boottime);
+    Span::milliseconds(Span(duration(ClockId::Boottime)).as_milliseconds())
+}
+
+/// `CLOCK_MONOTONIC`, in full: for spans of a second or so, in which the host was not suspended.
+#[must_use]
+pub fn precise() -> Duration {
+    duration(ClockId::Monotonic)
+}
+
+fn duration(clock: ClockId) -> Duration {
+    let now = clock_gettime(clock);
     let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
     let nanos = u32::try_from(now.tv_nsec).unwrap_or(0);
-    let precise = Span(Duration::new(seconds, nanos));
-    Span::milliseconds(precise.as_milliseconds())
+    Duration::new(seconds, nanos)
 }
 
 /// Seconds since 1970, for display only: the wall clock may jump, and may lie before 1970.

@@ -58,11 +58,26 @@ fn add(places: &Places, name: &Raw, drives: &mut BTreeSet<Raw>, deepest: u8) -> 
     Some(())
 }
 
-/// Bytes that are free on the file system at this path, for display.
+/// Room on a file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// All of it, in bytes.
+    pub total: u64,
+    /// Bytes that are free.
+    pub free: u64,
+    /// Bytes that are free for everybody: some file systems keep some for root.
+    pub available: u64,
+}
+
+/// Room on the file system at this path.
 #[must_use]
-pub fn free_bytes(path: &Path) -> Option<u64> {
+pub fn room(path: &Path) -> Option<Room> {
     let space = rustix::fs::statvfs(path).ok()?;
-    space.f_bfree.checked_mul(space.f_frsize)
+    Some(Room {
+        total: space.f_blocks.checked_mul(space.f_frsize)?,
+        free: space.f_bfree.checked_mul(space.f_frsize)?,
+        available: space.f_bavail.checked_mul(space.f_frsize)?,
+    })
 }
 
 #[cfg(test)]

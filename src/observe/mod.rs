@@ -25,6 +25,7 @@ pub mod mountinfo;
 pub mod node;
 pub mod places;
 pub mod prepare;
+pub mod pressure;
 mod proc;
 mod read;
 pub mod receipts;

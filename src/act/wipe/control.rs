@@ -4,9 +4,14 @@ use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+/// Bits of the state; nothing set: it runs.
 const RUN: u8 = 0;
+/// Held by somebody's word.
 const PAUSE: u8 = 1;
-const STOP: u8 = 2;
+/// Held by whoever watches the disk.
+const HOLD: u8 = 2;
+/// Ended; this wins over the others, and stays.
+const STOP: u8 = 4;
 
 /// A rate that stands for what suits the file system: see [`Control::rate`].
 pub const BY_FILE_SYSTEM: u32 = u32::MAX;
@@ -66,17 +71,31 @@ impl Control {
 
     /// Ends the wipe; what is left stays for another one. It can't be taken back.
     pub fn stop(&self) {
-        self.set(STOP);
+        self.state.fetch_or(STOP, Ordering::Relaxed);
+        self.wake();
     }
 
     /// Holds the wipe until [`Control::resume`] or [`Control::stop`].
     pub fn pause(&self) {
-        self.set(PAUSE);
+        self.state.fetch_or(PAUSE, Ordering::Relaxed);
+        self.wake();
     }
 
     /// Goes on after [`Control::pause`].
     pub fn resume(&self) {
-        self.set(RUN);
+        self.state.fetch_and(!PAUSE, Ordering::Relaxed);
+        self.wake();
+    }
+
+    /// Holds the wipe, or lets it go on, for whoever watches the disk; apart from
+    /// [`Control::pause`], which holds it all the same.
+    pub fn hold(&self, hold: bool) {
+        if hold {
+            self.state.fetch_or(HOLD, Ordering::Relaxed);
+        } else {
+            self.state.fetch_and(!HOLD, Ordering::Relaxed);
+        }
+        self.wake();
     }
 
     /// From now on so many removals per second; 0: as fast as it goes; or [`BY_FILE_SYSTEM`]. Whoever
@@ -125,24 +144,12 @@ impl Control {
 
     /// Whether it is held by [`Control::pause`].
     pub fn is_paused(&self) -> bool {
-        self.state.load(Ordering::Relaxed) == PAUSE
+        self.state.load(Ordering::Relaxed) & PAUSE != 0
     }
 
     /// What suits the file system that is wiped on.
     pub(super) fn set_usual(&self, rate: u32) {
         self.usual.store(rate, Ordering::Relaxed);
-    }
-
-    fn set(&self, state: u8) {
-        // Stopped stays stopped.
-        let changed = self
-            .state
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |old| {
-                (old != STOP).then_some(state)
-            });
-        if changed.is_ok() {
-            self.wake();
-        }
     }
 
     fn wake(&self) {
@@ -164,7 +171,7 @@ impl Control {
     #[cold]
     fn proceed_slowly(&self) -> bool {
         let mut guard = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        while self.state.load(Ordering::Relaxed) == PAUSE {
+        while matches!(self.state.load(Ordering::Relaxed), 1..STOP) {
             guard = self
                 .changed
                 .wait(guard)
@@ -189,8 +196,10 @@ impl Control {
     }
 }
 
-/// Keeps to the rate: after each hundredth of a second's worth of removals it rests for what is
-/// left of that hundredth. Time lost is not made up for, so that there are no bursts.
+/// Keeps to the rate: after each thousandth of a second's worth of removals it rests for what is
+/// left of that thousandth. Time lost is not made up for. So there are no bursts: an fsync of
+/// somebody else has to wait for everything that is in the file system's running transaction, and
+/// the fewer removals come at once, the less that is.
 #[derive(Debug)]
 pub(super) struct Pace {
     /// How many threads keep to the rate together.
@@ -202,6 +211,8 @@ pub(super) struct Pace {
 
 /// A rest shorter than this is not worth a system call.
 const SHORTEST_REST: Duration = Duration::from_micros(100);
+/// So many bursts of removals there are in a second.
+const BURSTS: u32 = 1000;
 
 impl Pace {
     pub(super) fn new(sharers: u32) -> Self {
@@ -229,7 +240,7 @@ impl Pace {
 
     #[cold]
     fn rest(&mut self, rate: u32, control: &Control, now: impl Fn() -> Duration) -> bool {
-        let quantum = rate.div_ceil(100);
+        let quantum = rate.div_ceil(BURSTS);
         let span = Duration::from_secs(1)
             .saturating_mul(quantum)
             .checked_div(rate)

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use serde::Serialize;
+
 /// How far a wipe is; written by it, read by anyone at any time.
 #[derive(Debug, Default)]
 pub struct Progress {
@@ -14,6 +16,7 @@ pub struct Progress {
     overwritten: AtomicU64,
     expected: AtomicU64,
     freed: AtomicU64,
+    pressure: Mutex<Option<Pressure>>,
     /// What was seen in the last seconds: the younger, the later.
     seen: Mutex<VecDeque<Seen>>,
 }
@@ -52,6 +55,16 @@ pub struct Speed {
     pub removals: f64,
     /// Bytes overwritten per second.
     pub overwritten: f64,
+}
+
+/// For which share of the last second or so tasks of the host waited for I/O, in percent, or the
+/// drive was busy, where the kernel does not tell that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Pressure {
+    /// While the job worked.
+    pub worked: f64,
+    /// While it rested, which is what others make; the last that was seen.
+    pub rested: Option<f64>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -103,6 +116,16 @@ impl Progress {
     /// So many bytes more are free on the file system than in the beginning.
     pub fn freed(&self, bytes: u64) {
         self.freed.store(bytes, Ordering::Relaxed);
+    }
+
+    /// So much was waited for I/O, as whoever watches the job saw.
+    pub fn pressed(&self, pressure: Option<Pressure>) {
+        *self.pressure.lock().unwrap_or_else(PoisonError::into_inner) = pressure;
+    }
+
+    /// How much is waited for I/O.
+    pub fn pressure(&self) -> Option<Pressure> {
+        *self.pressure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How fast it was over the last seconds, as far as it was watched.

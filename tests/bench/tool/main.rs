@@ -22,6 +22,7 @@
 )]
 
 mod aside;
+mod daemon;
 mod disk;
 mod disks;
 mod engine;
@@ -88,6 +89,8 @@ fn main() {
         Some("tree") => return trees::run(&args[1..]),
         Some("walk") => return usage::walk(&args[1..]),
         Some("usage") => usage::run(&Request::read(&args[1..])),
+        Some("daemon") => daemon::run(&Request::read(&args[1..])),
+        Some("neighbour") => neighbour::both(&Request::read(&args[1..])),
         Some("wipe") => wipe::run(&Request::read(&args[1..])),
         _ => panic_with("it is started by scripts/bench"),
     };

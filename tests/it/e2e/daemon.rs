@@ -1,5 +1,7 @@
 //! The daemon's life: stopped, killed and reloaded in the middle of its work.
 
+#![expect(clippy::disallowed_methods, reason = "tests make their own files")]
+
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -115,9 +117,43 @@ fn root_sighup_takes_a_sound_configuration_and_keeps_the_last_good_one_otherwise
     );
 
     reload("", "the configuration was read again");
+    assert!(
+        daemon.log().contains("sweep.protect: [\"r/**\"] is now []"),
+        "{}",
+        daemon.log()
+    );
     wait_until("it goes", Duration::from_secs(10), || {
         is_gone(&host.volume("ROOT", "goes"))
     });
     assert!(!is_gone(&host.volume("ROOT", "stays")));
+    daemon.stop();
+}
+
+#[test]
+fn root_what_is_paused_is_not_wiped_until_the_pause_is_taken_back() {
+    if !entered("e2e::daemon::root_what_is_paused_is_not_wiped_until_the_pause_is_taken_back") {
+        return;
+    }
+    let mut host = Host::new(Parts::default());
+    host.agent.start();
+    host.tenant("ROOT", "goes", 50);
+    let paused = host.state_dir().join("paused.json");
+    std::fs::create_dir_all(host.state_dir()).unwrap();
+    std::fs::write(&paused, r#"{"version":1,"all":true,"roots":[]}"#).unwrap();
+    let daemon = host.daemon();
+    daemon.two_passes();
+    host.destroy("goes");
+    wait_until("it is in the trash", Duration::from_secs(20), || {
+        is_gone(&host.volume("ROOT", "goes"))
+    });
+    daemon.two_passes();
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(files_in_trash(&host) >= 50, "it was wiped while paused");
+    assert!(daemon.stop() < Duration::from_secs(2));
+    std::fs::remove_file(&paused).unwrap();
+    let daemon = host.daemon();
+    wait_until("it is wiped", Duration::from_secs(20), || {
+        files_in_trash(&host) == 0
+    });
     daemon.stop();
 }

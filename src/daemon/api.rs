@@ -264,7 +264,7 @@ impl Api {
             },
             What::Health => sentence(self.figures.trouble(clock::since_boot()).as_slice()),
             What::Readiness => sentence(&self.troubles(clock::since_boot())),
-            What::Status => json(&self.status(now)),
+            What::Status => json(&self.status()),
             What::Jobs => json(&jobs(&self.jobs)),
             What::Disks => match self.board.disks() {
                 Some(looked) => aged(json(&*looked.disks), now, looked.at),
@@ -298,7 +298,7 @@ impl Api {
         troubles
     }
 
-    fn status(&self, now: i64) -> Status {
+    fn status(&self) -> Status {
         let since_boot = clock::since_boot();
         let troubles = self.troubles(since_boot);
         let seen = self.board.seen();

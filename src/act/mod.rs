@@ -1,6 +1,7 @@
 //! The only writer: carries out checked plans, through open descriptors.
 
 pub mod audit;
+pub mod doctor;
 pub mod durable;
 pub mod executor;
 pub mod gate;

@@ -15,6 +15,7 @@ mod disk_accept;
 mod disk_prepare;
 mod disk_release;
 mod disk_steps;
+mod doctor;
 pub mod exit;
 mod explain;
 mod host;
@@ -105,6 +106,7 @@ enum Command {
     Plan(plan_cmd::Args),
     Preflight(preflight::Args),
     Diff(diff::Args),
+    Doctor(doctor::Args),
     Run(run::Args),
     /// Check the configuration, or show what is in force
     #[command(subcommand)]
@@ -195,6 +197,7 @@ impl Command {
             | Self::Plan(_)
             | Self::Preflight(_)
             | Self::Diff(_)
+            | Self::Doctor(_)
             | Self::Config(_) => 0,
         }
     }
@@ -217,6 +220,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Plan(args) => plan_cmd::run(&args, &context(global)?),
         Command::Preflight(args) => preflight::run(&args, &context(global)?),
         Command::Diff(args) => diff::run(&args, &context(global)?),
+        Command::Doctor(args) => doctor::run(&args, &context(global)?),
         Command::Run(args) => run::run(&args, &context(global)?),
         // It has to work above all where the configuration does not.
         Command::Config(args) => config_cmd::run(&args, &global.source(), &output),

@@ -1,6 +1,6 @@
 //! `volumes list` and `volumes recreate`.
 
-mod usage;
+pub(super) mod usage;
 
 use self::usage::Used;
 use super::host::Owner;

@@ -9,6 +9,7 @@ mod api;
 pub mod board;
 pub mod clients;
 pub mod disks;
+pub mod doctor;
 pub mod figures;
 pub mod host;
 mod http;

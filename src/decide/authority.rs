@@ -203,7 +203,7 @@ impl Claims {
 }
 
 /// The resources of the files that the agent itself would believe, committed and target.
-fn believed(facts: &Facts) -> impl Iterator<Item = &Resource> {
+pub(in crate::decide) fn believed(facts: &Facts) -> impl Iterator<Item = &Resource> {
     let checkpoint = &facts.checkpoint;
     let newer = [checkpoint.state.whole(), checkpoint.state_target.whole()];
     let older = [checkpoint.info.whole(), checkpoint.info_target.whole()];

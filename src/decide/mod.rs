@@ -7,6 +7,7 @@ pub mod authority;
 pub mod baseline;
 pub mod check;
 pub mod discover;
+pub mod doctor;
 pub mod explain;
 pub mod facts;
 pub mod guards;

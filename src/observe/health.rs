@@ -4,8 +4,8 @@
 
 use super::places::Places;
 use super::read;
-use crate::decide::facts::{FsFailure, MountEntry};
-use crate::units::Raw;
+use crate::decide::facts::{DeviceNumber, FsFailure, Known, MountEntry};
+use crate::units::{Raw, chain};
 
 /// From this release on ext4 says `emergency_ro` and `shutdown` in the mount table.
 const EXT4_TELLS: (u32, u32) = (6, 15);
@@ -132,6 +132,31 @@ fn counts_errors(places: &Places, entry: &MountEntry) -> bool {
                 .any(|option| option == b"errors=remount-ro"),
             Err(_) => false,
         }
+}
+
+/// How many errors the file system on this device has counted since it was checked last. `Absent`
+/// where it does not count.
+pub(super) fn errors(places: &Places, device: DeviceNumber) -> Known<u64> {
+    let target = match read::link(&places.sys.join(format!("dev/block/{device}"))) {
+        Ok(target) => target,
+        Err(error) if read::is_absent(&error) => return Known::Absent,
+        Err(error) => return Known::unknown(chain(&error)),
+    };
+    let Some(name) = target.as_bytes().rsplit(|&byte| byte == b'/').next() else {
+        return Known::Absent;
+    };
+    let file = places.sys.join("fs/ext4").join(name).join("errors_count");
+    match read::whole(&file, 64) {
+        Ok(count) => std::str::from_utf8(count.trim_ascii())
+            .ok()
+            .and_then(|count| count.parse().ok())
+            .map_or_else(
+                || Known::unknown(format!("{file} holds no number")),
+                Known::Known,
+            ),
+        Err(error) if read::is_absent(&error) => Known::Absent,
+        Err(error) => Known::unknown(chain(&error)),
+    }
 }
 
 #[cfg(test)]

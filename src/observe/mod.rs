@@ -8,6 +8,7 @@ pub mod clock;
 pub mod containers;
 pub mod deadline;
 pub mod disks;
+pub mod doctor;
 pub mod drives;
 pub mod facts;
 mod files;

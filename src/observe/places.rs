@@ -11,6 +11,8 @@ pub struct Places {
     pub sys: Raw,
     /// `/etc/machine-id`.
     pub machine_id: Raw,
+    /// `/etc/fstab`.
+    pub fstab: Raw,
     /// The folders of systemd's units, the one that wins first.
     pub units: Vec<Raw>,
     /// Folders with one file a flag of the agent (`mesos-init-wrapper`).
@@ -25,6 +27,7 @@ impl Default for Places {
             proc: Raw::from("/proc"),
             sys: Raw::from("/sys"),
             machine_id: Raw::from("/etc/machine-id"),
+            fstab: Raw::from("/etc/fstab"),
             units: [
                 "/etc/systemd/system",
                 "/run/systemd/system",

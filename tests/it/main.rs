@@ -11,6 +11,8 @@ mod decide;
 #[cfg(test)]
 mod discover;
 #[cfg(test)]
+mod doctor;
+#[cfg(test)]
 mod double;
 #[cfg(test)]
 pub(crate) mod e2e;

@@ -8,7 +8,7 @@
 
 mod adoption;
 mod cli;
-mod host;
+pub(crate) mod host;
 mod missing;
 mod numbers;
 mod properties;

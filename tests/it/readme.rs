@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 use std::process::Command;
 
+use mesos_volumed::decide::doctor;
 use mesos_volumed::decide::guards::Refusal;
 use mesos_volumed::decide::radar::AlarmKind;
 use mesos_volumed::mesos::disk::{DiskRef, DiskType};
@@ -51,6 +52,22 @@ fn every_alarm_stands_in_the_readme_with_its_meaning_and_remedy() {
     let shown = between(
         "<!-- alarms: checked by tests/it/readme.rs -->",
         "<!-- end of alarms -->",
+    );
+    similar_asserts::assert_eq!(shown, table);
+}
+
+#[test]
+fn every_finding_of_doctor_stands_in_the_readme_with_its_meaning_and_remedy() {
+    let mut table = String::from("\n\n| finding | | what is so | what to do |\n|-|-|-|-|\n");
+    for code in doctor::Code::ALL {
+        let remedy = code.remedy().replace('|', "\\|");
+        let (severity, meaning) = (code.severity().word(), code.meaning());
+        writeln!(table, "| `{code}` | {severity} | {meaning} | {remedy} |").unwrap();
+    }
+    table.push('\n');
+    let shown = between(
+        "<!-- findings: checked by tests/it/readme.rs -->",
+        "<!-- end of findings -->",
     );
     similar_asserts::assert_eq!(shown, table);
 }

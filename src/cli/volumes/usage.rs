@@ -15,13 +15,13 @@ use crate::sys::OpenError;
 use crate::units::chain;
 
 /// What a row takes up, or why that can't be said.
-pub(super) type Used = Result<Usage, String>;
+pub(in crate::cli) type Used = Result<Usage, String>;
 
 /// Two are twice as fast as one on trees in memory, and a disk with tenants is not to be crowded.
 const THREADS: usize = 2;
 
 /// Looks at every row, in their order.
-pub(super) fn of_rows(rows: &[VolumeRow], facts: &Facts) -> Vec<Used> {
+pub(in crate::cli) fn of_rows(rows: &[VolumeRow], facts: &Facts) -> Vec<Used> {
     let progress = Progress::default();
     let projects = Projects::of(rows, facts);
     let ended = AtomicBool::new(false);

@@ -7,6 +7,7 @@ mod agent;
 mod checkpoint;
 mod devices;
 mod disks;
+mod doctor;
 mod holders;
 mod host;
 mod mounts;
@@ -29,6 +30,7 @@ pub use devices::{
     BlockDevice, Content, DirectoryAnswer, HostDisks, PathAnswer, Settled, device_of,
 };
 pub use disks::{DiscoveryRules, DiskRule, DiskRules, RootRule, SizeRule};
+pub use doctor::{BootMount, DoctorFacts, FileAccess, Fix, UnitOrder, VolumeUse};
 pub use holders::{ContainerRun, FsLocation, Holder, HolderKind, MountView, Mounting, RunEnd};
 pub use host::{GateFacts, GateFile, HostFacts, Moment};
 pub use mounts::{FsClass, MountEntry, MountTable};

@@ -8,6 +8,7 @@
 )]
 
 mod builder;
+mod doctor;
 mod explain;
 mod golden;
 mod guards;

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::authority::Claims;
+use super::authority::{Claim, Claims};
 use super::facts::{Facts, FileKind, Known, RootFacts};
 use super::guards::{Reason, Refusal};
 use super::manifest::TrashState;
 use super::memory::VolumeRecord;
 use super::plan::Plan;
 use super::radar::{self, Alarm};
+use super::remember::stale_released;
 use super::roots::RootView;
 use super::steps::{Kept, TrashId};
 use crate::mesos::disk::{DiskRef, DiskType};
@@ -116,6 +117,7 @@ pub fn volumes(facts: &Facts, plan: &Plan) -> Vec<VolumeRow> {
     }
     let mut list = List {
         plan,
+        grace: facts.policy.grace,
         claims: &claims,
         views: &views,
         kept,
@@ -204,6 +206,7 @@ fn kept_trash(plan: &Plan, root: &RootFacts, id: &TrashId) -> Vec<Reason> {
 
 struct List<'a> {
     plan: &'a Plan,
+    grace: Span,
     claims: &'a Claims,
     views: &'a [RootView<'a>],
     kept: BTreeMap<(&'a DiskRef, &'a Raw), Vec<&'a Kept>>,
@@ -212,6 +215,12 @@ struct List<'a> {
 }
 
 impl List<'_> {
+    /// Whether only the older file names it, and the agent's answers have released that name.
+    fn released(&self, key: &VolumeKey) -> bool {
+        self.claims.get(key).is_some_and(Claim::stale_only)
+            && stale_released(&self.plan.memory, key, self.grace)
+    }
+
     fn reasons_at(&self, disk: &DiskRef, path: &Raw) -> Vec<Reason> {
         self.kept
             .get(&(disk, path))
@@ -224,6 +233,9 @@ impl List<'_> {
     /// Every named volume on every disk it is named on.
     fn named(&mut self) {
         for (key, claim) in &self.claims.volumes {
+            if self.released(key) {
+                continue;
+            }
             let pending = !claim.pending.is_empty();
             let mut reasons: Vec<Reason> = claim
                 .pending
@@ -275,8 +287,9 @@ impl List<'_> {
                                         | Refusal::DeviceGone
                                 )
                             });
-                        if there && disk.kind != DiskType::Mount && !pending && !view.occupied(key)
-                        {
+                        // What only the older file names may have ended in good order.
+                        let missing = disk.kind != DiskType::Mount && !view.occupied(key);
+                        if there && missing && !pending && !claim.stale_only() {
                             state = VolumeState::Vanished;
                         }
                     }
@@ -300,7 +313,7 @@ impl List<'_> {
     fn directories(&mut self, view: &RootView<'_>) {
         let disk = &view.root.disk;
         for (key, dir) in &view.dirs {
-            let claim = self.claims.get(key);
+            let claim = self.claims.get(key).filter(|_| !self.released(key));
             if claim.is_some_and(|claim| claim.disks.contains(disk)) {
                 continue;
             }

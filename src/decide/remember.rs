@@ -9,7 +9,7 @@ mod sightings;
 use std::collections::{BTreeMap, BTreeSet};
 
 use self::destroys::{Destroys, Spent};
-use super::authority::{Claim, Claims, effective_file, empty_doubt, our_agents};
+use super::authority::{Claim, Claims, Source, effective_file, empty_doubt, our_agents};
 use super::facts::{AgentAnswer, CheckpointFile, Facts, FileKind, Known, MountContent};
 use super::guards::Refusal;
 use super::manifest::{Manifest, TrashState};
@@ -226,14 +226,30 @@ fn note_named(record: &mut VolumeRecord, pass: &Pass<'_>, claim: &Claim, spent: 
     record.principal = claim.principal.clone().or_else(|| record.principal.clone());
     record.held_in_boot.clone_from(&pass.facts.host.now.boot_id);
     if claim.effective {
-        record.held_in_run = pass.facts.agent.run.known().cloned();
-        record.held_in_file = effective_file(pass.facts);
+        // The agent believes the file and yet does not have it (F§3.5 O8): when its next
+        // checkpoint leaves it out, that is no destroy.
+        if !denied(pass, record, claim) {
+            record.held_in_run = pass.facts.agent.run.known().cloned();
+            record.held_in_file = effective_file(pass.facts);
+        }
     } else if !claim.stale_only() {
         record.held_in_run = None;
         record.held_in_file = None;
     }
     note_places(record, pass, claim);
     pass.destroys.note(record, claim, spent);
+}
+
+/// Whether the agent, asked after its file was read, does not list a volume that the file names.
+fn denied(pass: &Pass<'_>, record: &VolumeRecord, claim: &Claim) -> bool {
+    let is_shown = pass
+        .claims
+        .shown_roles
+        .as_ref()
+        .is_none_or(|shown| shown.contains(&record.key.role));
+    matches!(pass.facts.answer, AgentAnswer::State(_))
+        && is_shown
+        && !claim.sources.contains(&Source::Answer)
 }
 
 fn note_places(record: &mut VolumeRecord, pass: &Pass<'_>, claim: &Claim) {

@@ -235,7 +235,13 @@ fn belongs(facts: &Facts, root: &RootFacts, reasons: &mut Vec<Reason>) {
         RootWitness::Config | RootWitness::Ledger => false,
     });
     match root.kind() {
-        DiskType::Root => {}
+        DiskType::Root if root.disk.root == facts.agent.work_dir => {}
+        // The ledger remembers the ROOT of an earlier work_dir. Its own checkpoint may name what
+        // lies there, and nobody reads that.
+        DiskType::Root => reasons.push(Reason::new(
+            Refusal::ForeignRoot,
+            format!("the work_dir is {} now", facts.agent.work_dir),
+        )),
         DiskType::Path | DiskType::Mount => {
             if !named {
                 reasons.push(Reason::new(

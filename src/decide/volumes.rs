@@ -394,7 +394,9 @@ impl<'a> Judge<'a> {
             .get(&(&root.disk, key))
             .filter(|sighting| Some(&sighting.identity) == dir.identity.known());
         let grace = self.facts.policy.grace;
-        if destroyed {
+        // Without a doubt it was a name of the older file, released by now, that kept it from being
+        // concluded: then it counts as an orphan like others.
+        if destroyed && !reasons.is_empty() {
             return (None, true);
         }
         let Some(sighting) = sighting else {

@@ -169,7 +169,7 @@ impl Agent {
     pub(crate) fn new(flags: Flags) -> anyhow::Result<Self> {
         let resources_text = flags.resources_text()?;
         let flagged = flags::total(&resources_text)?;
-        let meta = Meta::new(&flags.work_dir);
+        let meta = Meta::new(&flags);
         Ok(Self {
             crash_after: flags.crash_after,
             flags,

@@ -38,6 +38,9 @@ pub(crate) struct Flags {
     /// The version to behave as, 0.23 and later.
     #[arg(long = "as_version", default_value = "1.11.0")]
     pub(crate) as_version: Version,
+    /// `false`: a checkpoint that can't be read is none, with a warning.
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
+    pub(crate) strict: bool,
     /// For so many seconds after the start HTTP answers 503, as during a recovery.
     #[arg(long = "recovers_for", default_value_t = 0.0)]
     pub(crate) recovers_for: f64,

@@ -14,17 +14,23 @@ use mesos_volumed::units::Raw;
 
 use super::agent::Task;
 use super::files;
+use super::flags::Flags;
 
 /// The `meta` folder of one agent.
 #[derive(Clone, Debug)]
 pub(crate) struct Meta {
     work_dir: PathBuf,
+    strict: bool,
+    /// Until 1.4 a last record that is cut short was left out.
+    takes_torn: bool,
 }
 
 impl Meta {
-    pub(crate) fn new(work_dir: &Path) -> Self {
+    pub(crate) fn new(flags: &Flags) -> Self {
         Self {
-            work_dir: work_dir.to_owned(),
+            work_dir: flags.work_dir.clone(),
+            strict: flags.strict,
+            takes_torn: !flags.as_version.since(1, 5),
         }
     }
 
@@ -71,20 +77,24 @@ impl Meta {
 
     /// Committed resources and operations, and whether a target stands beside them.
     pub(crate) fn state(&self) -> anyhow::Result<Option<ResourceState>> {
-        Self::decode_state(&self.at(paths::STATE))
+        self.decode_state(&self.at(paths::STATE))
     }
 
     /// Resources and operations that a crash left uncommitted.
     pub(crate) fn state_target(&self) -> anyhow::Result<Option<ResourceState>> {
-        Self::decode_state(&self.at(paths::STATE_TARGET))
+        self.decode_state(&self.at(paths::STATE_TARGET))
     }
 
     /// 0 bytes are nothing at all to Mesos.
-    fn decode_state(path: &Path) -> anyhow::Result<Option<ResourceState>> {
+    fn decode_state(&self, path: &Path) -> anyhow::Result<Option<ResourceState>> {
         let Some(bytes) = files::read(path)? else {
             return Ok(None);
         };
-        let content = checkpoint::decode_state(&bytes).with_context(|| {
+        let decoded = checkpoint::decode_state(&bytes);
+        if decoded.is_err() && !self.strict {
+            return Ok(Some(ResourceState::default()));
+        }
+        let content = decoded.with_context(|| {
             format!(
                 "Failed to read resources and operations file {}",
                 path.display()
@@ -98,20 +108,29 @@ impl Meta {
 
     /// Committed resources of `resources.info`.
     pub(crate) fn info(&self) -> anyhow::Result<Option<Vec<Resource>>> {
-        Self::decode_info(&self.at(paths::INFO))
+        self.decode_info(&self.at(paths::INFO))
     }
 
     /// Resources of `resources.target`, which a crash left uncommitted.
     pub(crate) fn info_target(&self) -> anyhow::Result<Option<Vec<Resource>>> {
-        Self::decode_info(&self.at(paths::INFO_TARGET))
+        self.decode_info(&self.at(paths::INFO_TARGET))
     }
 
-    fn decode_info(path: &Path) -> anyhow::Result<Option<Vec<Resource>>> {
+    fn decode_info(&self, path: &Path) -> anyhow::Result<Option<Vec<Resource>>> {
         let Some(bytes) = files::read(path)? else {
             return Ok(None);
         };
-        let content = checkpoint::decode_info(&bytes)
-            .with_context(|| format!("Failed to read resources file {}", path.display()))?;
+        let whole = if self.takes_torn {
+            whole_records(&bytes)
+        } else {
+            &bytes
+        };
+        let decoded = checkpoint::decode_info(whole);
+        if decoded.is_err() && !self.strict {
+            return Ok(Some(Vec::new()));
+        }
+        let content =
+            decoded.with_context(|| format!("Failed to read resources file {}", path.display()))?;
         Ok(Some(match content {
             Content::Empty => Vec::new(),
             Content::Whole(resources) => resources,
@@ -258,6 +277,21 @@ impl Meta {
             &encode_info(resources, form(resources))?,
         )
     }
+}
+
+/// The bytes up to the end of the last record that is whole.
+fn whole_records(bytes: &[u8]) -> &[u8] {
+    let mut end = 0_usize;
+    let length = |at: usize| -> Option<usize> {
+        let header = bytes.get(at..at.checked_add(4)?)?;
+        let length = u32::from_le_bytes(header.try_into().ok()?);
+        at.checked_add(4)?
+            .checked_add(usize::try_from(length).ok()?)
+    };
+    while let Some(next) = length(end).filter(|&next| next <= bytes.len()) {
+        end = next;
+    }
+    bytes.get(..end).unwrap_or_default()
 }
 
 /// With one refined reservation all records keep the newer form.

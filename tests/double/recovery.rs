@@ -11,7 +11,7 @@ use mesos_volumed::mesos::ids::VolumeKey;
 use mesos_volumed::mesos::paths;
 use mesos_volumed::mesos::resource::Resource;
 use mesos_volumed::mesos::state::{Operation, OperationState, ResourceState, SlaveInfo};
-use mesos_volumed::units::Raw;
+use mesos_volumed::units::{Megabytes, Raw};
 
 use super::agent::{Agent, Deletion, say};
 use super::files;
@@ -52,8 +52,11 @@ impl Agent {
         Ok(())
     }
 
+    /// Entries that are no valid resource (they round to nothing) are dropped without a word.
     fn take(&mut self, held: &[Resource], operations: Vec<Operation>) -> anyhow::Result<()> {
-        self.total = self.total_with(held)?;
+        let is_valid = |one: &&Resource| one.megabytes() != Some(Megabytes::default());
+        let held: Vec<Resource> = held.iter().filter(is_valid).cloned().collect();
+        self.total = self.total_with(&held)?;
         self.operations = operations;
         Ok(())
     }

@@ -230,7 +230,7 @@ pub(crate) fn flags(agent: &Agent) -> J {
     }
     json.with("recover", "reconnect".into())
         .with("resources", agent.resources_text.as_str().into())
-        .with("strict", "true".into())
+        .with("strict", truth(flags.strict).into())
         .with(
             "work_dir",
             flags.work_dir.to_string_lossy().into_owned().into(),

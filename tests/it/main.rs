@@ -35,6 +35,8 @@ mod readme;
 #[cfg(test)]
 mod resources_json;
 #[cfg(test)]
+mod scenarios;
+#[cfg(test)]
 #[expect(dead_code, reason = "the programs use what tests do not")]
 #[path = "../double/parts.rs"]
 pub(crate) mod stand_ins;

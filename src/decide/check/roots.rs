@@ -72,7 +72,7 @@ impl<'a> Reader<'a> {
         must(matches!(facts.agent.latest, Known::Known(_)), || {
             "the work_dir is of no agent".to_owned()
         })?;
-        let ours = disk.kind == DiskType::Root
+        let ours = (disk.kind == DiskType::Root && disk.root == facts.agent.work_dir)
             || root.named_by.contains(&RootWitness::SlaveInfo)
             || root.named_by.contains(&RootWitness::Checkpoint)
             || root.named_by.contains(&RootWitness::Flags);

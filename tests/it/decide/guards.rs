@@ -795,6 +795,9 @@ guards! {
         let open = destroyed();
         let closed = changed(&open, |facts| facts.agent.latest = Known::Absent);
         guard(Refusal::ForeignRoot, "db/a").holds(&open, &closed);
+        // The ROOT of an earlier work_dir, whose own checkpoint nobody reads.
+        let closed = changed(&open, |facts| facts.agent.work_dir = "/var/lib/mesos/other".into());
+        guard(Refusal::ForeignRoot, "db/a").holds(&open, &closed);
         for witness in [RootWitness::SlaveInfo, RootWitness::Checkpoint, RootWitness::Flags] {
             let named = changed(&destroyed_on(&path()), |facts| {
                 facts.disk(&path()).named_by = [witness].into();

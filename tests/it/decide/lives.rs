@@ -4,6 +4,7 @@ use mesos_volumed::decide::facts::{
     AgentAnswer, AgentView, CheckpointFile, Facts, Known, OperationKind, OperationState,
 };
 use mesos_volumed::decide::guards::Refusal;
+use mesos_volumed::decide::listing::{self, VolumeState};
 use mesos_volumed::decide::steps::Evidence;
 use mesos_volumed::mesos::disk::DiskRef;
 use mesos_volumed::units::Span;
@@ -758,4 +759,87 @@ fn the_release_of_an_older_files_name_starts_anew_when_the_agent_names_it_meanwh
     facts.later(DAY);
     facts.pass();
     assert_eq!(codes(&plan_of(&facts), "db/s"), [Refusal::StaleGeneration]);
+}
+
+/// Agents 1.8 commit, and crash before they delete (F§3.5 O3): `resources.info` names the volume
+/// for ever.
+#[test]
+fn a_destroy_that_only_the_older_file_denies_ends_as_an_orphan_once_the_agent_was_asked() {
+    let mut facts = held_on(&path());
+    let volume = a_volume(&path(), &key("db/a"));
+    facts.operate(
+        OperationKind::Destroy,
+        OperationState::Pending,
+        7,
+        volume.clone(),
+    );
+    facts.pass();
+    facts.forget(&key("db/a"));
+    facts.state().operations.clear();
+    if let CheckpointFile::Whole(resources) = &mut facts.checkpoint.info {
+        resources.push(volume);
+    }
+    facts.later(60);
+    facts.pass();
+    assert_eq!(codes(&plan_of(&facts), "db/a"), [Refusal::StaleGeneration]);
+    for _ in 0..2 {
+        facts.later(DAY);
+        facts.pass();
+    }
+    facts.later(DAY);
+    assert!(matches!(
+        evidence_for(&plan_of(&facts), "db/a"),
+        Some(Evidence::Unwitnessed { .. })
+    ));
+    let rows = listing::volumes(&facts, &plan_of(&facts));
+    let row = rows
+        .iter()
+        .find(|row| row.key == Some(key("db/a")))
+        .unwrap();
+    assert_eq!(row.state, VolumeState::Orphan);
+}
+
+/// A crash after the state's target (F§3.4, row 5a) ends in a destroy that `resources.info` does not
+/// know of.
+#[test]
+fn a_volume_that_only_the_older_file_names_is_not_told_as_lost() {
+    let mut facts = held_on(&path());
+    facts.forget(&key("db/a"));
+    if let CheckpointFile::Whole(resources) = &mut facts.checkpoint.info {
+        resources.push(a_volume(&path(), &key("db/a")));
+    }
+    facts.rmdir(&path(), &key("db/a"));
+    facts.pass();
+    let state = |facts: &Facts| {
+        let rows = listing::volumes(facts, &plan_of(facts));
+        let row = rows.into_iter().find(|row| row.key == Some(key("db/a")));
+        row.map(|row| row.state)
+    };
+    assert_eq!(state(&facts), Some(VolumeState::Held));
+    facts.later(DAY);
+    facts.pass();
+    assert_eq!(state(&facts), None, "the agent was asked often enough");
+}
+
+/// A checkpointed resource that is no valid one is dropped without a word (F§3.5 O8).
+#[test]
+fn what_an_agent_drops_that_its_file_still_names_was_not_destroyed() {
+    let mut facts = held();
+    facts.restart_agent();
+    facts.later(60);
+    if let AgentAnswer::State(state) = &mut facts.answer {
+        state
+            .resources
+            .retain(|one| one.volume_key() != Some(key("db/a")));
+    }
+    for _ in 0..3 {
+        facts.pass();
+        facts.later(60);
+    }
+    // Its next checkpoint leaves it out, in the same life of the agent.
+    facts.forget(&key("db/a"));
+    facts.pass();
+    facts.later(60);
+    assert_eq!(evidence_for(&plan_of(&facts), "db/a"), None);
+    assert_eq!(codes(&plan_of(&facts), "db/a"), [Refusal::GracePeriod]);
 }

@@ -10,6 +10,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use mesos_volumed::mesos::checkpoint::{Content, decode_state};
+use mesos_volumed::mesos::paths;
+use mesos_volumed::mesos::resource::Resource;
+
 /// The stand-in's program. Cargo builds it with `cargo test`, but not with `cargo test --test it`.
 fn program() -> PathBuf {
     let program = Path::new(env!("CARGO_BIN_EXE_mesos-volumed"))
@@ -74,7 +78,8 @@ impl StandIn {
         self.flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
     }
 
-    fn control(&self) -> PathBuf {
+    /// The socket that takes its orders.
+    pub(crate) fn control(&self) -> PathBuf {
         self.folder.join("control.sock")
     }
 
@@ -84,6 +89,13 @@ impl StandIn {
 
     /// Starts it as `mesos-agent` and waits until it takes orders.
     pub(crate) fn start(&mut self) {
+        if let Err(log) = self.try_start() {
+            panic!("the agent ended: {log}");
+        }
+    }
+
+    /// The same; its log where it ends before that.
+    pub(crate) fn try_start(&mut self) -> Result<(), String> {
         assert!(self.child.is_none(), "it runs already");
         let log = std::fs::File::create(self.log()).unwrap();
         let mut child = Command::new(program())
@@ -97,20 +109,53 @@ impl StandIn {
             .stderr(log)
             .spawn()
             .unwrap();
+        let mut ended = None;
         wait_until("the stand-in takes orders", Duration::from_secs(10), || {
+            let has_ended = child.try_wait().unwrap().is_some();
             let log = std::fs::read_to_string(self.log()).unwrap();
-            assert!(
-                child.try_wait().unwrap().is_none(),
-                "the agent ended: {log}"
-            );
+            if has_ended {
+                ended = Some(log);
+                return true;
+            }
             log.contains("orders are taken") && self.ask(&["show"]).status.success()
         });
+        if let Some(log) = ended {
+            return Err(log);
+        }
         self.child = Some(child);
+        Ok(())
+    }
+
+    /// Gives an order at which it ends, as in a crash.
+    pub(crate) fn crashes_at(&mut self, order: &[&str]) {
+        let output = self.ask(order);
+        assert!(!output.status.success(), "{order:?} was carried out");
+        let mut child = self.child.take().unwrap();
+        assert!(!child.wait().unwrap().success());
+    }
+
+    /// From now on it runs on this work_dir.
+    pub(crate) fn set_work_dir(&mut self, work_dir: &Path) {
+        work_dir.clone_into(&mut self.work_dir);
+    }
+
+    /// From its next start on these are its `--resources`.
+    pub(crate) fn set_resources(&mut self, resources: &str) {
+        resources.clone_into(&mut self.resources);
     }
 
     /// Its process, while it runs.
     pub(crate) fn pid(&self) -> Option<u32> {
         self.child.as_ref().map(Child::id)
+    }
+
+    /// What it has checkpointed, by its own file.
+    pub(crate) fn held(&self) -> Vec<Resource> {
+        let file = self.work_dir.join(paths::STATE);
+        match decode_state(&std::fs::read(file).unwrap()).unwrap() {
+            Content::Whole(state) => state.resources,
+            Content::Empty => Vec::new(),
+        }
     }
 
     /// Ends it as a power cut would.

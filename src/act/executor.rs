@@ -51,6 +51,11 @@ pub enum Job {
         /// From where.
         entry: Box<TrashPlace>,
     },
+    /// The second look passed: look an entry through, and say so in its manifest.
+    Clear {
+        /// Which.
+        entry: Box<TrashPlace>,
+    },
     /// Restore an entry of the trash because an operator wants it.
     Restore {
         /// Which.
@@ -68,7 +73,9 @@ impl Job {
             Self::Wipe { authorization, .. }
             | Self::EmptyMount { authorization, .. }
             | Self::MoveOut { authorization, .. } => authorization.identity(),
-            Self::MoveBack { entry } | Self::Restore { entry, .. } => &entry.manifest.identity,
+            Self::MoveBack { entry } | Self::Clear { entry } | Self::Restore { entry, .. } => {
+                &entry.manifest.identity
+            }
         }
     }
 
@@ -79,7 +86,9 @@ impl Job {
             Self::Wipe { authorization, .. }
             | Self::EmptyMount { authorization, .. }
             | Self::MoveOut { authorization, .. } => authorization.volume(),
-            Self::MoveBack { entry } | Self::Restore { entry, .. } => &entry.manifest.volume,
+            Self::MoveBack { entry } | Self::Clear { entry } | Self::Restore { entry, .. } => {
+                &entry.manifest.volume
+            }
         }
     }
 
@@ -90,6 +99,7 @@ impl Job {
             Self::Wipe { entry, .. }
             | Self::MoveOut { entry, .. }
             | Self::MoveBack { entry }
+            | Self::Clear { entry }
             | Self::Restore { entry, .. } => &entry.disk,
             Self::EmptyMount { authorization, .. } => authorization.disk(),
         }
@@ -100,7 +110,7 @@ impl Job {
     #[must_use]
     pub const fn is_quick(&self) -> bool {
         match self {
-            Self::Restore { .. } => true,
+            Self::Clear { .. } | Self::Restore { .. } => true,
             Self::Wipe { .. }
             | Self::EmptyMount { .. }
             | Self::MoveOut { .. }
@@ -116,6 +126,7 @@ impl Job {
             Self::EmptyMount { .. } => "empty_mount",
             Self::MoveOut { .. } => "move_out",
             Self::MoveBack { .. } => "put_back",
+            Self::Clear { .. } => "clear",
             Self::Restore { .. } => "restore",
         }
     }
@@ -285,7 +296,10 @@ fn execute_step<H: Host>(step: Step, plan: &str, subject: &str, host: &mut H) ->
             identity,
             manifest,
         } => trash::quarantine(sys, locks, &place, &identity, &manifest),
-        Step::Clear { entry } => trash::clear(sys, locks, &entry),
+        Step::Clear { entry } => match trash::clear_at_once(sys, locks, &entry) {
+            Some(outcome) => outcome,
+            None => host.run(Job::Clear { entry }, plan, subject),
+        },
         Step::PutBack { entry } if entry.hidden.is_some() => {
             host.run(Job::MoveBack { entry }, plan, subject)
         }

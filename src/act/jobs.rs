@@ -57,6 +57,7 @@ pub fn run<S: Sys>(context: &JobContext<'_, S>, job: Job, plan: &str) -> Outcome
         } => empty_mount(context, &authorization, &root, plan),
         Job::MoveOut { entry, .. } => trash::move_out(context, &entry, plan),
         Job::MoveBack { entry } => trash::move_back(context, &entry, None, plan),
+        Job::Clear { entry } => trash::clear(context, &entry, plan),
         Job::Restore { entry, mark } => trash::restore(context, &entry, &mark, plan),
     };
     match outcome {

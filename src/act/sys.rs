@@ -21,7 +21,7 @@ pub use still_open::StillOpen;
 
 use crate::decide::facts::{FileIdentity, FileKind};
 pub use crate::sys::fs_uuid::FsKind;
-use crate::sys::{Batch, IdentityError, More, Node, OpenError, ReadError};
+use crate::sys::{Batch, Footprint, IdentityError, More, Node, OpenError, ReadError};
 use crate::units::Raw;
 
 /// Room in a file system.
@@ -95,6 +95,14 @@ pub trait Sys {
     fn clear_flags(&self, dir: &Self::Dir) -> Result<bool, Errno>;
     /// Takes them from the entry `name`, which is no mount; whether it had one.
     fn clear_entry_flags(&self, dir: &Self::Dir, name: &[u8]) -> Result<bool, Errno>;
+    /// The project id of a directory; 0 where it has none.
+    fn project(&self, dir: &Self::Dir) -> Result<u32, Errno>;
+    /// Takes it away, and that it is handed on; whether there was one.
+    fn clear_project(&self, dir: &Self::Dir) -> Result<bool, Errno>;
+    /// Takes it from an entry that is no directory and no mount; opens nothing but regular files.
+    fn clear_entry_project(&self, dir: &Self::Dir, name: &[u8]) -> Result<bool, Errno>;
+    /// What an entry takes up.
+    fn footprint(&self, dir: &Self::Dir, name: &[u8]) -> Result<Footprint, Errno>;
     /// Moves an entry to a place where nothing is: `EEXIST` otherwise. Durable after
     /// [`Sys::sync`] of both directories.
     fn rename_noreplace(

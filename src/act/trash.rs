@@ -14,9 +14,12 @@
 
 mod entries;
 mod restore;
+mod survey;
 
 pub(in crate::act) use self::entries::{move_back, move_out, refill};
 pub(in crate::act) use self::restore::{restore, tidy};
+use self::survey::{Survey, SurveyStop, survey};
+use super::jobs::JobContext;
 use super::outcome::{Outcome, Receipt, StepError};
 use super::roots::{OpenRoot, RootLocks, RootStop};
 use super::sys::{Errno, Sys, temp_name};
@@ -25,7 +28,7 @@ use crate::decide::facts::FileIdentity;
 use crate::decide::manifest::{Manifest, TRASH, TrashState};
 use crate::decide::steps::{TrashPlace, VolumePlace};
 use crate::sys::OpenError;
-use crate::units::Raw;
+use crate::units::{Raw, Span};
 
 const MANIFEST: &[u8] = b"manifest.json";
 const DATA: &[u8] = b"data";
@@ -354,15 +357,104 @@ impl<S: Sys> OpenEntry<S> {
     }
 }
 
-/// Marks an entry `cleared`: the second look passed.
-pub fn clear<S: Sys>(sys: &S, locks: &RootLocks<S>, place: &TrashPlace) -> Outcome {
-    let step = || -> Result<Outcome, Outcome> {
+/// Marks an entry `cleared`: the second look passed. `None` where there is a walk to make first:
+/// project ids to take away, or, of an entry that stays for a while, what it takes up to be counted.
+pub fn clear_at_once<S: Sys>(sys: &S, locks: &RootLocks<S>, place: &TrashPlace) -> Option<Outcome> {
+    let step = || -> Result<Option<Outcome>, Outcome> {
+        if counted_later(&place.manifest) {
+            return Ok(None);
+        }
         let entry = OpenEntry::open(sys, locks, place)?;
-        entry.data(sys, place)?;
+        let data = entry.data(sys, place)?;
+        if labelled(sys, place, &data, &entry)? {
+            return Ok(None);
+        }
         entry.advance(sys, place, TrashState::Cleared)?;
-        Ok(receipt("clear", &place.manifest, entry.path().clone()))
+        let path = entry.path().clone();
+        Ok(Some(receipt("clear", &place.manifest, path)))
     };
-    step().unwrap_or_else(|outcome| outcome)
+    step().unwrap_or_else(Some)
+}
+
+/// The same with the walk.
+pub(in crate::act) fn clear<S: Sys>(
+    context: &JobContext<'_, S>,
+    place: &TrashPlace,
+    plan: &str,
+) -> Result<Outcome, Outcome> {
+    let sys = context.sys;
+    let entry = OpenEntry::open(sys, context.locks, place)?;
+    let data = entry.data(sys, place)?;
+    let strip = labelled(sys, place, &data, &entry)?;
+    let found = if strip || counted_later(&place.manifest) {
+        look_through(context, &entry, &data, strip)?
+    } else {
+        Survey::default()
+    };
+    let manifest = Manifest {
+        size: counted_later(&place.manifest).then_some(found.size),
+        ..place.manifest.clone()
+    };
+    write_manifest(sys, &entry.dir, &manifest, TrashState::Cleared)?;
+    let mut outcome = receipt_of(
+        "clear",
+        &manifest,
+        plan,
+        entry.path().clone(),
+        found.cleared,
+    );
+    if let Outcome::Done(receipt) = &mut outcome {
+        receipt.verified = found.left == 0;
+    }
+    Ok(outcome)
+}
+
+/// Whether an entry's size is to be known: it stays for a while, and has not been counted.
+fn counted_later(manifest: &Manifest) -> bool {
+    manifest.retention > Span::ZERO && manifest.size.is_none()
+}
+
+/// Whether a directory carries a project id that may be given away. No MOUNT disk is labelled (F§9.2):
+/// ids there are the tenant's own.
+fn labelled<S: Sys>(
+    sys: &S,
+    place: &TrashPlace,
+    data: &VolumeDir<S>,
+    entry: &OpenEntry<S>,
+) -> Result<bool, Outcome> {
+    if place.hidden.is_some() {
+        return Ok(false);
+    }
+    let project =
+        sys.project(data.dir())
+            .map_err(call("look at", &entry.path, "nothing was changed"))?;
+    Ok(project != 0)
+}
+
+/// Walks through an entry's data.
+fn look_through<S: Sys>(
+    context: &JobContext<'_, S>,
+    entry: &OpenEntry<S>,
+    data: &VolumeDir<S>,
+    strip: bool,
+) -> Result<Survey, Outcome> {
+    let found =
+        survey(context.sys, data.dir(), context.control, strip).map_err(|stop| match stop {
+            SurveyStop::Stopped => {
+                Outcome::Stale(format!("stopped while {} was counted", entry.path))
+            }
+            SurveyStop::Io(source) => {
+                call("look through", &entry.path, "nothing was moved")(source).into()
+            }
+        })?;
+    if found.left > 0 {
+        tracing::warn!(
+            entry = %entry.path,
+            left = found.left,
+            "some project ids could not be taken away, ignoring"
+        );
+    }
+    Ok(found)
 }
 
 /// Removes an entry that holds no data.

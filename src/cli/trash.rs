@@ -3,12 +3,14 @@
 use anyhow::{anyhow, bail};
 
 use super::host::{Owner, who};
+use super::volumes::adopt;
 use super::{Align, Context, Exit, Table, Text, WithExit, sweep};
 use crate::daemon::answers;
 use crate::daemon::observer::Observer;
 use crate::daemon::operator::{self, Answer, Became};
 use crate::daemon::pass::look;
 use crate::decide::facts::{Facts, Known, RootFacts, Why, Words};
+use crate::decide::give_back::Wanted;
 use crate::decide::listing::{self, TrashItem};
 use crate::decide::steps::TrashId;
 use crate::mesos::disk::DiskRef;
@@ -146,6 +148,15 @@ fn state_word(state: crate::decide::manifest::TrashState) -> &'static str {
     }
 }
 
+/// What became of it, and the calls that give it back to Mesos.
+#[derive(serde::Serialize)]
+struct Told<'a> {
+    #[serde(flatten)]
+    done: answers::trash::Done,
+    #[serde(flatten)]
+    calls: &'a adopt::Calls,
+}
+
 /// Puts an entry back.
 fn restore(entry: &str, context: &Context) -> anyhow::Result<Exit> {
     let owner = Owner::new(context)?;
@@ -156,15 +167,28 @@ fn restore(entry: &str, context: &Context) -> anyhow::Result<Exit> {
         .find(|item| item.id == id)
         .and_then(|item| item.key);
     let answer = owner.with(|observe, host| operator::restore(observe, host, &id, who()))?;
-    context
-        .output
-        .value_or(&answers::trash::done(&answer), |_| {
-            let mut text = Text::new();
-            for (id, became) in &answer.entries {
-                text.line(became_text(id, key.as_ref(), became));
-            }
-            text.into_string()
-        })?;
+    let calls = match (&key, answer.refused() || answer.missing()) {
+        (Some(key), false) => adopt::marked(&answer.pass.facts, key)
+            .first()
+            .map(|disk| {
+                let (facts, memory) = (&answer.pass.facts, &answer.pass.last.memory);
+                adopt::calls(context, facts, memory, key, disk, &Wanted::default())
+            })
+            .unwrap_or_default(),
+        (Some(_) | None, _) => adopt::Calls::default(),
+    };
+    let told = Told {
+        done: answers::trash::done(&answer),
+        calls: &calls,
+    };
+    context.output.value_or(&told, |_| {
+        let mut text = Text::new();
+        for (id, became) in &answer.entries {
+            text.line(became_text(id, key.as_ref(), became));
+        }
+        text.block(&adopt::calls_text(&calls));
+        text.into_string()
+    })?;
     Ok(exit(&answer))
 }
 

@@ -1,5 +1,6 @@
-//! `volumes list` and `volumes recreate`.
+//! `volumes list`, `volumes adopt` and `volumes recreate`.
 
+pub(super) mod adopt;
 pub(super) mod usage;
 
 use self::usage::Used;
@@ -30,6 +31,20 @@ States: held, pending, destroyed, orphan, trashed, foreign, vanished.")]
         #[arg(long)]
         usage: bool,
     },
+    /// Keep a volume that nobody names from being swept, and print the calls that give it back
+    #[command(
+        long_about = "Marks an orphan as wanted: no sweep takes it until an authority has named its volume \
+            again. The mark lies beside the trash on the volume's own disk, so that it survives the loss of \
+            state_dir and goes with the disk to another host. Prints the RESERVE and CREATE calls that give \
+            the volume back to Mesos: CREATE keeps what lies in the directory.",
+        after_help = "\
+Example: mesos-volumed volumes adopt slave_public/data --size 10GiB
+  keeps the orphan, and prints two calls of curl
+
+Example: mesos-volumed volumes adopt slave_public/data --undo
+  takes the mark back; what is known of its destroy, or its age as an orphan, counts again"
+    )]
+    Adopt(adopt::Args),
     /// Make the missing directory of a held volume again: empty, mode 0755, owner root
     #[command(after_help = "\
 Example: mesos-volumed volumes recreate slave_public/data --confirm data
@@ -47,6 +62,7 @@ Example: mesos-volumed volumes recreate slave_public/data --confirm data
 pub(super) fn run(command: &Command, context: &Context) -> anyhow::Result<Exit> {
     match command {
         Command::List { usage } => list(*usage, context),
+        Command::Adopt(args) => adopt::run(args, context),
         Command::Recreate { volume, confirm } => recreate(volume, confirm, context),
     }
 }

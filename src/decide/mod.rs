@@ -10,6 +10,7 @@ pub mod discover;
 pub mod doctor;
 pub mod explain;
 pub mod facts;
+pub mod give_back;
 pub mod guards;
 pub mod held;
 pub mod ledger;

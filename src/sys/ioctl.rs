@@ -252,6 +252,7 @@ pub fn btrfs_item(
 
 /// `struct fsxattr`.
 #[repr(C)]
+#[derive(Clone, Copy)]
 struct FsXattr {
     xflags: u32,
     extsize: u32,
@@ -271,6 +272,55 @@ pub fn inherited_project(dir: BorrowedFd<'_>) -> Result<Option<u32>, Errno> {
     // SAFETY: this opcode writes one `struct fsxattr`.
     let found = unsafe { ioctl(dir, Getter::<FSGETXATTR, FsXattr>::new()) }?;
     Ok((found.projid != 0 && found.xflags & PROJINHERIT != 0).then_some(found.projid))
+}
+
+/// `FS_IOC_FSGETXATTR`: the project id of an open file or directory; 0 where it has none, and where its
+/// file system knows of none.
+pub fn project(fd: BorrowedFd<'_>) -> Result<u32, Errno> {
+    match get_xattr(fd) {
+        Ok(found) => Ok(found.projid),
+        Err(Errno::NOTTY | Errno::OPNOTSUPP | Errno::INVAL) => Ok(0),
+        Err(errno) => Err(errno),
+    }
+}
+
+fn get_xattr(fd: BorrowedFd<'_>) -> Result<FsXattr, Errno> {
+    const FSGETXATTR: Opcode = opcode::read::<FsXattr>(b'X', 31);
+    // SAFETY: this opcode writes one `struct fsxattr`.
+    unsafe { ioctl(fd, Getter::<FSGETXATTR, FsXattr>::new()) }
+}
+
+/// `FS_IOC_FSSETXATTR`: takes the project id from an open file or directory, and from a directory that
+/// it hands it on; whether there was one. What is immutable or append-only stays so.
+pub fn clear_project(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
+    const FSSETXATTR: Opcode = opcode::write::<FsXattr>(b'X', 32);
+    const PROJINHERIT: u32 = 0x200;
+    const KEEPING: u32 = 0x8 | 0x10;
+    let mut attr = match get_xattr(fd) {
+        Ok(attr) => attr,
+        Err(Errno::NOTTY | Errno::OPNOTSUPP | Errno::INVAL) => return Ok(false),
+        Err(errno) => return Err(errno),
+    };
+    if attr.projid == 0 && attr.xflags & PROJINHERIT == 0 {
+        return Ok(false);
+    }
+    attr.projid = 0;
+    attr.xflags &= !PROJINHERIT;
+    let set = |attr: FsXattr| {
+        // SAFETY: this opcode reads one `struct fsxattr`.
+        unsafe { ioctl(fd, Setter::<FSSETXATTR, FsXattr>::new(attr)) }
+    };
+    match set(attr) {
+        Err(Errno::PERM) if attr.xflags & KEEPING != 0 => {
+            set(FsXattr {
+                xflags: attr.xflags & !KEEPING,
+                ..attr
+            })?;
+            set(attr)?;
+            Ok(true)
+        }
+        other => other.map(|()| true),
+    }
 }
 
 /// `struct fs_disk_quota`.
@@ -383,6 +433,29 @@ const XFLAG_APPEND: u64 = 0x10;
 /// opening it: the only way for FIFOs, sockets and devices. Says whether one was set. `ENOSYS`
 /// before Linux 6.17.
 pub fn clear_flags_at(dir: BorrowedFd<'_>, name: &CStr) -> Result<bool, Errno> {
+    change_attr_at(dir, name, |attr| {
+        let had = attr.xflags & (XFLAG_IMMUTABLE | XFLAG_APPEND) != 0;
+        attr.xflags &= !(XFLAG_IMMUTABLE | XFLAG_APPEND);
+        had
+    })
+}
+
+/// Takes the project id from the entry `name` without opening it; whether there was one. `ENOSYS` before
+/// Linux 6.17.
+pub fn clear_project_at(dir: BorrowedFd<'_>, name: &CStr) -> Result<bool, Errno> {
+    change_attr_at(dir, name, |attr| {
+        let had = attr.projid != 0;
+        attr.projid = 0;
+        had
+    })
+}
+
+/// Changes attributes of an entry where `change` says that it changed some.
+fn change_attr_at(
+    dir: BorrowedFd<'_>,
+    name: &CStr,
+    change: impl FnOnce(&mut FileAttr) -> bool,
+) -> Result<bool, Errno> {
     let mut attr = FileAttr {
         xflags: 0,
         extsize: 0,
@@ -405,10 +478,9 @@ pub fn clear_flags_at(dir: BorrowedFd<'_>, name: &CStr) -> Result<bool, Errno> {
     if got < 0 {
         return Err(last_errno());
     }
-    if attr.xflags & (XFLAG_IMMUTABLE | XFLAG_APPEND) == 0 {
+    if !change(&mut attr) {
         return Ok(false);
     }
-    attr.xflags &= !(XFLAG_IMMUTABLE | XFLAG_APPEND);
     // SAFETY: as above; the kernel only reads `attr`.
     let set = unsafe {
         libc::syscall(

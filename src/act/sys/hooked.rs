@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::{Anchor, Errno, FsKind, Kernel, Space, StillOpen, Sys};
 use crate::decide::facts::{FileIdentity, FileKind};
-use crate::sys::{Batch, IdentityError, More, Node, OpenError, ReadError, TypeHint};
+use crate::sys::{Batch, Footprint, IdentityError, More, Node, OpenError, ReadError, TypeHint};
 use crate::units::Raw;
 
 /// Called before a call, with its name and the entry's name; an error is what the call gives.
@@ -141,6 +141,10 @@ impl Sys for Hooked<'_> {
         rmdir(name: &[u8]) -> ();
         clear_flags() -> bool;
         clear_entry_flags(name: &[u8]) -> bool;
+        project() -> u32;
+        clear_project() -> bool;
+        clear_entry_project(name: &[u8]) -> bool;
+        footprint(name: &[u8]) -> Footprint;
         mkdir(name: &[u8], mode: u32) -> ();
         sync() -> ();
         lock() -> bool;

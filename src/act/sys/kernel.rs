@@ -23,8 +23,8 @@ use crate::decide::facts::{FileIdentity, FileKind};
 use crate::sys::open::{one_component, without_noatime_if_refused};
 use crate::sys::stat::open_path;
 use crate::sys::{
-    Batch, IdentityError, More, Node, OpenError, ReadError, Resolver, entry_kind, fs_uuid,
-    identity, ioctl, mount_id, node, read_bounded, read_bounded_at, reopen,
+    Batch, Footprint, IdentityError, More, Node, OpenError, ReadError, Resolver, entry_kind,
+    fs_uuid, identity, ioctl, mount_id, node, read_bounded, read_bounded_at, reopen,
 };
 
 use crate::units::Raw;
@@ -226,6 +226,39 @@ impl Sys for Kernel {
                 }
             }
         }
+    }
+
+    fn project(&self, dir: &OwnedFd) -> Result<u32, Errno> {
+        ioctl::project(dir.as_fd())
+    }
+
+    fn clear_project(&self, dir: &OwnedFd) -> Result<bool, Errno> {
+        ioctl::clear_project(dir.as_fd())
+    }
+
+    fn clear_entry_project(&self, dir: &OwnedFd, name: &[u8]) -> Result<bool, Errno> {
+        one_component(name)?;
+        let entry = open_path(dir.as_fd(), name)?;
+        if mount_id(&entry)? != mount_id(dir)? {
+            return Err(Errno::BUSY);
+        }
+        match node(&entry)?.kind {
+            FileKind::Mount => Err(Errno::BUSY),
+            FileKind::Directory => Err(Errno::ISDIR),
+            FileKind::File => ioctl::clear_project(open_again(&entry, OFlags::RDONLY)?.as_fd()),
+            // Never opened; before Linux 6.17 nobody can give them one either.
+            FileKind::Symlink | FileKind::Special => {
+                let text = CString::new(name).map_err(|_nul| Errno::INVAL)?;
+                match ioctl::clear_project_at(dir.as_fd(), &text) {
+                    Err(Errno::NOSYS | Errno::OPNOTSUPP | Errno::NOTTY) => Ok(false),
+                    other => other,
+                }
+            }
+        }
+    }
+
+    fn footprint(&self, dir: &OwnedFd, name: &[u8]) -> Result<Footprint, Errno> {
+        crate::sys::footprint(dir, name)
     }
 
     fn rename_noreplace(

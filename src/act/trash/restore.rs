@@ -18,7 +18,9 @@ use super::super::marks;
 use super::super::outcome::{Outcome, StepError};
 use super::super::roots::{OpenRoot, RootLocks, open_or_make};
 use super::super::sys::{Errno, Sys, temp_name};
-use super::{DATA, MANIFEST, OpenEntry, call, move_back, receipt_of, sync_both};
+use super::{
+    DATA, MANIFEST, OpenEntry, call, labelled, look_through, move_back, receipt_of, sync_both,
+};
 use crate::act::provision;
 use crate::decide::guards::{Reason, Refusal};
 use crate::decide::manifest::AdoptedMark;
@@ -87,7 +89,10 @@ pub(in crate::act) fn restore<S: Sys>(
     }
     let sys = context.sys;
     let entry = OpenEntry::open(sys, context.locks, place)?;
-    entry.data(sys, place)?;
+    let data = entry.data(sys, place)?;
+    if labelled(sys, place, &data, &entry)? {
+        look_through(context, &entry, &data, true)?;
+    }
     marks::write(sys, &entry.root, mark)?;
     let path = match back(sys, &entry, place) {
         Ok(path) => path,

@@ -156,6 +156,11 @@ fn a_volume_goes_into_the_trash_and_back_with_everything() {
     );
 }
 
+/// Clears what needs no walk.
+fn cleared<S: Sys>(sys: &S, locks: &RootLocks<S>, place: &TrashPlace) -> Outcome {
+    clear_at_once(sys, locks, place).unwrap()
+}
+
 #[test]
 fn clearing_says_so_durably_and_only_for_the_manifest_that_was_planned_for() {
     let host = Host::new();
@@ -163,11 +168,11 @@ fn clearing_says_so_durably_and_only_for_the_manifest_that_was_planned_for() {
     assert_done(&host.quarantine(&kernel));
     let prepared = host.trash_place(TrashState::Prepared, true);
     assert!(matches!(
-        clear(&kernel, &locks, &prepared),
+        cleared(&kernel, &locks, &prepared),
         Outcome::Stale(_)
     ));
     assert_eq!(host.state(), Some(TrashState::Moved));
-    assert_done(&clear(
+    assert_done(&cleared(
         &kernel,
         &locks,
         &host.trash_place(TrashState::Moved, true),
@@ -332,7 +337,7 @@ fn quarantine_again(host: &Host) -> Outcome {
             host.quarantine(&kernel)
         }
         (_, Some(state @ (TrashState::Prepared | TrashState::Moved))) => {
-            clear(&kernel, &locks, &host.trash_place(state, true))
+            cleared(&kernel, &locks, &host.trash_place(state, true))
         }
         other => panic!("{other:?}"),
     }
@@ -543,4 +548,65 @@ fn a_quarantine_that_ends_at_any_call_leaves_nothing_that_stays_for_ever() {
         let again = quarantine_again(&host);
         assert_done(&again);
     }
+}
+
+#[test]
+fn a_survey_counts_everything_once_and_is_cut_short_without_a_word_too_much() {
+    let temp = tempfile::tempdir().unwrap();
+    let at = |name: &str| temp.path().join(name);
+    std::fs::create_dir_all(at("a/b/c")).unwrap();
+    for n in 0..700 {
+        std::fs::write(at("a").join(n.to_string()), "x".repeat(5000)).unwrap();
+    }
+    std::fs::hard_link(at("a/1"), at("a/b/one")).unwrap();
+    std::os::unix::fs::symlink("/etc", at("a/b/link")).unwrap();
+    let sys = Hooked::new(&quiet);
+    let top = sys.open_root(temp.path()).unwrap();
+    let control = crate::act::wipe::Control::new(0);
+    let found = survey(&sys, &top, &control, true).unwrap();
+    assert_eq!(found.size.entries, 4 + 700 + 2);
+    assert_eq!((found.size.skipped, found.cleared), (0, 0));
+    let du = std::process::Command::new("du")
+        .args(["-s", "-B1"])
+        .arg(temp.path())
+        .output()
+        .unwrap();
+    let du: u64 = String::from_utf8(du.stdout)
+        .unwrap()
+        .split_whitespace()
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!(found.size.bytes.abs_diff(du) <= 4096, "{found:?} {du}");
+    let refuse = |call: &'static str, name: &[u8]| match (call, name) {
+        ("footprint", b"7") | ("open_child", b"c") => Err(Errno::IO),
+        _ => Ok(()),
+    };
+    let found = survey(&Hooked::new(&refuse), &top, &control, false).unwrap();
+    assert_eq!(
+        (found.size.entries, found.size.skipped),
+        (4 + 700 + 2 - 2, 2)
+    );
+    control.stop();
+    assert_eq!(
+        survey(&sys, &top, &control, false),
+        Err(SurveyStop::Stopped)
+    );
+}
+
+#[test]
+fn what_lies_deeper_than_the_survey_goes_is_told() {
+    let temp = tempfile::tempdir().unwrap();
+    let mut path = temp.path().to_owned();
+    for _ in 0..140 {
+        path = path.join("d");
+    }
+    std::fs::create_dir_all(path).unwrap();
+    let sys = Hooked::new(&quiet);
+    let top = sys.open_root(temp.path()).unwrap();
+    let control = crate::act::wipe::Control::new(0);
+    let found = survey(&sys, &top, &control, true).unwrap();
+    assert_eq!((found.size.skipped, found.left), (1, 1));
+    assert!(found.size.entries > 100, "{found:?}");
 }

@@ -181,7 +181,7 @@ impl Control {
     }
 
     /// Waits so long, or until something changes, and says whether to go on.
-    pub(super) fn rest(&self, span: Duration) -> bool {
+    pub(in crate::act) fn rest(&self, span: Duration) -> bool {
         let guard = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if self.state.load(Ordering::Relaxed) == RUN {
             let woken = self

@@ -487,7 +487,7 @@ fn stats(folder: &Path) -> String {
     in_folder(folder, &format!("find . -printf '{FORMAT}\\n' | sort"))
 }
 
-fn in_folder(folder: &Path, script: &str) -> String {
+pub(crate) fn in_folder(folder: &Path, script: &str) -> String {
     let output = Command::new("bash")
         .args(["-euo", "pipefail", "-c", script])
         .current_dir(folder)

@@ -18,6 +18,7 @@ mod disk_steps;
 mod doctor;
 pub mod exit;
 mod explain;
+mod generate;
 mod host;
 mod logging;
 pub mod output;
@@ -111,6 +112,8 @@ enum Command {
     /// Check the configuration, or show what is in force
     #[command(subcommand)]
     Config(config_cmd::ConfigCommand),
+    #[command(subcommand)]
+    Generate(generate::Command),
 }
 
 /// What a command works with.
@@ -198,7 +201,8 @@ impl Command {
             | Self::Preflight(_)
             | Self::Diff(_)
             | Self::Doctor(_)
-            | Self::Config(_) => 0,
+            | Self::Config(_)
+            | Self::Generate(_) => 0,
         }
     }
 }
@@ -222,6 +226,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Diff(args) => diff::run(&args, &context(global)?),
         Command::Doctor(args) => doctor::run(&args, &context(global)?),
         Command::Run(args) => run::run(&args, &context(global)?),
+        Command::Generate(args) => generate::run(&args, &output),
         // It has to work above all where the configuration does not.
         Command::Config(args) => config_cmd::run(&args, &global.source(), &output),
     }

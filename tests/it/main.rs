@@ -5,6 +5,8 @@ mod checkpoint;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+mod crosscheck;
+#[cfg(test)]
 mod dcos;
 #[cfg(test)]
 mod decide;

@@ -5,5 +5,6 @@
 mod lookalikes;
 mod lost;
 mod orphans;
+mod postgres;
 mod review;
 mod site;

@@ -1,6 +1,7 @@
 //! The audit log: `state_dir/audit/audit.jsonl`, one JSON object a line, only ever appended.
 //!
-//! A line is durable before the step that it announces begins. A file that has grown to its limit is
+//! A line is durable before the step that it announces begins: the line by `fdatasync`, with the first line
+//! of a file the folder that names it, with the first file the folder that names that. A file that has grown to its limit is
 //! renamed to `audit-<number>-<lived seconds>.jsonl` and a new one begun; a renamed file goes when it
 //! is older than the log is kept for, in lived time: a clock that jumps forgets nothing.
 
@@ -94,6 +95,9 @@ impl AuditLog {
         file.sync_data()?;
         if size == 0 {
             sync(&self.folder)?;
+            if let Some(parent) = self.folder.parent() {
+                sync(parent)?;
+            }
         }
         Ok(())
     }

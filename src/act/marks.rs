@@ -1,14 +1,15 @@
 //! Marks beside the trash: what an operator wants kept although no authority names it.
 //!
 //! A mark is one small file, replaced atomically and durable when a call here returns: before what
-//! it keeps is moved to where a sweep would find it.
+//! it keeps is moved to where a sweep would find it. What a crash leaves of one that was being written
+//! says nothing, and goes with the next change.
 
 use super::outcome::{Outcome, Receipt, StepError};
 use super::roots::{OpenRoot, RootLocks, open_or_make};
-use super::sys::{Errno, Sys, temp_name};
+use super::sys::{Errno, Sys};
 use crate::decide::manifest::{ADOPTED, AdoptedMark};
 use crate::decide::steps::OursPlace;
-use crate::sys::OpenError;
+use crate::sys::{Batch, More, OpenError};
 use crate::units::Raw;
 
 fn file(mark: &AdoptedMark) -> Vec<u8> {
@@ -40,6 +41,7 @@ pub(in crate::act) fn write<S: Sys>(
     })?;
     text.push(b'\n');
     let folder = open_or_make(sys, ours, ADOPTED, 0o700, &path)?;
+    clear_halves(sys, &folder);
     sys.write_file(&folder, &file(mark), &text, 0o600)
         .map_err(|source| StepError::Call {
             what: "write",
@@ -70,13 +72,34 @@ pub(in crate::act) fn remove<S: Sys>(
         left: "the volume stays adopted",
         source,
     };
-    for name in [temp_name(&file(mark)), file(mark)] {
-        match sys.unlink(&folder, &name) {
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(source) => return Err(fail(source)),
-        }
+    clear_halves(sys, &folder);
+    match sys.unlink(&folder, &file(mark)) {
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(source) => return Err(fail(source)),
     }
     sys.sync(&folder).map_err(fail)
+}
+
+/// Takes away what crashes left of marks that were being written: every mark has a name of its own, so
+/// that nothing else would. The root's lock is held: nobody is writing one. What stays is no mark.
+fn clear_halves<S: Sys>(sys: &S, folder: &S::Dir) {
+    let cleared = (|| {
+        let mut batch = Batch::new(1 << 16);
+        sys.rewind(folder)?;
+        while sys.read_entries(folder, &mut batch)? != More::No {}
+        for (name, ..) in batch.iter() {
+            if name.starts_with(b".") && name.ends_with(b".json.new") {
+                sys.unlink(folder, name)?;
+            }
+        }
+        Ok::<(), Errno>(())
+    })();
+    if let Err(errno) = cleared {
+        tracing::debug!(
+            errno = errno.raw_os_error(),
+            "what a crash left of a mark stays, ignoring"
+        );
+    }
 }
 
 /// Marks a volume as wanted.
@@ -119,4 +142,26 @@ fn changed<S: Sys>(
         })))
     };
     done().unwrap_or_else(|outcome| outcome)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::act::sys::{Kernel, temp_name};
+
+    #[test]
+    fn what_a_crash_left_of_a_mark_goes_and_marks_stay() {
+        let temp = tempfile::tempdir().unwrap();
+        let kernel = Kernel::new();
+        let folder = kernel.open_root(temp.path()).unwrap();
+        let write = |name: &[u8]| kernel.write_file(&folder, name, b"{}", 0o600).unwrap();
+        write(b"1-a-1.json");
+        write(&temp_name(b"1-a-2.json"));
+        clear_halves(&kernel, &folder);
+        let left: Vec<_> = std::fs::read_dir(temp.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert_eq!(left, ["1-a-1.json"]);
+    }
 }

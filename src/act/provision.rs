@@ -1,4 +1,7 @@
 //! Makes the missing directory of a held volume, as the agent would: mode 0755, owner root.
+//!
+//! Each directory is durable in its parent before the one in it is made. A crash in between leaves
+//! directories that hold nothing, and that the next run, or the agent, finds and goes on from.
 
 use super::outcome::{Outcome, Receipt, StepError};
 use super::roots::{OpenRoot, RootLocks, open_or_make};

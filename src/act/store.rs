@@ -1,7 +1,14 @@
 //! What this program keeps in `state_dir`: memory, ledger, gate and audit log.
 //!
 //! Every file is replaced atomically and durably before the step that relies on it, so that a
-//! crash between any two calls finds either the old or the new one, whole.
+//! crash between any two calls finds either the old or the new one, whole. Durability points of a pass:
+//!
+//! 1. `memory.json`, before the first step: what is done can be counted, and its evidence is kept;
+//! 2. of each step that tenants can see its line in the audit log, before the step;
+//! 3. `gate.json`, before the first change behind it, and gone after the last one;
+//! 4. `ledger.json`, before the marker that confirms it, and before a number that is printed.
+//!
+//! What a crash leaves of a replacement lies beside the file until the next replacement.
 
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};

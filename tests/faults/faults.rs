@@ -8,7 +8,9 @@ use serde_json::json;
 use crate::report::say;
 use crate::scene::{Name, Scene};
 use crate::shell::give_up;
-use crate::trace::{Ended, Injury, Point, injured, injuries, reference, undisturbed};
+use crate::trace::{
+    Ended, Injury, Point, Traced, daemon, injured, injuries, points_of, reference, undisturbed,
+};
 use crate::world::{Fs, World};
 use crate::{Part, Share};
 
@@ -88,11 +90,11 @@ pub(crate) fn work(order: &Order, part: &Part) {
 }
 
 fn test(scene: &mut Scene, order: &Order, part: &Part) {
-    let command = scene.command();
     scene.begin();
-    let whole = reference(&command, &scene.log(), &scene.begins(), order.every_look);
+    let command = scene.command();
+    let whole = whole(scene, &command, order.every_look);
     let expected = scene.end();
-    let again = undisturbed(&command);
+    let again = mending(scene, &command, &expected);
     let settled = crate::look::difference(&scene.end(), &expected);
     let broken = scene.broken();
     scene.stop();
@@ -146,6 +148,44 @@ fn test(scene: &mut Scene, order: &Order, part: &Part) {
     }
 }
 
+/// The run that nothing is done to.
+fn whole(scene: &Scene, command: &[String], all: bool) -> Traced {
+    if !scene.is_daemon() {
+        return reference(command, &scene.log(), &scene.begins(), all);
+    }
+    let mut waited = 0;
+    let ended = daemon(command, &scene.log(), None, &mut || {
+        // Two passes, of which the second finds nothing to do.
+        waited += 1;
+        waited > 100
+    });
+    let (calls, points) = points_of(&scene.log(), &scene.begins(), all);
+    Traced {
+        code: ended.code.unwrap_or(-1),
+        calls,
+        points,
+    }
+}
+
+/// The run after the injured one.
+fn mending(scene: &Scene, command: &[String], expected: &BTreeMap<String, String>) -> Ended {
+    if !scene.is_daemon() {
+        return undisturbed(command);
+    }
+    let none = Point {
+        call: "uname".to_owned(),
+        number: 1000,
+        changes: false,
+        about: String::new(),
+    };
+    daemon(
+        command,
+        &scene.log(),
+        Some((&none, Injury::Delay)),
+        &mut || crate::look::difference(&scene.end(), expected).is_empty(),
+    )
+}
+
 /// One injured run, and one that mends.
 fn one(
     scene: &mut Scene,
@@ -155,12 +195,28 @@ fn one(
     codes: [Option<i32>; 2],
 ) -> (Ended, Vec<String>) {
     scene.begin();
-    let ended = injured(command, &scene.log(), point, injury);
+    let ended = if scene.is_daemon() {
+        let mut looks = 0;
+        daemon(command, &scene.log(), Some((point, injury)), &mut || {
+            // It may mend itself; how soon is not asked.
+            looks += 1;
+            looks > 50 || crate::look::difference(&scene.end(), expected).is_empty()
+        })
+    } else {
+        injured(command, &scene.log(), point, injury)
+    };
     let mut problems = scene.broken();
     if ended.hung {
         problems.push("it hung".to_owned());
     }
-    if injury != Injury::Kill && ended.code == Some(0) {
+    // Where the call was one on a pipe or an eventfd, which can't fail so, std and tokio are right to.
+    let wakes = ended.said.contains("failed to wake I/O driver");
+    let panicked = ended.code == Some(101) || ended.said.contains("panicked at");
+    if ended.reached && panicked && !wakes {
+        problems.push("it panicked".to_owned());
+    }
+    // A daemon that was told to stop did what it was told.
+    if injury != Injury::Kill && ended.code == Some(0) && !scene.is_daemon() {
         let difference = crate::look::difference(&scene.end(), expected);
         problems.extend(
             difference
@@ -168,7 +224,7 @@ fn one(
                 .map(|line| format!("exit code 0, but {line}")),
         );
     }
-    let again = undisturbed(command);
+    let again = mending(scene, command, expected);
     if !codes.contains(&again.code) {
         problems.push(format!(
             "run again it ends with {:?}: {}",

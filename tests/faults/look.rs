@@ -22,7 +22,10 @@ pub(crate) fn tree(folder: &Path) -> String {
             Ok(entry) => {
                 let path = entry.path();
                 let name = path.strip_prefix(folder).unwrap().display();
-                let meta = path.symlink_metadata().unwrap();
+                let Ok(meta) = path.symlink_metadata() else {
+                    writeln!(text, "{name} went meanwhile").unwrap();
+                    continue;
+                };
                 writeln!(
                     text,
                     "{name} {:o} {} {} {} {}.{} {}",
@@ -44,7 +47,10 @@ pub(crate) fn tree(folder: &Path) -> String {
 
 fn content(path: &Path, meta: &std::fs::Metadata) -> String {
     if meta.is_symlink() {
-        return format!("-> {}", std::fs::read_link(path).unwrap().display());
+        return match std::fs::read_link(path) {
+            Ok(to) => format!("-> {}", to.display()),
+            Err(error) => format!("unreadable: {error}"),
+        };
     }
     if !meta.is_file() {
         return String::new();
@@ -228,6 +234,9 @@ fn torn(world: &World) -> Vec<String> {
     torn
 }
 
+/// An entry of the trash that was not begun, or is all but removed.
+pub(crate) const FRAME: &str = "an entry without manifest";
+
 /// What a crash may leave of a replacement, until the next one of the same file takes it away: no more
 /// than one each.
 const HALF_WRITTEN: [&str; 4] = [
@@ -244,10 +253,10 @@ pub(crate) fn end(world: &World) -> BTreeMap<String, String> {
     let names: BTreeMap<String, String> = entries(world)
         .into_iter()
         .map(|entry| {
-            let volume = entry.manifest.as_ref().map_or_else(
-                |_| "an entry without manifest".to_owned(),
-                |manifest| manifest.volume.to_string(),
-            );
+            let volume = entry
+                .manifest
+                .as_ref()
+                .map_or_else(|_| FRAME.to_owned(), |manifest| manifest.volume.to_string());
             (entry.name, format!("<{volume}>"))
         })
         .collect();
@@ -279,8 +288,22 @@ pub(crate) fn end(world: &World) -> BTreeMap<String, String> {
         for (id, volume) in &names {
             name = name.replace(id, volume);
         }
-        let meta = path.symlink_metadata().unwrap();
+        let is_mark = name.contains("/.mesos-volumed/adopted/")
+            && path
+                .extension()
+                .is_some_and(|extension| extension == "json");
+        if is_mark {
+            let mark = std::fs::read(path).unwrap_or_default();
+            let volume = serde_json::from_slice::<Value>(&mark)
+                .map_or_else(|error| error.to_string(), |mark| mark["volume"].to_string());
+            name = format!("{}/<{volume}>", path.parent().unwrap().display());
+        }
+        let Ok(meta) = path.symlink_metadata() else {
+            end.insert(name, "went meanwhile".to_owned());
+            continue;
+        };
         let what = match name.rsplit('/').next() {
+            _ if is_mark => String::new(),
             // How each look went; what follows from it is elsewhere.
             Some("memory.json") => String::new(),
             Some("ledger.json" | "manifest.json" | "marker.json") => {

@@ -18,6 +18,7 @@
 )]
 
 mod faults;
+mod hostile;
 mod look;
 mod powercut;
 mod report;
@@ -44,6 +45,19 @@ enum Tool {
         #[command(flatten)]
         order: powercut::Order,
     },
+    /// Processes work against a wipe
+    Hostile {
+        #[command(flatten)]
+        order: hostile::Order,
+    },
+    /// One of these processes
+    #[command(hide = true)]
+    Attacker {
+        kind: hostile::Kind,
+        point: PathBuf,
+        count: PathBuf,
+        seed: u64,
+    },
     /// What the above start
     #[command(hide = true)]
     Worker {
@@ -63,6 +77,10 @@ enum Work {
     Powercut {
         #[command(flatten)]
         order: powercut::Order,
+    },
+    Hostile {
+        #[command(flatten)]
+        order: hostile::Order,
     },
 }
 
@@ -127,6 +145,13 @@ fn main() -> ExitCode {
         // The workers read the same arguments.
         Tool::Faults { order } => report::gather(order.jobs),
         Tool::Powercut { order } => report::gather(order.jobs),
+        Tool::Hostile { order } => report::gather(order.jobs),
+        Tool::Attacker {
+            kind,
+            point,
+            count,
+            seed,
+        } => hostile::attack(kind, &point, &count, seed),
         Tool::Worker { part, folder, work } => {
             let (number, of) = part.split_once('/').unwrap();
             let part = Part {
@@ -141,6 +166,7 @@ fn main() -> ExitCode {
             match work {
                 Work::Faults { order } => faults::work(&order, &part),
                 Work::Powercut { order } => powercut::work(&order, &part),
+                Work::Hostile { order } => hostile::work(&order, &part),
             }
             true
         }

@@ -71,7 +71,7 @@ pub(crate) fn work(order: &Order, part: &Part) {
         order.filesystems.clone()
     };
     let commands = if order.commands.is_empty() {
-        Name::ALL.to_vec()
+        Name::CUT.to_vec()
     } else {
         order.commands.clone()
     };
@@ -88,8 +88,8 @@ pub(crate) fn work(order: &Order, part: &Part) {
 }
 
 fn test(scene: &mut Scene, order: &Order, part: &Part) {
-    let command = scene.command();
     scene.begin();
+    let command = scene.command();
     let whole = reference(&command, &scene.log(), &scene.begins(), false);
     let expected = scene.end();
     let again = undisturbed(&command);

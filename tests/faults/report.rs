@@ -28,6 +28,9 @@ struct Tally {
     ends: BTreeMap<String, u64>,
     not_reached: u64,
     faults: u64,
+    /// What attackers did, and how often each kind was there.
+    attacks: u64,
+    attackers: BTreeMap<String, u64>,
 }
 
 impl Tally {
@@ -40,6 +43,15 @@ impl Tally {
             parts.join(", ")
         };
         let runs: u64 = self.runs.values().sum();
+        if !self.attackers.is_empty() || self.attacks > 0 {
+            return format!(
+                "{runs} wipes: {}; against {} operations of {}; {} faults",
+                list(&self.runs),
+                self.attacks,
+                list(&self.attackers),
+                self.faults
+            );
+        }
         let mut line = format!(
             "{} calls, {} points ({} change something), {runs} of {} runs: {}; ended {}",
             self.calls,
@@ -121,8 +133,14 @@ pub(crate) fn gather(workers: usize) -> bool {
         faults += tally.faults;
     }
     let points: u64 = tallies.values().map(|tally| tally.points).sum();
+    let attacks: u64 = tallies.values().map(|tally| tally.attacks).sum();
+    let against = if attacks > 0 {
+        format!("wipes against {attacks} operations")
+    } else {
+        format!("runs at {points} points")
+    };
     println!(
-        "{done} runs at {points} points, {faults} faults, in {} s",
+        "{done} {against}, {faults} faults, in {} s",
         began.elapsed().as_secs()
     );
     if !ended_well {
@@ -141,6 +159,11 @@ fn count(tallies: &mut BTreeMap<(String, String), Tally>, value: &Value) {
         tally.changing = number("changing");
         tally.planned = number("runs");
         return;
+    }
+    tally.attacks += number("attacks");
+    for attacker in value["attackers"].as_array().into_iter().flatten() {
+        let name = attacker.as_str().unwrap_or_default().to_owned();
+        *tally.attackers.entry(name).or_default() += 1;
     }
     *tally.runs.entry(text("injury")).or_default() += 1;
     let end = value["code"]

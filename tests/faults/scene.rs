@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::look::{Before, Fate, end};
-use crate::world::{Base, DESTROYED, Fs, HELD, ORPHAN, TRASHED, World};
+use crate::look::{Before, FRAME, Fate, end};
+use crate::world::{Base, DESTROYED, Fs, HELD, ORPHAN, TRASHED, World, mounts_below};
 
 /// A command that is put to the test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -17,18 +17,38 @@ pub(crate) enum Name {
     Wipe,
     /// The same with its data overwritten.
     Overwrite,
+    /// An entry of the trash is restored.
+    Restore,
     /// The trash is emptied.
     Purge,
     /// The agent's resources are written.
     Resources,
+    /// A bare device becomes a MOUNT disk.
+    Prepare,
+    /// The daemon starts, does what a sweep does, and is told to stop.
+    Start,
 }
 
 impl Name {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Sweep,
         Self::PutBack,
         Self::Wipe,
         Self::Overwrite,
+        Self::Restore,
+        Self::Purge,
+        Self::Resources,
+        Self::Prepare,
+        Self::Start,
+    ];
+    /// Those that a power cut is tried on: the daemon does what a sweep does, and a disk that is made
+    /// anew is not what is cut.
+    pub(crate) const CUT: [Self; 7] = [
+        Self::Sweep,
+        Self::PutBack,
+        Self::Wipe,
+        Self::Overwrite,
+        Self::Restore,
         Self::Purge,
         Self::Resources,
     ];
@@ -39,16 +59,24 @@ impl Name {
             Self::PutBack => "put-back",
             Self::Wipe => "wipe",
             Self::Overwrite => "overwrite",
+            Self::Restore => "trash restore",
             Self::Purge => "trash purge",
             Self::Resources => "resources --write",
+            Self::Prepare => "disk prepare",
+            Self::Start => "run",
         }
     }
 
     const fn base(self) -> Base {
         match self {
-            Self::Sweep => Base::Destroyed,
+            Self::Sweep | Self::Start => Base::Destroyed,
             Self::PutBack => Base::NamedAgain,
-            Self::Wipe | Self::Overwrite | Self::Purge | Self::Resources => Base::Held,
+            Self::Wipe
+            | Self::Overwrite
+            | Self::Restore
+            | Self::Purge
+            | Self::Resources
+            | Self::Prepare => Base::Held,
         }
     }
 
@@ -60,6 +88,19 @@ impl Name {
             Self::Overwrite => &["wipe", "r/o1", "--confirm", "o1", "--mode", "overwrite"],
             Self::Purge => &["trash", "purge", "--all"],
             Self::Resources => &["resources", "--write", resources.to_str().unwrap()],
+            Self::Start => &["run"],
+            Self::Restore => {
+                let entry = world.entry_of(TRASHED);
+                return world.command(&["trash", "restore", &entry]);
+            }
+            Self::Prepare => {
+                let (device, disk) = (world.device().unwrap(), world.disk().unwrap());
+                let confirm = device.file_name().unwrap().to_str().unwrap();
+                let (device, disk) = (device.to_str().unwrap(), disk.to_str().unwrap());
+                let args = ["disk", "prepare", device, "--as", "mount", "--at", disk];
+                let more = ["--fs", "ext4", "--confirm", confirm];
+                return world.command(&[&args[..], &more].concat());
+            }
         };
         world.command(args)
     }
@@ -71,15 +112,21 @@ impl Name {
         }
         if DESTROYED.contains(&id) {
             return match self {
-                Self::Sweep => Fate::Goes,
+                Self::Sweep | Self::Start => Fate::Goes,
                 Self::PutBack if id == "d1" => Fate::Moves,
                 Self::PutBack => Fate::Waits,
-                Self::Wipe | Self::Overwrite | Self::Purge | Self::Resources => Fate::Held,
+                Self::Wipe
+                | Self::Overwrite
+                | Self::Restore
+                | Self::Purge
+                | Self::Resources
+                | Self::Prepare => Fate::Held,
             };
         }
         match (self, id) {
             (Self::Wipe | Self::Overwrite, ORPHAN) | (Self::Purge, TRASHED) => Fate::Goes,
-            (Self::Resources, ORPHAN) => Fate::Held,
+            (Self::Resources | Self::Prepare, ORPHAN) => Fate::Held,
+            (Self::Restore, TRASHED) => Fate::Moves,
             (_, TRASHED) => Fate::Waits,
             (_, _) => Fate::Moves,
         }
@@ -95,7 +142,12 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    pub(crate) const fn of(name: Name, world: World) -> Self {
+    pub(crate) fn of(name: Name, world: World) -> Self {
+        let world = if name == Name::Prepare {
+            world.with_device()
+        } else {
+            world
+        };
         Self {
             name,
             world,
@@ -104,7 +156,12 @@ impl Scene {
     }
 
     pub(crate) fn into_world(self) -> World {
-        self.world
+        self.world.without_device()
+    }
+
+    /// Whether it runs until it is told to stop.
+    pub(crate) fn is_daemon(&self) -> bool {
+        self.name == Name::Start
     }
 
     pub(crate) fn fs(&self) -> Fs {
@@ -149,6 +206,37 @@ impl Scene {
     }
 
     pub(crate) fn end(&self) -> BTreeMap<String, String> {
-        end(&self.world)
+        let mut end = end(&self.world);
+        if !matches!(self.name, Name::Sweep | Name::PutBack | Name::Start) {
+            // A command about one thing leaves the empty frame of an entry to the next sweep.
+            end.retain(|name, _| !name.contains(FRAME));
+        }
+        let Some(disk) = self.world.disk() else {
+            return end;
+        };
+        // The UUID is chosen anew by each run that begins one.
+        let folder = self.world.state().join("prepared");
+        let uuid = std::fs::read_dir(folder)
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .find_map(|name| Some(name.strip_suffix(".json")?.to_owned()));
+        let uuid = uuid.unwrap_or_else(|| "no UUID".to_owned());
+        let mut end: BTreeMap<String, String> = end
+            .into_iter()
+            .map(|(name, what)| {
+                let file = name.rsplit('/').next().unwrap_or_default();
+                // A record of ours has times; what it says shows in the mounts.
+                let what = if file.starts_with(&uuid) {
+                    String::new()
+                } else {
+                    what
+                };
+                (name.replace(&uuid, "UUID"), what.replace(&uuid, "UUID"))
+            })
+            .collect();
+        let mounts = mounts_below(disk.parent().unwrap()).join(" ");
+        end.insert("mounts".to_owned(), mounts.replace(&uuid, "UUID"));
+        end
     }
 }

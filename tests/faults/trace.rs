@@ -163,6 +163,22 @@ fn changes(call: &str, args: &str) -> bool {
     }
 }
 
+/// Pipes between threads and to children, sockets, timers: no files, which can't fail as such.
+fn is_inner(args: &str) -> bool {
+    let descriptor = args.split([',', ')']).next().unwrap_or_default();
+    let out = descriptor.starts_with("1<") || descriptor.starts_with("2<");
+    ["<anon_inode:", "<socket:", "<UNIX", "<pipe:"]
+        .iter()
+        .any(|kind| descriptor.contains(kind) && !out)
+}
+
+/// Whether the call was met, by what strace wrote.
+fn met(log: &str, mark: &str) -> bool {
+    log.lines()
+        .filter(|line| line.contains(mark))
+        .any(|line| !is_inner(line.split_once('(').map_or("", |(_, args)| args)))
+}
+
 /// A traced run: how it ended, and its calls.
 #[derive(Debug)]
 pub(crate) struct Traced {
@@ -217,7 +233,7 @@ fn read(text: &str, begins: &str, all: bool) -> (usize, Vec<Point>) {
         let number = counts.entry((thread, call)).or_default();
         *number += 1;
         begun |= args.contains(begins) && call != "execve";
-        if !begun || LEFT_OUT.contains(&call) {
+        if !begun || LEFT_OUT.contains(&call) || is_inner(args) {
             continue;
         }
         let point = Point {
@@ -289,8 +305,9 @@ pub(crate) struct Ended {
     pub(crate) hung: bool,
 }
 
-fn options(point: &Point, injury: Injury) -> [String; 4] {
+fn options(point: &Point, injury: Injury) -> [String; 5] {
     [
+        "-y".to_owned(),
         "-e".to_owned(),
         format!("trace={}", point.call),
         "-e".to_owned(),
@@ -318,8 +335,8 @@ pub(crate) fn injured(command: &[String], log: &Path, point: &Point, injury: Inj
     let killed = output.status.signal() == Some(9) || output.status.code() == Some(137);
     let reached = match injury {
         Injury::Kill => killed && !hung,
-        Injury::Error(_) => traced.contains("(INJECTED)"),
-        Injury::Delay => traced.contains("(DELAYED)"),
+        Injury::Error(_) => met(&traced, "(INJECTED)"),
+        Injury::Delay => met(&traced, "(DELAYED)"),
     };
     Ended {
         code: output.status.code().filter(|_| !killed),
@@ -330,6 +347,109 @@ pub(crate) fn injured(command: &[String], log: &Path, point: &Point, injury: Inj
             String::from_utf8_lossy(&output.stderr)
         ),
         hung,
+    }
+}
+
+/// Runs the daemon until `settled`, or so long that it never will be, and tells it to stop.
+pub(crate) fn daemon(
+    command: &[String],
+    log: &Path,
+    injury: Option<(&Point, Injury)>,
+    settled: &mut dyn FnMut() -> bool,
+) -> Ended {
+    let mut traced = Command::new("strace");
+    traced.arg("-f").arg("-o").arg(log);
+    match injury {
+        Some((point, injury)) => {
+            traced.args(options(point, injury));
+            if injury != Injury::Kill {
+                traced.arg("--seccomp-bpf");
+            }
+        }
+        None => {
+            traced.args(["--seccomp-bpf", "-y", "-e", &format!("trace={TRACED}")]);
+        }
+    }
+    let said = log.with_extension("said");
+    let mut child = traced
+        .args(command)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(std::fs::File::create(&said).unwrap())
+        .spawn()
+        .unwrap();
+    let strace = child.id();
+    let mut ended = None;
+    let mut ripe = false;
+    for _ in 0..LONGEST {
+        ended = child.try_wait().unwrap();
+        if ended.is_some() || ripe {
+            break;
+        }
+        // Before that nobody is there to hear that it should stop.
+        let ready = std::fs::read_to_string(&said).is_ok_and(|text| text.contains(" ready"));
+        ripe = settled() && ready;
+        std::thread::sleep(STEP);
+    }
+    if ended.is_none() {
+        // It may end meanwhile.
+        signal_children(strace, rustix::process::Signal::TERM);
+    }
+    for _ in 0..LONGEST {
+        if ended.is_some() {
+            break;
+        }
+        ended = child.try_wait().unwrap();
+        std::thread::sleep(STEP);
+    }
+    let hung = ended.is_none();
+    if hung {
+        signal_children(strace, rustix::process::Signal::KILL);
+    }
+    let status = child.wait().unwrap();
+    let traced = String::from_utf8_lossy(&std::fs::read(log).unwrap_or_default()).into_owned();
+    let killed = status.signal() == Some(9) || status.code() == Some(137);
+    Ended {
+        code: status.code().filter(|_| !killed),
+        reached: match injury {
+            None => true,
+            Some((_, Injury::Kill)) => killed && !hung,
+            Some((_, Injury::Error(_))) => met(&traced, "(INJECTED)"),
+            Some((_, Injury::Delay)) => met(&traced, "(DELAYED)"),
+        },
+        said: std::fs::read_to_string(&said).unwrap(),
+        hung,
+    }
+}
+
+/// The calls of a daemon's run that was traced into `log`.
+pub(crate) fn points_of(log: &Path, begins: &str, all: bool) -> (usize, Vec<Point>) {
+    let text = std::fs::read(log).unwrap();
+    read(&String::from_utf8_lossy(&text), begins, all)
+}
+
+const STEP: Duration = Duration::from_millis(20);
+/// Four seconds.
+const LONGEST: u32 = 200;
+
+/// Signals the processes that this one started.
+fn signal_children(parent: u32, signal: rustix::process::Signal) {
+    for entry in std::fs::read_dir("/proc").unwrap() {
+        let name = entry.unwrap().file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse::<i32>().ok()) else {
+            continue;
+        };
+        let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
+            continue;
+        };
+        let after_name = stat.rsplit(')').next().unwrap_or_default();
+        let of = after_name.split_ascii_whitespace().nth(1);
+        if of == Some(parent.to_string().as_str())
+            && let Some(pid) = rustix::process::Pid::from_raw(pid)
+            && let Err(error) = rustix::process::kill_process(pid, signal)
+        {
+            eprintln!("{pid:?} is gone already: {error}");
+        }
     }
 }
 

@@ -90,6 +90,19 @@ pub(crate) const TRASHED: &str = "t1";
 pub(crate) struct World {
     folder: PathBuf,
     fs: Fs,
+    device: Option<PathBuf>,
+}
+
+impl Drop for World {
+    /// A loop device outlives the namespace that it was attached in.
+    fn drop(&mut self) {
+        if let Some(device) = &self.device {
+            let output = run("losetup", &["--detach".as_ref(), device.as_os_str()]);
+            if !output.status.success() {
+                eprintln!("{} is still attached: {output:?}", device.display());
+            }
+        }
+    }
 }
 
 impl World {
@@ -98,11 +111,24 @@ impl World {
         let world = Self {
             folder: folder.to_owned(),
             fs,
+            device: None,
         };
         std::fs::create_dir_all(world.point()).unwrap();
         std::fs::write(world.config(), world.settings()).unwrap();
         world.make_image();
         world.populate();
+        world
+    }
+
+    /// A mounted file system with nothing in it.
+    pub(crate) fn bare(folder: &Path, fs: Fs) -> Self {
+        let world = Self {
+            folder: folder.to_owned(),
+            fs,
+            device: None,
+        };
+        std::fs::create_dir_all(world.point()).unwrap();
+        world.make_image();
         world
     }
 
@@ -140,6 +166,20 @@ impl World {
         self.work().join("volumes/.mesos-volumed/trash")
     }
 
+    /// The name of the entry that holds this volume.
+    pub(crate) fn entry_of(&self, id: &str) -> String {
+        let id = format!("\"{id}\"");
+        let entries = std::fs::read_dir(self.trash()).unwrap();
+        let found = entries.map(|entry| entry.unwrap().path()).find(|entry| {
+            std::fs::read_to_string(entry.join("manifest.json"))
+                .is_ok_and(|text| text.contains(&id))
+        });
+        let Some(found) = found else {
+            give_up("there is no such entry");
+        };
+        found.file_name().unwrap().to_str().unwrap().to_owned()
+    }
+
     pub(crate) fn resources(&self) -> PathBuf {
         self.point().join("out/resources.json")
     }
@@ -168,7 +208,14 @@ impl World {
             [daemon]
             state_dir = "{state}"
             listen = ""
+            socket = "{folder}/api.sock"
+            socket_group = "root"
+            [[disks]]
+            type = "MOUNT"
+            paths = ["{folder}/disk*"]
+            reserve = "1MiB"
             "#,
+            folder = self.folder.display(),
             work = self.work().display(),
             state = self.state().display(),
         )
@@ -228,12 +275,60 @@ impl World {
         }
     }
 
+    /// Unmounts it, and what a command mounted below its folder.
     pub(crate) fn unmount(&self) {
+        for point in mounts_below(&self.folder).iter().rev() {
+            if Path::new(point) != self.point() {
+                must("umount", &["--no-canonicalize", point]);
+            }
+        }
+        // The bare folder below a prepared disk's mount.
+        if let Some(disk) = self.disk()
+            && disk.symlink_metadata().is_ok()
+        {
+            must("chattr", &["-i".as_ref(), disk.as_os_str()]);
+            std::fs::remove_dir(&disk).unwrap();
+        }
         must("umount", &[self.point()]);
+    }
+
+    /// Where `disk prepare` is to put its disk.
+    pub(crate) fn disk(&self) -> Option<PathBuf> {
+        self.device.as_ref().map(|_| self.folder.join("disk0"))
+    }
+
+    /// The bare device for it.
+    pub(crate) fn device(&self) -> Option<&Path> {
+        self.device.as_deref()
+    }
+
+    /// Attaches a device for `disk prepare`; it goes with the last user once it is let go.
+    pub(crate) fn with_device(mut self) -> Self {
+        let image = self.folder.join("device");
+        let file = std::fs::File::create(&image).unwrap();
+        file.set_len(64 << 20).unwrap();
+        self.device = Some(attach(&image));
+        self
+    }
+
+    /// Lets the device go.
+    pub(crate) fn without_device(mut self) -> Self {
+        if let Some(device) = self.device.take() {
+            must("losetup", &["--detach", device.to_str().unwrap()]);
+        }
+        self
+    }
+
+    /// Makes it bare again.
+    fn blank(&self) {
+        if let Some(device) = &self.device {
+            must("blkdiscard", &["--force".as_ref(), device.as_os_str()]);
+        }
     }
 
     /// Puts the host back and mounts it.
     pub(crate) fn restore(&self, base: Base) {
+        self.blank();
         copy(&self.folder.join(base.file()), &self.image());
         self.mount();
     }
@@ -338,6 +433,18 @@ impl World {
         std::fs::hard_link(volume.join("b"), volume.join("d/again")).unwrap();
         symlink(self.point().join("canary"), volume.join("out")).unwrap();
     }
+}
+
+/// Mount points strictly below a folder, in the order of the mount table.
+pub(crate) fn mounts_below(folder: &Path) -> Vec<String> {
+    let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let prefix = format!("{}/", folder.display());
+    table
+        .lines()
+        .filter_map(|line| line.split(' ').nth(4))
+        .filter(|mounted| mounted.starts_with(&prefix))
+        .map(|mounted| mounted.trim_end_matches("//deleted").to_owned())
+        .collect()
 }
 
 fn copy(from: &Path, to: &Path) {

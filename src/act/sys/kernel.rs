@@ -285,8 +285,15 @@ impl Sys for Kernel {
             | OpenError::Symlink
             | OpenError::NotADirectory
             | OpenError::NoMountId => Errno::STALE,
-        })?;
-        rustix::fs::fchmod(&opened, mode)
+        });
+        let set = opened.and_then(|opened| rustix::fs::fchmod(&opened, mode));
+        if let Err(errno) = set {
+            // Nothing is left of what failed, unless somebody has put something into it.
+            match unlinkat(dir, name, AtFlags::REMOVEDIR) {
+                Ok(()) | Err(_) => return Err(errno),
+            }
+        }
+        Ok(())
     }
 
     fn sync(&self, dir: &OwnedFd) -> Result<(), Errno> {

@@ -109,6 +109,9 @@ impl JobView {
         if let Some(eta) = self.eta_seconds {
             let _infallible = write!(text, ", about {} left", Span::seconds(eta));
         }
+        if let Some(pressure) = self.pressure {
+            let _infallible = write!(text, ", I/O pressure {:.0} %", pressure.worked);
+        }
         text
     }
 }

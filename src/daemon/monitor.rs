@@ -70,6 +70,8 @@ struct Watcher<'a> {
     free: Option<u64>,
     allowed: Allowed,
     looks: u32,
+    /// Bytes overwritten up to the last look.
+    overwritten: u64,
 }
 
 /// The job has ended.
@@ -137,8 +139,10 @@ impl<'a> Watcher<'a> {
             drives: drives::device(path).and_then(|device| drives::under(&places, device)),
             places,
             free: drives::room(path).map(|room| room.free),
-            allowed: Allowed::Rate(job.control.ordinary()),
+            // All that is ordinary, which the wipe itself tells when it has seen the file system.
+            allowed: Allowed::Rate(u32::MAX),
             looks: 0,
+            overwritten: 0,
         }
     }
 
@@ -168,13 +172,40 @@ impl<'a> Watcher<'a> {
         Ok(())
     }
 
+    /// Which share of the time it may work. Its rate slows down what removes; what overwrites has no
+    /// rate that is counted in removals, and is held for a part of each tick instead.
+    fn working_share(&mut self) -> f64 {
+        let overwritten = self.job.progress.now().overwritten;
+        let overwrites = overwritten > self.overwritten;
+        self.overwritten = overwritten;
+        let ordinary = self.job.control.ordinary();
+        match self.allowed {
+            Allowed::Rate(rate) if overwrites && rate < ordinary => {
+                f64::from(rate) / f64::from(ordinary)
+            }
+            Allowed::Everything | Allowed::Rate(_) | Allowed::Nothing => 1.0,
+        }
+    }
+
+    fn work_for(&self, share: f64) -> Result<(), Ended> {
+        if share >= 1.0 {
+            return self.tick(TICK);
+        }
+        let works = TICK.mul_f64(share.max(0.0));
+        self.job.control.hold(true);
+        let held = self.tick(TICK.saturating_sub(works));
+        self.job.control.hold(false);
+        held.and_then(|()| self.tick(works))
+    }
+
     /// Looks for about a second, and decides on the next one.
     fn look(&mut self) -> Result<(), Ended> {
         let control = self.job.control;
         let began = self.counts();
         let mut last = began;
+        let share = self.working_share();
         for _ in 0..TICKS {
-            self.tick(TICK)?;
+            self.work_for(share)?;
             // Who comes to an idle disk is not kept waiting for the end of the second.
             if self.allowed == Allowed::Everything {
                 let seen = self.since(last);
@@ -191,7 +222,7 @@ impl<'a> Watcher<'a> {
         }
         if control.ordinary() == 0 || control.is_paused() {
             self.job.progress.pressed(None);
-            self.allowed = Allowed::Rate(control.ordinary());
+            self.allowed = Allowed::Rate(u32::MAX);
             control.hold(false);
             return Ok(());
         }

@@ -35,6 +35,7 @@ pub(crate) fn run(request: &Request) -> Json {
         eprintln!("daemon: {count} volumes");
         let host = Host::new(request, count);
         let daemon = host.daemon();
+        daemon.settle();
         let before = daemon.cpu();
         let begun = Instant::now();
         std::thread::sleep(Duration::from_secs(rest));
@@ -44,6 +45,7 @@ pub(crate) fn run(request: &Request) -> Json {
             let (before, begun) = (daemon.cpu(), Instant::now());
             daemon.pass();
             took.push(begun.elapsed().as_secs_f64() * 1e3);
+            daemon.settle();
             each.push((daemon.cpu() - before) * 1e3);
         }
         let (each, took) = (median(each), median(took));
@@ -242,6 +244,17 @@ impl Daemon {
         }
         // What it does after that is little: it logs, and tells systemd.
         std::thread::sleep(Duration::from_millis(100));
+    }
+
+    /// Waits until it has done nothing for three seconds.
+    fn settle(&self) {
+        for _ in 0..40 {
+            let before = self.cpu();
+            std::thread::sleep(Duration::from_secs(3));
+            if self.cpu() - before < 0.03 {
+                return;
+            }
+        }
     }
 
     /// User and system time so far, in seconds.

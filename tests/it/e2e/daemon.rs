@@ -157,3 +157,125 @@ fn root_what_is_paused_is_not_wiped_until_the_pause_is_taken_back() {
     });
     daemon.stop();
 }
+
+#[test]
+fn root_a_storm_of_checkpoint_changes_loses_no_destroy_and_leaves_nothing_behind() {
+    if !entered(
+        "e2e::daemon::root_a_storm_of_checkpoint_changes_loses_no_destroy_and_leaves_nothing_behind",
+    ) {
+        return;
+    }
+    let mut host = Host::new(Parts::default());
+    host.agent.start();
+    host.tenant("ROOT", "stays", 20);
+    host.tenant("ROOT", "goes", 20);
+    let daemon = host.daemon();
+    daemon.two_passes();
+    let count = |what: &str| {
+        let folder = format!("/proc/{}/{what}", daemon.pid());
+        std::fs::read_dir(folder).unwrap().count()
+    };
+    let (files, threads) = (count("fd"), count("task"));
+    // More than the kernel queues for a watcher that does not keep up (16,384), each of them seen by
+    // its folder: an attribute set.
+    let state = host
+        .root("ROOT")
+        .join("meta/resources/resources_and_operations.state");
+    let storm = || {
+        for _ in 0..10_000 {
+            let file = std::fs::File::options().append(true).open(&state).unwrap();
+            file.set_modified(std::time::SystemTime::now()).unwrap();
+        }
+    };
+    storm();
+    host.destroy("goes");
+    storm();
+    wait_until("it goes", Duration::from_secs(20), || {
+        is_gone(&host.volume("ROOT", "goes")) && files_in_trash(&host) == 0
+    });
+    assert!(!is_gone(&host.volume("ROOT", "stays")));
+    daemon.two_passes();
+    wait_until(
+        "what the storm needed is given back",
+        Duration::from_secs(10),
+        || count("fd") <= files + 2 && count("task") <= threads + 2,
+    );
+    daemon.stop();
+}
+
+/// Appends and syncs on the file system of this folder until it is dropped.
+struct Neighbour {
+    over: std::sync::Arc<std::sync::atomic::AtomicBool>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Neighbour {
+    fn on(folder: &std::path::Path) -> Self {
+        use std::io::Write as _;
+        let over = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let (end, mut file) = (
+            std::sync::Arc::clone(&over),
+            std::fs::File::create(folder.join("appended")).unwrap(),
+        );
+        let thread = std::thread::spawn(move || {
+            while !end.load(std::sync::atomic::Ordering::Relaxed) {
+                file.write_all(&[b'x'; 512]).unwrap();
+                file.sync_all().unwrap();
+            }
+        });
+        Self {
+            over,
+            thread: Some(thread),
+        }
+    }
+}
+
+impl Drop for Neighbour {
+    fn drop(&mut self) {
+        self.over.store(true, std::sync::atomic::Ordering::Relaxed);
+        drop(self.thread.take().map(std::thread::JoinHandle::join));
+    }
+}
+
+#[test]
+fn root_a_wipe_slows_down_beside_a_neighbour_that_waits_for_its_disk_and_says_so() {
+    if !entered(
+        "e2e::daemon::root_a_wipe_slows_down_beside_a_neighbour_that_waits_for_its_disk_and_says_so",
+    ) {
+        return;
+    }
+    if std::fs::read_to_string("/proc/pressure/io").is_err() {
+        println!("skipped: this kernel tells of no I/O pressure");
+        return;
+    }
+    let mut host = Host::new(Parts {
+        settings: "[wipe]\nrate = 200\npressure_limit = 1\n",
+        ..Parts::default()
+    });
+    host.agent.start();
+    host.tenant("ROOT", "goes", 3000);
+    let daemon = host.daemon();
+    daemon.two_passes();
+    let neighbour = Neighbour::on(&host.root("ROOT"));
+    host.destroy("goes");
+    let job = || super::api::get(&host, "/v1/jobs").json()["jobs"][0].clone();
+    wait_until("it is slowed", Duration::from_secs(30), || {
+        job()["state"] == "slowed"
+    });
+    let slowed = job();
+    // Half of it, for what others make alone, or less, for what it adds.
+    assert!(slowed["allowed_rate"].as_u64().unwrap() <= 150, "{slowed}");
+    let text = slowed["text"].as_str().unwrap();
+    assert!(
+        text.contains("slowed") && text.contains("I/O pressure"),
+        "{text}"
+    );
+    drop(neighbour);
+    // An operator who wants no feedback turns it off, and the job goes on at its rate.
+    host.configure("[wipe]\nrate = 0\n");
+    daemon.signal(Signal::HUP);
+    wait_until("it is wiped", Duration::from_secs(20), || {
+        files_in_trash(&host) == 0
+    });
+    daemon.stop();
+}

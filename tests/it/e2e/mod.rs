@@ -10,5 +10,6 @@ mod hotplug;
 mod modes;
 mod mount;
 mod numbers;
+mod soak;
 mod trip;
 mod undelete;

@@ -103,6 +103,29 @@ fn beside(dir: &OwnedFd, name: &[u8]) -> Result<Vec<u8>, Errno> {
     Ok(unique.into_bytes())
 }
 
+/// Takes away what crashes left half written in a folder of ours, for files whose names never come again.
+/// For a folder with one writer, whose lock is held; what can't be taken away is no file of ours' content,
+/// and stays.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "files of ours that a crash left half written, under names of ours"
+)]
+pub(super) fn clear_half_written(folder: &Path) {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let name = name.as_bytes();
+        if name.starts_with(b".mesos-volumed-")
+            && name.ends_with(b".new")
+            && let Err(error) = std::fs::remove_file(entry.path())
+        {
+            tracing::debug!(%error, "a half-written file stays, ignoring");
+        }
+    }
+}
+
 /// A replacement takes milliseconds, or a busy disk's fsync.
 const TRIES: u32 = 200;
 const PAUSE: Duration = Duration::from_millis(10);
@@ -184,6 +207,26 @@ mod tests {
         replace(&path, b"whole", 0o600).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"whole");
         assert_eq!(std::fs::read_dir(temp.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn half_written_files_of_names_that_never_come_again_go_and_others_stay() {
+        let temp = tempfile::tempdir().unwrap();
+        for name in [
+            ".mesos-volumed-835cfb1d.json.new",
+            "835cfb1d.json",
+            ".else.new",
+        ] {
+            std::fs::write(temp.path().join(name), "").unwrap();
+        }
+        clear_half_written(temp.path());
+        clear_half_written(&temp.path().join("none"));
+        let mut left: Vec<_> = std::fs::read_dir(temp.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        left.sort();
+        assert_eq!(left, [".else.new", "835cfb1d.json"]);
     }
 
     #[test]

@@ -334,7 +334,8 @@ pub(crate) fn injured(command: &[String], log: &Path, point: &Point, injury: Inj
     let traced = String::from_utf8_lossy(&std::fs::read(log).unwrap_or_default()).into_owned();
     let killed = output.status.signal() == Some(9) || output.status.code() == Some(137);
     let reached = match injury {
-        Injury::Kill => killed && !hung,
+        // Perhaps a program that it had started.
+        Injury::Kill => traced.contains("+++ killed by SIGKILL") && !hung,
         Injury::Error(_) => met(&traced, "(INJECTED)"),
         Injury::Delay => met(&traced, "(DELAYED)"),
     };
@@ -413,7 +414,7 @@ pub(crate) fn daemon(
         code: status.code().filter(|_| !killed),
         reached: match injury {
             None => true,
-            Some((_, Injury::Kill)) => killed && !hung,
+            Some((_, Injury::Kill)) => traced.contains("+++ killed by SIGKILL") && !hung,
             Some((_, Injury::Error(_))) => met(&traced, "(INJECTED)"),
             Some((_, Injury::Delay)) => met(&traced, "(DELAYED)"),
         },

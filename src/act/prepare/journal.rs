@@ -61,6 +61,8 @@ pub(super) fn write(store: &Store, record: &PreparedDisk) -> Result<Change, Prep
         // Whatever keeps it from being read shows up when it is replaced.
         Ok(_) | Err(_) => {}
     }
+    // Each UUID is chosen once; [`PrepareLock`] is held.
+    durable::clear_half_written(folder(store).as_path());
     durable::replace(path.as_path(), &text, 0o600)?;
     Ok(Change::Done)
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::gate::Gate;
 use super::marks;
+use super::master::ChangeError;
 use super::outcome::{Outcome, Receipt, StepError};
 use super::provision;
 use super::roots::{OpenRoot, RootLocks};
@@ -15,11 +16,12 @@ use super::trash;
 use crate::decide::check::CheckedPlan;
 use crate::decide::facts::{FileIdentity, Fingerprint, MarkerOf, Who};
 use crate::decide::ledger::Verified;
-use crate::decide::manifest::{AdoptedMark, Marker};
+use crate::decide::manifest::{AdoptedMark, Manifest, Marker};
 use crate::decide::plan::Plan;
-use crate::decide::steps::{Step, TrashPlace, WipeAuthorization};
+use crate::decide::steps::{MasterCall, Step, TrashPlace, WipeAuthorization};
 use crate::mesos::disk::{DiskRef, DiskType};
 use crate::mesos::ids::VolumeKey;
+use crate::sys::http::SiteError;
 use crate::units::{Raw, chain};
 
 /// Work that may take hours: it runs on a thread of its own in the daemon.
@@ -192,6 +194,16 @@ pub trait Host {
     fn busy(&self, directory: &FileIdentity) -> bool;
     /// Runs the job, or hands it to a worker and answers [`Outcome::Started`].
     fn run(&mut self, job: Job, plan: &str, subject: &str) -> Outcome;
+    /// Calls the leading master. A host that has none to call says so, and nothing came of it.
+    fn call(&mut self, call: &MasterCall) -> Result<(), ChangeError> {
+        Err(ChangeError::Site {
+            call: call.change.name(),
+            source: SiteError::NotConfigured {
+                what: "master",
+                key: "master.urls",
+            },
+        })
+    }
 }
 
 /// A step with what became of it.
@@ -277,6 +289,8 @@ fn working_on(step: &Step) -> Option<&FileIdentity> {
         | Step::OpenGate
         | Step::Adopt { .. }
         | Step::Unadopt { .. }
+        | Step::Call { .. }
+        | Step::Confirm { .. }
         | Step::Create { .. } => None,
     }
 }
@@ -315,6 +329,39 @@ fn execute_step<H: Host>(step: Step, plan: &str, subject: &str, host: &mut H) ->
             plan,
             subject,
         ),
+        Step::Confirm { entry, lived_at } => trash::confirm(sys, locks, &entry, lived_at),
+        Step::Call {
+            call,
+            volume,
+            disk,
+            asked,
+            entry,
+        } => match entry {
+            None => asked_of(host.call(&call), &call, plan, &volume, &disk),
+            Some(entry) => {
+                if let Err(outcome) = trash::asked(sys, locks, &entry, Some(&asked)) {
+                    return outcome;
+                }
+                let said = host.call(&call);
+                let refused = said.as_ref().is_err_and(ChangeError::changed_nothing);
+                // One that was asked before may still be on its way.
+                if refused && entry.manifest.asked.is_none() {
+                    let desk = host.desk();
+                    let place = TrashPlace {
+                        manifest: Manifest {
+                            asked: Some(asked),
+                            ..entry.manifest.clone()
+                        },
+                        ..*entry
+                    };
+                    let (sys, locks) = (desk.sys.as_ref(), &desk.locks);
+                    if let Err(outcome) = trash::asked(sys, locks, &place, None) {
+                        return outcome;
+                    }
+                }
+                asked_of(said, &call, plan, &volume, &disk)
+            }
+        },
         Step::Void { entry } => trash::void(sys, locks, &entry),
         Step::Wipe {
             authorization,
@@ -347,6 +394,30 @@ fn execute_step<H: Host>(step: Step, plan: &str, subject: &str, host: &mut H) ->
         Step::Unadopt { at, mark, .. } => marks::unadopt(sys, locks, &at, &mark, plan),
         Step::Tidy { at, id } => trash::tidy(sys, locks, &at, &id),
         Step::Create { place } => provision::create(sys, locks, &place, plan),
+    }
+}
+
+/// What became of a call: a 202 says that it is valid and on its way, and is told as no more.
+fn asked_of(
+    said: Result<(), ChangeError>,
+    call: &MasterCall,
+    plan: &str,
+    volume: &VolumeKey,
+    disk: &DiskRef,
+) -> Outcome {
+    match said {
+        Ok(()) => Outcome::Done(Box::new(Receipt {
+            volume: Some(volume.clone()),
+            disk: disk.clone(),
+            path: Raw::from(call.change.name()),
+            verified: false,
+            step: "call",
+            ..gate_receipt(plan)
+        })),
+        Err(source) => Outcome::Failed(StepError::Master {
+            volume: volume.clone(),
+            source: Box::new(source),
+        }),
     }
 }
 
@@ -427,6 +498,8 @@ fn audited(step: &Step) -> bool {
         | Step::Restore { .. }
         | Step::Adopt { .. }
         | Step::Unadopt { .. }
+        | Step::Call { .. }
+        | Step::Confirm { .. }
         | Step::Create { .. } => true,
         Step::AdoptRoot { .. }
         | Step::Clear { .. }
@@ -446,6 +519,8 @@ fn step_name(step: &Step) -> &'static str {
         Step::Wipe { .. } => "wipe",
         Step::EmptyMount { .. } => "empty_mount",
         Step::MoveOut { .. } => "move_out",
+        Step::Call { .. } => "call",
+        Step::Confirm { .. } => "confirm",
         Step::OpenGate => "open_gate",
         Step::Restore { .. } => "restore",
         Step::Adopt { .. } => "adopt",
@@ -465,6 +540,7 @@ fn subject(step: &Step) -> String {
         | Step::PutBack { entry }
         | Step::Void { entry }
         | Step::Restore { entry, .. }
+        | Step::Confirm { entry, .. }
         | Step::Wipe { entry, .. } => format!(
             "{} (trash entry {}) on {}",
             entry.manifest.volume, entry.manifest.id, entry.disk
@@ -476,6 +552,9 @@ fn subject(step: &Step) -> String {
             format!("{} on {}", mark.volume, at.disk)
         }
         Step::Tidy { at, id } => format!("empty trash entry {id} on {}", at.disk),
+        Step::Call {
+            call, volume, disk, ..
+        } => format!("{} of {volume} on {disk}", call.change),
         Step::OpenGate => "the gate".to_owned(),
     }
 }

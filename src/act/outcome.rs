@@ -3,6 +3,7 @@
 use rustix::io::Errno;
 use serde::Serialize;
 
+use super::master::ChangeError;
 use super::store::StoreError;
 use super::volume_dir::VolumeDirError;
 use super::wipe::Proof;
@@ -190,6 +191,14 @@ pub enum StepError {
         /// How far it got.
         #[source]
         source: ReformatError,
+    },
+    /// A call to the master.
+    #[error("{volume}: {source}")]
+    Master {
+        /// The volume.
+        volume: VolumeKey,
+        /// What happened. It is part of the message: it says whether anything came of the call.
+        source: Box<ChangeError>,
     },
     /// `state_dir` could not be written.
     #[error(transparent)]

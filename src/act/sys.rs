@@ -114,6 +114,9 @@ pub trait Sys {
     ) -> Result<(), Errno>;
     /// Makes a directory with exactly this mode, whatever the umask.
     fn mkdir(&self, dir: &Self::Dir, name: &[u8], mode: u32) -> Result<(), Errno>;
+    /// Gives a directory to this user and group, and this mode.
+    fn set_owner(&self, dir: &Self::Dir, owner: Option<(u32, u32)>, mode: u32)
+    -> Result<(), Errno>;
     /// Makes the entries of this directory durable.
     fn sync(&self, dir: &Self::Dir) -> Result<(), Errno>;
     /// Makes everything on the file system durable.

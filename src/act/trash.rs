@@ -25,7 +25,7 @@ use super::roots::{OpenRoot, RootLocks, RootStop};
 use super::sys::{Errno, Sys, temp_name};
 use super::volume_dir::{VolumeDir, VolumeDirError};
 use crate::decide::facts::FileIdentity;
-use crate::decide::manifest::{Manifest, TRASH, TrashState};
+use crate::decide::manifest::{Asked, Manifest, TRASH, TrashState};
 use crate::decide::steps::{TrashPlace, VolumePlace};
 use crate::sys::OpenError;
 use crate::units::{Raw, Span};
@@ -455,6 +455,46 @@ fn look_through<S: Sys>(
         );
     }
     Ok(found)
+}
+
+/// Writes down, durably, that the master is about to be asked to destroy the volume of an entry, or
+/// that it certainly was not.
+pub fn asked<S: Sys>(
+    sys: &S,
+    locks: &RootLocks<S>,
+    place: &TrashPlace,
+    asked: Option<&Asked>,
+) -> Result<(), Outcome> {
+    let entry = OpenEntry::open(sys, locks, place)?;
+    entry.data(sys, place)?;
+    let manifest = Manifest {
+        asked: asked.cloned(),
+        ..place.manifest.clone()
+    };
+    write_manifest(sys, &entry.dir, &manifest, TrashState::Moved)?;
+    Ok(())
+}
+
+/// Marks an entry `cleared` whose destroy the agent's own checkpoint confirmed.
+pub fn confirm<S: Sys>(
+    sys: &S,
+    locks: &RootLocks<S>,
+    place: &TrashPlace,
+    lived_at: Span,
+) -> Outcome {
+    let step = || -> Result<Outcome, Outcome> {
+        let entry = OpenEntry::open(sys, locks, place)?;
+        entry.data(sys, place)?;
+        let manifest = Manifest {
+            unconfirmed: false,
+            asked: None,
+            lived_at,
+            ..place.manifest.clone()
+        };
+        write_manifest(sys, &entry.dir, &manifest, TrashState::Cleared)?;
+        Ok(receipt("confirm", &manifest, entry.path().clone()))
+    };
+    step().unwrap_or_else(|outcome| outcome)
 }
 
 /// Removes an entry that holds no data.

@@ -25,6 +25,7 @@ use crate::daemon::operator::Observe;
 use crate::daemon::pass::{Pass, PassError, pass};
 use crate::decide::facts::{Who, Words};
 use crate::observe::clock;
+use crate::sys::http::Site;
 use crate::units::{Bytes, Span};
 
 /// The only instance on this host, with everything that acting needs.
@@ -78,6 +79,18 @@ impl Owner {
             ..words.clone()
         };
         self.with(|observe, host| pass(&mut || observe(&words), host))
+    }
+
+    /// The same, with a master that steps may call.
+    pub(super) fn pass_calling(&self, words: &Words, master: &Site) -> anyhow::Result<Pass> {
+        let words = Words {
+            by: Some(who()),
+            ..words.clone()
+        };
+        let control = self.shared.pace.control();
+        self.observer.ledger()?;
+        let mut host = Inline::new(self.shared.clone(), &control, &show).with_master(master);
+        pass(&mut || self.observer.facts(&words), &mut host).map_err(of_pass)
     }
 
     /// Does something with an observer and a host on this thread.

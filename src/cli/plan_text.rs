@@ -95,6 +95,15 @@ fn step_text(step: &Step) -> String {
         Step::Tidy { at, id } => {
             format!("remove      trash entry {id} on {}: it is empty", at.disk)
         }
+        Step::Call {
+            call, volume, disk, ..
+        } => format!("call        {} for {volume} on {disk}", call.change),
+        Step::Confirm { entry, .. } => format!(
+            "confirm     {} in trash entry {}: the agent's checkpoint names it no more; {}",
+            entry.manifest.volume,
+            entry.manifest.id,
+            after(entry.manifest.retention)
+        ),
         Step::OpenGate => "open gate   no MOUNT disk is to be emptied any more".to_owned(),
         Step::Create { place } => {
             format!(

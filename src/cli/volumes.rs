@@ -1,6 +1,10 @@
-//! `volumes list`, `volumes adopt` and `volumes recreate`.
+//! `volumes`: what is on this host, and the life of volumes through the master.
 
 pub(super) mod adopt;
+mod create;
+mod destroy;
+mod resize;
+mod through_master;
 pub(super) mod usage;
 
 use self::usage::Used;
@@ -57,6 +61,32 @@ Example: mesos-volumed volumes recreate slave_public/data --confirm data
         #[arg(long, value_name = "ID")]
         confirm: String,
     },
+    /// Destroy a held volume through the master; its agent has nothing left to delete
+    #[command(after_help = "\
+Example: mesos-volumed volumes destroy db/old --confirm old
+  moves its directory aside, asks the master for the DESTROY, waits until the agent's own checkpoint
+  names it no more, and wipes it
+
+Example: mesos-volumed volumes destroy db/old --unreserve --dry-run
+  prints the steps, and the calls as curl would make them
+
+Undecided after master.confirm: exit 1. Its data then waits in the trash, and is neither wiped nor
+lost; the same command goes on from there, and so does every sweep.")]
+    Destroy(destroy::Args),
+    /// Create a volume through the master, on disk of this host
+    #[command(after_help = "\
+Example: mesos-volumed volumes create --role db --id data1 --disk PATH:/mnt/data --size 10GiB --owner postgres:postgres --mode 700
+  makes its directory, reserves, creates, and returns when the agent's own checkpoint names it
+
+Example: mesos-volumed volumes create --role db --id disk1 --disk MOUNT:/dcos/volume0 --dry-run
+  prints the calls as curl would make them
+
+Refused (exit 5) where anything lies in its place: the agent would take that over as its data.")]
+    Create(create::Args),
+    /// Make a volume on ROOT or PATH larger, through the master
+    Grow(resize::Args),
+    /// Make a volume on ROOT or PATH smaller, through the master, and give back what it had
+    Shrink(resize::Args),
 }
 
 pub(super) fn run(command: &Command, context: &Context) -> anyhow::Result<Exit> {
@@ -64,6 +94,10 @@ pub(super) fn run(command: &Command, context: &Context) -> anyhow::Result<Exit> 
         Command::List { usage } => list(*usage, context),
         Command::Adopt(args) => adopt::run(args, context),
         Command::Recreate { volume, confirm } => recreate(volume, confirm, context),
+        Command::Destroy(args) => destroy::run(args, context),
+        Command::Create(args) => create::run(args, context),
+        Command::Grow(args) => resize::run(args, resize::Way::Grow, context),
+        Command::Shrink(args) => resize::run(args, resize::Way::Shrink, context),
     }
 }
 

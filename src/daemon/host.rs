@@ -8,11 +8,14 @@ use rustix::process::{getpriority_process, setpriority_process};
 
 use crate::act::executor::{Desk, Host, Job};
 use crate::act::jobs::{self, AgentsNow, JobContext};
+use crate::act::master::{self, ChangeError};
 use crate::act::outcome::Outcome;
 use crate::act::sys::Kernel;
 use crate::act::wipe::{BY_FILE_SYSTEM, Control, Progress};
 use crate::config::{WipeRate, WipeSettings};
 use crate::decide::facts::FileIdentity;
+use crate::decide::steps::MasterCall;
+use crate::sys::http::{Site, SiteError};
 
 /// What jobs of this process share.
 #[derive(Clone)]
@@ -102,6 +105,7 @@ pub struct Inline<'a> {
     shared: Shared,
     control: &'a Control,
     around: &'a Around<'a>,
+    master: Option<&'a Site>,
 }
 
 impl std::fmt::Debug for Inline<'_> {
@@ -120,7 +124,15 @@ impl<'a> Inline<'a> {
             shared,
             control,
             around,
+            master: None,
         }
+    }
+
+    /// The same host, with a master to call.
+    #[must_use]
+    pub fn with_master(mut self, master: &'a Site) -> Self {
+        self.master = Some(master);
+        self
     }
 }
 
@@ -133,6 +145,19 @@ impl Host for Inline<'_> {
 
     fn busy(&self, _directory: &FileIdentity) -> bool {
         false
+    }
+
+    fn call(&mut self, call: &MasterCall) -> Result<(), ChangeError> {
+        match self.master {
+            Some(site) => master::change(site, &call.agent, &call.change, call.format),
+            None => Err(ChangeError::Site {
+                call: call.change.name(),
+                source: SiteError::NotConfigured {
+                    what: "master",
+                    key: "master.urls",
+                },
+            }),
+        }
     }
 
     fn run(&mut self, job: Job, plan: &str, subject: &str) -> Outcome {

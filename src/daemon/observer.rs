@@ -5,12 +5,13 @@ use std::sync::Arc;
 use super::clients;
 use crate::act::jobs::AgentsNow;
 use crate::config::Settings;
-use crate::decide::facts::{AgentAnswer, Facts, Known, Why, Words};
+use crate::decide::facts::{AgentAnswer, Facts, Known, MasterFacts, Registered, Why, Words};
 use crate::decide::ledger::Ledger;
+use crate::decide::own::wants_master;
 use crate::observe::agent_http::{self, Limits, Question};
 use crate::observe::facts::{ObserveError, Request, observe_facts};
 use crate::observe::places::Places;
-use crate::observe::{agent_process, gate, state_dir};
+use crate::observe::{agent_process, gate, master, state_dir};
 use crate::units::{Raw, chain};
 
 /// The observers, set up for this host.
@@ -51,9 +52,53 @@ impl Observer {
             words: words.clone(),
             state_dir: self.state_dir.clone(),
         };
-        Ok(observe_facts(&self.places, &request, &|latest| {
-            self.ask(latest)
-        })?)
+        let mut facts = observe_facts(&self.places, &request, &|latest| self.ask(latest))?;
+        if wants_master(&facts) {
+            facts.master = self.ask_master(&facts.agent.latest);
+        }
+        Ok(facts)
+    }
+
+    /// Observes everything once, with what the leading master says of our agent: for commands that
+    /// call it.
+    pub fn facts_with_master(&self, words: &Words) -> Result<Facts, ObserverError> {
+        let mut facts = self.facts(words)?;
+        if facts.master == Known::Absent {
+            facts.master = self.ask_master(&facts.agent.latest);
+        }
+        Ok(facts)
+    }
+
+    /// Asks the leading master about our agent. A host that names no master has none to ask.
+    fn ask_master(&self, latest: &Known<Raw>) -> Known<MasterFacts> {
+        if self.settings.master.urls.is_empty() {
+            return Known::Absent;
+        }
+        let site = match clients::master(&self.settings) {
+            Ok(site) => site,
+            Err(error) => return Known::unknown(chain(&error)),
+        };
+        let version = match master::version(&site) {
+            Ok(version) => version,
+            Err(error) => return Known::unknown(chain(&error)),
+        };
+        let agent = match latest {
+            Known::Known(id) => match master::agent(&site, id) {
+                Ok(Some(agent)) => Known::Known(Registered {
+                    id: agent.id,
+                    active: agent.active,
+                    since: agent.registered,
+                    resizes: agent.capabilities.contains("RESIZE_VOLUME"),
+                    resources: agent.resources,
+                    used: agent.used.unwrap_or_default(),
+                }),
+                Ok(None) => Known::Absent,
+                Err(error) => Known::unknown(chain(&error)),
+            },
+            Known::Absent => Known::Absent,
+            Known::Unknown(why) => Known::Unknown(why.clone()),
+        };
+        Known::Known(MasterFacts { version, agent })
     }
 
     /// Asks the agent. The credentials are read anew each time: they may have been changed.

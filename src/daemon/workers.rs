@@ -465,6 +465,7 @@ mod tests {
             state: TrashState::Moved,
             evidence: Evidence::Operator,
             unconfirmed: false,
+            asked: None,
             machine_id: Raw::from("m"),
             work_dir: Raw::from("/w"),
             plan: "p".to_owned(),

@@ -9,6 +9,7 @@ mod authorities;
 mod evidence;
 mod hidden;
 mod named;
+mod own;
 mod places;
 mod restore;
 mod roots;
@@ -134,6 +135,8 @@ impl<'a> Reader<'a> {
                 | Step::Adopt { .. }
                 | Step::Unadopt { .. }
                 | Step::Tidy { .. }
+                | Step::Call { .. }
+                | Step::Confirm { .. }
                 | Step::Create { .. } => None,
             })
             .collect();
@@ -212,6 +215,28 @@ impl<'a> Reader<'a> {
                 place,
                 identity,
                 manifest,
+            } if manifest.unconfirmed => {
+                self.set_aside(place, identity, manifest)?;
+                Ok(Some(identity.clone()))
+            }
+            Step::Call {
+                call,
+                volume,
+                disk,
+                asked,
+                entry,
+            } => {
+                self.call(call, volume, disk, asked, entry.as_deref())?;
+                Ok(None)
+            }
+            Step::Confirm { entry, lived_at } => {
+                self.confirm(entry, *lived_at)?;
+                Ok(entry.data.clone())
+            }
+            Step::Quarantine {
+                place,
+                identity,
+                manifest,
             } => {
                 self.quarantine(place, identity, manifest)?;
                 Ok(Some(identity.clone()))
@@ -246,16 +271,7 @@ impl<'a> Reader<'a> {
                 Ok(entry.data.clone())
             }
             Step::Void { entry } => {
-                self.root(&entry.disk, &entry.root)?;
-                let found = self.trash_entry(entry)?;
-                let manifest = &entry.manifest;
-                must(found.data == Known::Absent, || {
-                    format!("entry {} has data", manifest.id)
-                })?;
-                must(
-                    !manifest.unconfirmed || manifest.state == TrashState::Prepared,
-                    || format!("nobody confirmed the destroy of entry {}", manifest.id),
-                )?;
+                self.void(entry)?;
                 Ok(None)
             }
             Step::Create { place } => {
@@ -292,6 +308,20 @@ impl<'a> Reader<'a> {
                 Ok(None)
             }
         }
+    }
+
+    /// An entry that holds no data, and says nothing that has to be kept.
+    fn void(&self, entry: &TrashPlace) -> Verdict {
+        self.root(&entry.disk, &entry.root)?;
+        let found = self.trash_entry(entry)?;
+        let manifest = &entry.manifest;
+        must(found.data == Known::Absent, || {
+            format!("entry {} has data", manifest.id)
+        })?;
+        must(
+            !manifest.unconfirmed || manifest.state == TrashState::Prepared,
+            || format!("nobody confirmed the destroy of entry {}", manifest.id),
+        )
     }
 
     fn quarantine(
@@ -449,10 +479,12 @@ impl<'a> Reader<'a> {
         self.trash_entry(entry)?;
         let manifest = &entry.manifest;
         must(
-            matches!(manifest.state, TrashState::Prepared | TrashState::Moved)
-                && !manifest.unconfirmed,
+            matches!(manifest.state, TrashState::Prepared | TrashState::Moved),
             || format!("entry {} is past the way back", manifest.id),
         )?;
+        if manifest.unconfirmed {
+            self.unconfirmed_back(entry)?;
+        }
         must(entry.data.as_ref() == Some(&manifest.identity), || {
             format!("the data of {} is another directory", manifest.id)
         })?;

@@ -70,6 +70,10 @@ pub struct Manifest {
     /// Whether the agent has not yet confirmed a destroy of ours (design §6).
     #[serde(default)]
     pub unconfirmed: bool,
+    /// Set, durably, before the master is asked for that destroy: from then on nobody knows by himself
+    /// whether it will happen. `None` while unconfirmed: it was certainly not asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Asked>,
     /// The machine that moved it.
     pub machine_id: Raw,
     /// The work_dir of the agent it belonged to.
@@ -101,6 +105,16 @@ pub struct TrashSize {
     /// What could not be looked at: the numbers are too small by that.
     #[serde(default)]
     pub skipped: u64,
+}
+
+/// When a destroy of ours was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// [`crate::decide::facts::Registered::since`] of then: an agent that registered again since has
+    /// either carried it out or will never hear of it.
+    pub registered: String,
+    /// Seconds since 1970, for display only.
+    pub at: i64,
 }
 
 impl Manifest {

@@ -7,6 +7,7 @@
 mod brake;
 mod create;
 mod mounts;
+mod own;
 mod restore;
 mod scope;
 mod trash;
@@ -101,6 +102,7 @@ pub fn plan(facts: &Facts) -> Plan {
         planner.missing(view);
         planner.mount(view);
         planner.marks(view);
+        planner.own_destroy(view);
     }
     planner.owed();
     planner.gate();
@@ -168,11 +170,12 @@ fn sort_steps(steps: &mut [Step]) {
         }
         Step::Create { .. } => 2,
         Step::Quarantine { .. } => 3,
-        Step::Clear { .. } => 4,
+        Step::Clear { .. } | Step::Confirm { .. } => 4,
         Step::Void { .. } | Step::Tidy { .. } => 5,
         Step::Wipe { .. } => 6,
         Step::EmptyMount { .. } | Step::MoveOut { .. } => 7,
         Step::OpenGate => 8,
+        Step::Call { .. } => 9,
     });
 }
 
@@ -367,6 +370,7 @@ impl<'a> Planner<'a> {
             state: TrashState::Prepared,
             evidence: evidence.clone(),
             unconfirmed: false,
+            asked: None,
             machine_id: machine_id.clone(),
             work_dir: facts.agent.work_dir.clone(),
             plan: self.id.clone(),

@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::facts::{FileIdentity, Fingerprint, HiddenSide, MarkerOf, WipeMethod};
 use super::guards::Reason;
 use super::ledger::Verified;
-use super::manifest::{AdoptedMark, Manifest, TrashState};
+use super::manifest::{AdoptedMark, Asked, Manifest, TrashState};
 use crate::mesos::disk::DiskRef;
 use crate::mesos::ids::VolumeKey;
+use crate::mesos::operator::{Change, ResourceFormat};
 use crate::units::{Raw, Span};
 
 /// The name of a trash entry.
@@ -204,6 +205,17 @@ impl WipeAuthorization {
     }
 }
 
+/// A call to the leading master.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MasterCall {
+    /// The agent that it is for.
+    pub agent: Raw,
+    /// How resources are written.
+    pub format: ResourceFormat,
+    /// What it does.
+    pub change: Change,
+}
+
 /// One thing to do, or a volume kept with every reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "step", rename_all = "snake_case")]
@@ -297,6 +309,27 @@ pub enum Step {
         /// Its name.
         id: TrashId,
     },
+    /// Call the leading master for a destroy of ours. The entry's manifest says durably that it was
+    /// asked before the request leaves.
+    Call {
+        /// The call.
+        call: Box<MasterCall>,
+        /// The volume.
+        volume: VolumeKey,
+        /// The disk it is on.
+        disk: DiskRef,
+        /// What the manifest says from then on.
+        asked: Asked,
+        /// The entry with its data, where that was moved aside.
+        entry: Option<Box<TrashPlace>>,
+    },
+    /// The agent's own checkpoint confirmed a destroy of ours: the entry may be wiped from now on.
+    Confirm {
+        /// Which.
+        entry: Box<TrashPlace>,
+        /// Our lived time now: its age is counted from here.
+        lived_at: Span,
+    },
     /// Make a held volume's missing directory: mode 0755, owner root.
     Create {
         /// What. `role_dir` and `id_dir` are the names to make.
@@ -312,7 +345,8 @@ impl Step {
             Self::Quarantine { .. }
             | Self::Wipe { .. }
             | Self::EmptyMount { .. }
-            | Self::MoveOut { .. } => true,
+            | Self::MoveOut { .. }
+            | Self::Call { .. } => true,
             Self::AdoptRoot { .. }
             | Self::Clear { .. }
             | Self::PutBack { .. }
@@ -322,6 +356,7 @@ impl Step {
             | Self::Adopt { .. }
             | Self::Unadopt { .. }
             | Self::Tidy { .. }
+            | Self::Confirm { .. }
             | Self::Create { .. } => false,
         }
     }

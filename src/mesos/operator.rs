@@ -13,6 +13,7 @@ mod stream;
 
 use std::fmt;
 
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 pub use answers::{
@@ -29,7 +30,8 @@ use super::resource::Resource;
 use crate::units::{Megabytes, Raw};
 
 /// A call that changes an agent's resources.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Change {
     /// RESERVE_RESOURCES: resources as they shall be, the new reservation last in their stack.
     Reserve(Vec<Resource>),

@@ -163,6 +163,7 @@ pub fn observe_facts(
         providers: authorities.providers,
         tasks: authorities.tasks,
         answer,
+        master: Known::Absent,
         holders,
         mountings,
         containers,

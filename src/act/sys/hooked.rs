@@ -61,6 +61,11 @@ impl Sys for Hooked<'_> {
     type Dir = OwnedFd;
     type File = OwnedFd;
 
+    fn set_owner(&self, dir: &OwnedFd, owner: Option<(u32, u32)>, mode: u32) -> Result<(), Errno> {
+        (self.hook)("set_owner", b"")?;
+        self.kernel.set_owner(dir, owner, mode)
+    }
+
     fn descriptor<'d>(&self, dir: &'d OwnedFd) -> Option<BorrowedFd<'d>> {
         self.kernel.descriptor(dir)
     }

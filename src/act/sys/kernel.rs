@@ -15,6 +15,7 @@ use rustix::fs::{
     fsync, ftruncate, ioctl_getflags, ioctl_setflags, mkdirat, openat, readlinkat, renameat_with,
     seek, syncfs, unlinkat,
 };
+use rustix::fs::{Gid, Uid};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -271,6 +272,15 @@ impl Sys for Kernel {
         one_component(name)?;
         one_component(new_name)?;
         retry_on_intr(|| renameat_with(from, name, to, new_name, RenameFlags::NOREPLACE))
+    }
+
+    fn set_owner(&self, dir: &OwnedFd, owner: Option<(u32, u32)>, mode: u32) -> Result<(), Errno> {
+        if let Some((user, group)) = owner {
+            let (user, group) = (Uid::from_raw(user), Gid::from_raw(group));
+            rustix::fs::fchown(dir, Some(user), Some(group))?;
+        }
+        // After the owner: changing that takes set-user-ID bits away.
+        rustix::fs::fchmod(dir, Mode::from_raw_mode(mode))
     }
 
     fn mkdir(&self, dir: &OwnedFd, name: &[u8], mode: u32) -> Result<(), Errno> {

@@ -61,6 +61,7 @@ impl Host {
             state: TrashState::Prepared,
             evidence: Evidence::GoneWithinRun,
             unconfirmed: false,
+            asked: None,
             machine_id: Raw::from("m"),
             work_dir: Raw::from("/w"),
             plan: "p".to_owned(),

@@ -272,6 +272,8 @@ impl<'a> Reader<'a> {
                 | Step::Adopt { .. }
                 | Step::Unadopt { .. }
                 | Step::Tidy { .. }
+                | Step::Call { .. }
+                | Step::Confirm { .. }
                 | Step::Create { .. } => false,
             })
             .count();

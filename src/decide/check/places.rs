@@ -94,6 +94,39 @@ impl Places {
 }
 
 impl Reader<'_> {
+    /// No process, mount or task uses the directory of a held volume, and no root and no other held
+    /// volume shares its place.
+    pub(super) fn held_alone(
+        &self,
+        key: &VolumeKey,
+        location: &Known<FsLocation>,
+        text: &Raw,
+    ) -> Verdict {
+        self.seen_by_all(key)?;
+        let place = location
+            .known()
+            .ok_or("its place in the file system is unknown")?;
+        must(!self.places.in_use(place), || format!("{key} is in use"))?;
+        for (device, path) in &self.places.held {
+            let other = FsLocation {
+                device: *device,
+                path: path.clone(),
+            };
+            must(
+                other == *place || !(within(&other, place) || within(place, &other)),
+                || format!("another held volume shares its place with {text}"),
+            )?;
+        }
+        for root in &self.facts.roots {
+            let inside = match &root.mount {
+                Known::Known(mount) => within(&mount.location, place),
+                Known::Absent | Known::Unknown(_) => root.disk.root.below(text).is_some(),
+            };
+            must(!inside, || format!("{} lies in {text}", root.disk))?;
+        }
+        Ok(())
+    }
+
     /// No process, mount or task uses the place, nothing else lies in it, and it lies in nothing
     /// that is held.
     pub(super) fn unused(

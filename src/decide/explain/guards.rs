@@ -464,6 +464,10 @@ fn of_entry(step: &Step) -> Option<(&TrashPlace, &'static str)> {
             entry,
             "no, it goes back: it is named again, or that can't be told",
         )),
+        Step::Confirm { entry, .. } => Some((
+            entry,
+            "the agent confirmed its destroy; it is wiped when its retention has passed",
+        )),
         Step::Void { entry } => Some((entry, "it holds no data any more; its frame is removed")),
         Step::Restore { entry, .. } => Some((entry, "no, it goes back: an operator wants it")),
         // A new one is not there yet.
@@ -479,6 +483,7 @@ fn of_entry(step: &Step) -> Option<(&TrashPlace, &'static str)> {
         | Step::Adopt { .. }
         | Step::Unadopt { .. }
         | Step::Tidy { .. }
+        | Step::Call { .. }
         | Step::Create { .. } => None,
     }
 }

@@ -10,6 +10,7 @@ mod disks;
 mod doctor;
 mod holders;
 mod host;
+mod master;
 mod mounts;
 mod pauses;
 mod policy;
@@ -33,9 +34,13 @@ pub use disks::{DiscoveryRules, DiskRule, DiskRules, RootRule, SizeRule};
 pub use doctor::{BootMount, DoctorFacts, FileAccess, Fix, UnitOrder, VolumeUse};
 pub use holders::{ContainerRun, FsLocation, Holder, HolderKind, MountView, Mounting, RunEnd};
 pub use host::{GateFacts, GateFile, HostFacts, Moment};
+pub use master::{MasterFacts, Registered};
 pub use mounts::{FsClass, MountEntry, MountTable};
 pub use pauses::Pauses;
-pub use policy::{AdoptWord, OrphanPolicy, PidNamespace, Policy, Who, WipeMethod, WipeMode, Words};
+pub use policy::{
+    AdoptWord, Destroying, OrphanPolicy, Phase, PidNamespace, Policy, Who, WipeMethod, WipeMode,
+    Words,
+};
 pub use prepare::{
     MountPoint, MountedElsewhere, PrepareFacts, PrepareRequest, PreparedDisk, PreparedFs, Probe,
     Stage,
@@ -137,6 +142,9 @@ pub struct Facts {
     pub tasks: Known<Vec<TaskUse>>,
     /// The agent's `/state`.
     pub answer: AgentAnswer,
+    /// What the leading master says of our agent; `Absent`: it was not asked.
+    #[serde(default = "not_asked", skip_serializing_if = "is_not_asked")]
+    pub master: Known<MasterFacts>,
     /// Mounts and open files of all processes on the roots' file systems.
     pub holders: Known<Vec<Holder>>,
     /// Every mounting of, and inside, what lies on the roots, by all namespaces.
@@ -154,6 +162,14 @@ pub struct Facts {
 /// For facts that were saved by a version that did not look.
 fn not_looked<T>() -> Known<T> {
     Known::unknown("these facts were saved by a version that did not look")
+}
+
+fn not_asked() -> Known<MasterFacts> {
+    Known::Absent
+}
+
+fn is_not_asked(master: &Known<MasterFacts>) -> bool {
+    *master == Known::Absent
 }
 
 impl Facts {

@@ -193,6 +193,9 @@ pub struct Words {
     /// Who says it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<Who>,
+    /// `volumes destroy <role/id> --confirm`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destroy: Option<Destroying>,
 }
 
 /// `volumes adopt`.
@@ -221,6 +224,27 @@ pub struct Who {
     /// The user id that logged in, which `sudo` does not change; `None`: nobody did, as for a timer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub login_uid: Option<u32>,
+}
+
+/// How far the command `volumes destroy` is with a volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Destroying {
+    /// The volume.
+    pub volume: VolumeKey,
+    /// How far.
+    pub phase: Phase,
+}
+
+/// What `volumes destroy` wants next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Its directory is to be moved aside (design §6).
+    SetAside,
+    /// The master is to be asked to destroy it.
+    Ask,
+    /// What became of that is to be seen.
+    Settle,
 }
 
 impl Words {

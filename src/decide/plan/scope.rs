@@ -20,7 +20,8 @@ pub(super) enum Scope<'a> {
 
 impl<'a> Scope<'a> {
     pub(super) fn of(words: &'a Words) -> Option<Self> {
-        if let Some(key) = words.wipe.as_ref().or(words.recreate.as_ref()) {
+        let destroy = words.destroy.as_ref().map(|now| &now.volume);
+        if let Some(key) = words.wipe.as_ref().or(words.recreate.as_ref()).or(destroy) {
             Some(Self::Volume(key))
         } else if let Some(root) = &words.accept_root {
             Some(Self::Root(root))
@@ -56,6 +57,8 @@ impl<'a> Scope<'a> {
             | Step::Adopt { .. }
             | Step::Unadopt { .. }
             | Step::Tidy { .. }
+            | Step::Call { .. }
+            | Step::Confirm { .. }
             | Step::Create { .. } => true,
         });
         planner.kept.retain(|kept| match self {
@@ -79,6 +82,7 @@ impl<'a> Scope<'a> {
             Step::Clear { entry }
             | Step::PutBack { entry }
             | Step::Void { entry }
+            | Step::Confirm { entry, .. }
             | Step::Wipe { entry, .. } => match self {
                 Self::Trash(ids) => ids.contains(&entry.manifest.id),
                 Self::Volume(_) | Self::Root(_) | Self::Adopt(_) => {
@@ -90,6 +94,7 @@ impl<'a> Scope<'a> {
                 Self::Trash(ids) => ids.contains(&entry.manifest.id),
                 Self::Volume(_) | Self::Root(_) | Self::Adopt(_) => false,
             },
+            Step::Call { volume, .. } => self.is_of(volume),
             Step::EmptyMount { authorization, .. } | Step::MoveOut { authorization, .. } => {
                 self.is_of(authorization.volume())
             }
@@ -124,7 +129,9 @@ fn step_disk(step: &Step) -> Option<DiskRef> {
         | Step::PutBack { entry }
         | Step::Void { entry }
         | Step::Restore { entry, .. }
+        | Step::Confirm { entry, .. }
         | Step::Wipe { entry, .. } => Some(entry.disk.clone()),
+        Step::Call { disk, .. } => Some(disk.clone()),
         Step::EmptyMount { authorization, .. } | Step::MoveOut { authorization, .. } => {
             Some(authorization.disk().clone())
         }

@@ -112,11 +112,16 @@ impl Planner<'_> {
                 return self.keep_foreign(root, entry, due, why.to_string());
             }
         };
-        if unconfirmed {
-            return self.keep_entry(root, manifest, false, vec![Refusal::Unconfirmed.into()]);
-        }
 
         let look = self.look(root, entry, place(Some(data)), rivals);
+        if unconfirmed {
+            return match manifest.state {
+                TrashState::Prepared | TrashState::Moved => self.unconfirmed(view, look, rivals),
+                TrashState::Cleared | TrashState::Wiping => {
+                    self.keep_entry(root, manifest, false, vec![Refusal::Unconfirmed.into()]);
+                }
+            };
+        }
         let asked = self.facts().words.restore.as_ref() == Some(&manifest.id);
         let begun = self.judge.restoring(root, &manifest.id).cloned();
         let early = matches!(manifest.state, TrashState::Prepared | TrashState::Moved);
@@ -160,13 +165,15 @@ impl Planner<'_> {
         if present_filesystem(root).as_ref() != Some(&data.filesystem) {
             in_use.push(Refusal::WrongFilesystem.into());
         }
-        if !named && self.judge.named_since(manifest) && !self.purged(manifest) {
+        // Until it is confirmed it is named all the time.
+        let unconfirmed = manifest.unconfirmed;
+        if !named && !unconfirmed && self.judge.named_since(manifest) && !self.purged(manifest) {
             in_use.push(Reason::new(
                 Refusal::Contested,
                 "the volume was named again after it was moved".to_owned(),
             ));
         }
-        if rivals {
+        if rivals && !unconfirmed {
             in_use.push(Reason::new(
                 Refusal::Contested,
                 "several entries could go back to its place".to_owned(),
@@ -406,7 +413,6 @@ fn trash_path(root: &RootFacts, id: &str) -> Raw {
 fn at_second_look(entry: &TrashFacts) -> Option<&Manifest> {
     let manifest = entry.manifest.known()?;
     let waits = matches!(manifest.state, TrashState::Prepared | TrashState::Moved)
-        && !manifest.unconfirmed
         && entry.data.known() == Some(&manifest.identity);
     waits.then_some(manifest)
 }

@@ -26,6 +26,8 @@ pub struct AgentEntry {
     pub port: Option<u16>,
     /// Whether it is connected.
     pub active: bool,
+    /// When it was registered, and registered again, in the master's own words.
+    pub registered: String,
     /// Its version.
     pub version: Result<AgentVersion, VersionError>,
     /// Its capabilities, such as `RESIZE_VOLUME`.
@@ -241,6 +243,15 @@ fn port(object: &Object) -> Option<u16> {
     u16::try_from(object.get("port")?.as_u64()?).ok()
 }
 
+fn registered(object: &Object) -> String {
+    ["registered_time", "reregistered_time"]
+        .iter()
+        .filter_map(|key| object.get(*key))
+        .map(Value::to_string)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
 /// One entry of GET_AGENTS.
 pub(super) fn from_agents(value: &Value) -> Result<AgentEntry, StateError> {
     let object = as_object(value, "get_agents.agents")?;
@@ -255,6 +266,7 @@ pub(super) fn from_agents(value: &Value) -> Result<AgentEntry, StateError> {
         hostname: Raw::from(text(info, "hostname")?),
         port: port(info),
         active: flag(object, "active"),
+        registered: registered(object),
         version: text(object, "version")?.parse(),
         capabilities,
         resources: listed(object, "total_resources")?,
@@ -294,6 +306,7 @@ pub(super) fn from_slaves(value: &Value) -> Result<AgentEntry, StateError> {
         hostname: Raw::from(text(object, "hostname")?),
         port: port(object),
         active: flag(object, "active"),
+        registered: registered(object),
         version: text(object, "version")?.parse(),
         capabilities,
         resources: all,

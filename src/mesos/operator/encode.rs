@@ -1,5 +1,6 @@
 //! A resource as the JSON of a call.
 
+use serde::Serialize;
 use serde_json::{Map, Number, Value, json};
 
 use crate::mesos::disk::{DiskSource, SourceType};
@@ -10,7 +11,8 @@ use crate::mesos::state::AgentVersion;
 use crate::units::{Megabytes, Raw};
 
 /// How reservations are written (F§4.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ResourceFormat {
     /// `role` and `reservation`: what masters before 1.4 know; a refined reservation can't be said.
     PreReservationRefinement,

@@ -276,6 +276,7 @@ fn manifest(id: &str) -> Manifest {
         state: TrashState::Cleared,
         evidence: Evidence::Operator,
         unconfirmed: false,
+        asked: None,
         machine_id: "m".into(),
         work_dir: "/w".into(),
         plan: "p".to_owned(),

@@ -96,6 +96,7 @@ fn move_aside(root: &Path, volume: &Path, entry: &str) -> f64 {
         state: TrashState::Prepared,
         evidence: Evidence::GoneWithinRun,
         unconfirmed: false,
+        asked: None,
         machine_id: Raw::from("m"),
         work_dir: Raw::from(root),
         plan: "bench".to_owned(),

@@ -323,6 +323,7 @@ pub(crate) fn first_met() -> Facts {
         },
         providers: Known::Known(Vec::new()),
         tasks: Known::Known(Vec::new()),
+        master: Known::Absent,
         answer: AgentAnswer::State(AgentState {
             id: "agent-S0".into(),
             version: Some(AgentVersion {
@@ -604,6 +605,7 @@ impl World for Facts {
                 state,
                 evidence: Evidence::GoneWithinRun,
                 unconfirmed: false,
+                asked: None,
                 machine_id: MACHINE.into(),
                 work_dir: WORK_DIR.into(),
                 plan: "0000000000000abc".to_owned(),

@@ -50,6 +50,8 @@ fn moved(plan: &Plan, key: &VolumeKey) -> bool {
         | Step::Adopt { .. }
         | Step::Unadopt { .. }
         | Step::Tidy { .. }
+        | Step::Call { .. }
+        | Step::Confirm { .. }
         | Step::Create { .. } => false,
     })
 }

@@ -42,6 +42,8 @@ fn doomed(plan: &Plan) -> BTreeSet<VolumeKey> {
             | Step::Adopt { .. }
             | Step::Unadopt { .. }
             | Step::Tidy { .. }
+            | Step::Call { .. }
+            | Step::Confirm { .. }
             | Step::Create { .. } => None,
         })
         .collect()

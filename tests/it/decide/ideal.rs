@@ -175,6 +175,36 @@ fn apply_step(step: &Step, after: &mut Facts) {
             }
         }
         Step::Tidy { at, id } => remove_entry(after, &at.disk, id),
+        Step::Confirm { entry, lived_at } => {
+            let here = root(after, &entry.disk).clone();
+            for root in after.roots.iter_mut().filter(|root| same(&here, root)) {
+                for found in entries(root) {
+                    if let Known::Known(manifest) = &mut found.manifest
+                        && manifest.id == entry.manifest.id
+                    {
+                        manifest.state = TrashState::Cleared;
+                        manifest.unconfirmed = false;
+                        manifest.asked = None;
+                        manifest.lived_at = *lived_at;
+                    }
+                }
+            }
+        }
+        Step::Call { entry, asked, .. } => {
+            if let Some(entry) = entry {
+                let here = root(after, &entry.disk).clone();
+                for root in after.roots.iter_mut().filter(|root| same(&here, root)) {
+                    for found in entries(root) {
+                        if let Known::Known(manifest) = &mut found.manifest
+                            && manifest.id == entry.manifest.id
+                        {
+                            manifest.state = TrashState::Moved;
+                            manifest.asked = Some(asked.clone());
+                        }
+                    }
+                }
+            }
+        }
         Step::PutBack { entry } if entry.hidden.is_some() => {
             root(after, &entry.disk).content = Known::Known(MountContent::Data);
             remove_entry(after, &entry.disk, &entry.manifest.id);

@@ -14,6 +14,7 @@ mod golden;
 mod guards;
 mod ideal;
 mod lives;
+mod own;
 mod places;
 mod prepared;
 mod properties;

@@ -76,6 +76,7 @@ fn entry(facts: &mut Facts, state: TrashState) -> &mut TrashFacts {
             state,
             evidence: Evidence::DestroyOperation(uuid(7)),
             unconfirmed: false,
+            asked: None,
             machine_id: MACHINE.into(),
             work_dir: WORK_DIR.into(),
             plan: "abc".to_owned(),

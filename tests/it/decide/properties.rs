@@ -83,6 +83,8 @@ fn doom(plan: &Plan) -> Doom {
             | Step::Adopt { .. }
             | Step::Unadopt { .. }
             | Step::Tidy { .. }
+            | Step::Call { .. }
+            | Step::Confirm { .. }
             | Step::Create { .. } => None,
         })
         .collect()
@@ -231,7 +233,7 @@ proptest! {
                 Step::AdoptRoot { .. } | Step::Clear { .. } | Step::PutBack { .. }
                 | Step::Void { .. } | Step::OpenGate | Step::Create { .. }
                 | Step::Restore { .. } | Step::Adopt { .. } | Step::Unadopt { .. }
-                | Step::Tidy { .. } => continue,
+                | Step::Call { .. } | Step::Confirm { .. } | Step::Tidy { .. } => continue,
             };
             let root = facts.roots.iter().find(|root| root.disk == *disk).unwrap();
             let mount = root.mount.known().unwrap();
@@ -265,7 +267,7 @@ proptest! {
                     | Step::Void { .. } | Step::Wipe { .. } | Step::EmptyMount { .. }
                     | Step::MoveOut { .. } | Step::OpenGate | Step::Create { .. }
                     | Step::Restore { .. } | Step::Adopt { .. } | Step::Unadopt { .. }
-                    | Step::Tidy { .. } => false,
+                    | Step::Call { .. } | Step::Confirm { .. } | Step::Tidy { .. } => false,
                 });
                 let kept = made.kept.iter().any(|kept| kept.disk == root.disk && kept.path == path);
                 prop_assert!(step != kept, "{path} has a step: {step}, is kept: {kept}");
@@ -276,13 +278,14 @@ proptest! {
                 let step = made.steps.iter().any(|step| match step {
                     Step::Clear { entry: at } | Step::PutBack { entry: at }
                     | Step::Void { entry: at } | Step::Wipe { entry: at, .. }
+                    | Step::Confirm { entry: at, .. }
                     | Step::Restore { entry: at, .. } | Step::MoveOut { entry: at, .. } => {
                         at.disk == root.disk && at.manifest.id == entry.id
                     }
                     Step::Tidy { at, id } => at.disk == root.disk && *id == entry.id,
                     Step::AdoptRoot { .. } | Step::Quarantine { .. } | Step::EmptyMount { .. }
                     | Step::Adopt { .. } | Step::Unadopt { .. }
-                    | Step::OpenGate | Step::Create { .. } => false,
+                    | Step::OpenGate | Step::Call { .. } | Step::Create { .. } => false,
                 });
                 let path = root.trash_path().join(&entry.id.0);
                 let kept = made.kept.iter().any(|kept| kept.disk == root.disk && kept.path == path);

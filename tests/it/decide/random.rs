@@ -452,6 +452,7 @@ fn some_trash(tape: &mut Tape<'_>, root: &RootFacts) -> Known<Vec<TrashFacts>> {
             ]),
             evidence: evidence(tape),
             unconfirmed: tape.rarely(10),
+            asked: None,
             machine_id: if tape.rarely(10) { "another" } else { MACHINE }.into(),
             work_dir: if tape.rarely(10) {
                 "/tmp/mesos"

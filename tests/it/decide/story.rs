@@ -34,6 +34,8 @@ pub(crate) fn quarantined(plan: &Plan) -> Vec<String> {
             | Step::Adopt { .. }
             | Step::Unadopt { .. }
             | Step::Tidy { .. }
+            | Step::Call { .. }
+            | Step::Confirm { .. }
             | Step::Create { .. } => None,
         })
         .collect()
@@ -58,6 +60,8 @@ pub(crate) fn evidence_for(plan: &Plan, volume: &str) -> Option<Evidence> {
         | Step::Adopt { .. }
         | Step::Unadopt { .. }
         | Step::Tidy { .. }
+        | Step::Call { .. }
+        | Step::Confirm { .. }
         | Step::Create { .. } => None,
     })
 }

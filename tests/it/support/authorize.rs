@@ -37,6 +37,8 @@ pub(crate) fn authorize(identity: &FileIdentity) -> WipeAuthorization {
             | Step::Adopt { .. }
             | Step::Unadopt { .. }
             | Step::Tidy { .. }
+            | Step::Call { .. }
+            | Step::Confirm { .. }
             | Step::Create { .. } => None,
         })
         .unwrap_or_else(|| panic!("no wipe in the plan: {:?} {:?}", plan.kept, plan.doubts))
@@ -78,6 +80,7 @@ fn facts(identity: &FileIdentity) -> Facts {
         state: TrashState::Wiping,
         evidence: Evidence::GoneWithinRun,
         unconfirmed: false,
+        asked: None,
         machine_id: "m".into(),
         work_dir: work_dir.clone(),
         plan: "p".to_owned(),
@@ -169,6 +172,7 @@ fn facts(identity: &FileIdentity) -> Facts {
         providers: Known::Known(Vec::new()),
         tasks: Known::Known(Vec::new()),
         answer: AgentAnswer::NotConfigured,
+        master: Known::Absent,
         holders: Known::Known(Vec::new()),
         mountings: Known::Known(Vec::new()),
         containers: Known::Known(Vec::new()),

@@ -76,6 +76,7 @@ impl Disk {
                 state: TrashState::Prepared,
                 evidence: Evidence::Operator,
                 unconfirmed: false,
+                asked: None,
                 machine_id: Raw::from("m"),
                 work_dir: Raw::from("/w"),
                 plan: "p".to_owned(),

@@ -1,0 +1,513 @@
+//! `volumes create`: its place is looked at, its directory made, its disk reserved, the volume
+//! created, and the agent's own checkpoint waited for.
+
+use anyhow::{Context as _, anyhow};
+use nix::unistd::{Group, User};
+use serde_json::json;
+
+use super::destroy::amount;
+use super::through_master::{self as through, Called, by_hand, undecided};
+use crate::act::outcome::Outcome;
+use crate::act::provision::{Owned, make_ahead, withdraw};
+use crate::cli::host::Owner;
+use crate::cli::{Context, Exit, Text, WithExit};
+use crate::daemon::clients;
+use crate::daemon::observer::Observer;
+use crate::decide::facts::{CheckpointFacts, Facts, FileIdentity, Words};
+use crate::decide::guards::Reason;
+use crate::decide::lifecycle::{Holder, NewPlace, Stock, may_create, may_withdraw, stock};
+use crate::decide::own::{Shown, call_of, committed, reachable, shown};
+use crate::mesos::disk::{DiskRef, DiskType};
+use crate::mesos::ids::{PersistenceId, Role, VolumeKey};
+use crate::mesos::operator::{Change, reserved, reserved_part, volume};
+use crate::mesos::resource::{Persistence, Resource};
+use crate::sys::http::Site;
+use crate::units::{Bytes, Megabytes, Raw, chain};
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {
+    /// The role that it is reserved for
+    #[arg(long, value_name = "ROLE")]
+    role: String,
+    /// The persistence id
+    #[arg(long, value_name = "ID")]
+    id: String,
+    /// The disk: ROOT, PATH:/root or MOUNT:/root
+    #[arg(long, value_name = "DISK")]
+    disk: String,
+    /// How much: megabytes as Mesos counts them, or with a unit; a MOUNT goes as a whole
+    #[arg(long, value_name = "SIZE")]
+    size: Option<String>,
+    /// The principal of reservation and volume [default: master.principal, else that of
+    /// master.credentials_file]
+    #[arg(long, value_name = "PRINCIPAL")]
+    principal: Option<String>,
+    /// Several tasks may use it at a time
+    #[arg(long)]
+    shared: bool,
+    /// Labels of the reservation
+    #[arg(long, value_name = "KEY=VALUE")]
+    labels: Vec<String>,
+    /// Where it is seen in a task's sandbox, unless its framework says otherwise
+    #[arg(long, value_name = "PATH", default_value = "data")]
+    container_path: String,
+    /// Owner of its directory, as USER:GROUP
+    #[arg(long, value_name = "USER:GROUP")]
+    owner: Option<String>,
+    /// Mode of its directory, in octal
+    #[arg(long, value_name = "MODE")]
+    mode: Option<String>,
+    /// Print the calls as curl would make them, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// What is wanted.
+struct Wanted {
+    key: VolumeKey,
+    disk: DiskRef,
+    size: Option<Megabytes>,
+    holder: Holder,
+    persistence: Persistence,
+    shared: bool,
+    owned: Option<Owned>,
+}
+
+/// Megabytes, or a size with a unit, in whole megabytes.
+pub(super) fn megabytes(text: &str) -> anyhow::Result<Megabytes> {
+    if let Ok(number) = text.parse::<u64>() {
+        return Ok(Megabytes::whole(number));
+    }
+    let bytes: Bytes = text.parse()?;
+    Ok(Megabytes::whole(bytes.whole_megabytes()))
+}
+
+/// `ROOT`, `PATH:/root` or `MOUNT:/root`.
+fn disk_ref(text: &str, work_dir: &Raw) -> anyhow::Result<DiskRef> {
+    let of = |kind, root: &str| DiskRef {
+        kind,
+        root: Raw::from(root),
+    };
+    match text.split_once(':') {
+        None if text == "ROOT" => Ok(DiskRef {
+            kind: DiskType::Root,
+            root: work_dir.clone(),
+        }),
+        Some(("PATH", root)) if root.starts_with('/') => Ok(of(DiskType::Path, root)),
+        Some(("MOUNT", root)) if root.starts_with('/') => Ok(of(DiskType::Mount, root)),
+        Some(_) | None => Err(anyhow!(
+            "`{}` is no disk; write ROOT, PATH:/root or MOUNT:/root",
+            Raw::from(text)
+        )),
+    }
+}
+
+/// User and group by name or number.
+fn owner(text: &str) -> anyhow::Result<(u32, u32)> {
+    let (user, group) = text
+        .split_once(':')
+        .context("write the owner as USER:GROUP")?;
+    let user = match user.parse::<u32>() {
+        Ok(number) => number,
+        Err(_name) => User::from_name(user)?
+            .with_context(|| format!("there is no user `{}`", Raw::from(user)))?
+            .uid
+            .as_raw(),
+    };
+    let group = match group.parse::<u32>() {
+        Ok(number) => number,
+        Err(_name) => Group::from_name(group)?
+            .with_context(|| format!("there is no group `{}`", Raw::from(group)))?
+            .gid
+            .as_raw(),
+    };
+    Ok((user, group))
+}
+
+fn wanted(args: &Args, context: &Context) -> anyhow::Result<Wanted> {
+    let settings = context.settings();
+    let (role, id) = (
+        Role::new(args.role.as_str()),
+        PersistenceId::new(args.id.as_str()),
+    );
+    if role.is_unreserved() {
+        return Err(anyhow!(
+            "a volume needs a reservation; name another role than `*`"
+        ));
+    }
+    for (what, fault) in [(&args.role, role.fault()), (&args.id, id.fault())] {
+        if let Some(fault) = fault {
+            return Err(anyhow!(
+                "`{}` {fault}, and Mesos refuses it",
+                Raw::from(what.as_str())
+            ));
+        }
+    }
+    let disk = disk_ref(&args.disk, &settings.agent.work_dir)?;
+    let size = args.size.as_deref().map(megabytes).transpose()?;
+    if disk.kind != DiskType::Mount && size.is_none_or(|size| size <= Megabytes::default()) {
+        return Err(anyhow!("name its --size, above 0 MB"));
+    }
+    let owned = match (&args.owner, &args.mode) {
+        (None, None) => None,
+        (who, mode) => Some(Owned {
+            owner: who.as_deref().map(owner).transpose()?,
+            mode: match mode {
+                None => 0o755,
+                Some(text) => u32::from_str_radix(text, 8)
+                    .ok()
+                    .filter(|mode| *mode <= 0o7777)
+                    .with_context(|| {
+                        format!("`{}` is no mode in octal", Raw::from(text.as_str()))
+                    })?,
+            },
+        }),
+    };
+    if owned.is_some() && disk.kind == DiskType::Mount {
+        return Err(anyhow!(
+            "a MOUNT volume is the root of its file system; set owner and mode there"
+        ));
+    }
+    let principal = match &args.principal {
+        Some(principal) => Some(Raw::from(principal.as_str())),
+        None => clients::principal(settings)?,
+    };
+    let labels = args
+        .labels
+        .iter()
+        .map(|label| {
+            label
+                .split_once('=')
+                .map(|(key, value)| (Raw::from(key), Some(Raw::from(value))))
+                .with_context(|| {
+                    format!(
+                        "`{}` is no label; write KEY=VALUE",
+                        Raw::from(label.as_str())
+                    )
+                })
+        })
+        .collect::<anyhow::Result<_>>()?;
+    Ok(Wanted {
+        key: VolumeKey::new(role.clone(), id.clone()),
+        disk,
+        size,
+        holder: Holder {
+            role,
+            principal: principal.clone(),
+            labels,
+        },
+        persistence: Persistence {
+            id,
+            principal,
+            container_path: Some(Raw::from(args.container_path.as_str())),
+        },
+        shared: args.shared,
+        owned,
+    })
+}
+
+/// What is reserved, where that is needed, and what is created on it.
+struct Calls {
+    reserve: Option<Resource>,
+    create: Resource,
+}
+
+fn calls(facts: &Facts, wanted: &Wanted, work_dir: &Raw) -> anyhow::Result<Calls> {
+    let agent = reachable(facts).map_err(|why| anyhow!("nothing was done: {why}"))?;
+    let there =
+        stock(agent, work_dir, &wanted.disk, &wanted.holder, wanted.size).with_context(|| {
+            format!(
+                "{} has not enough that is free or reserved for `{}`{}; nothing was done",
+                wanted.disk,
+                wanted.holder.role,
+                if wanted.disk.kind == DiskType::Mount {
+                    " (a MOUNT goes as a whole, to one volume)"
+                } else {
+                    ""
+                }
+            )
+        })?;
+    let sized = |of: &Resource| match wanted.size {
+        Some(size) => reserved_part(of, size),
+        None => of.clone(),
+    };
+    let (reserve, on) = match there {
+        Stock::Reserved(on) => (None, sized(&on)),
+        Stock::Free(free) => {
+            let Holder {
+                role,
+                principal,
+                labels,
+            } = &wanted.holder;
+            let on = reserved(&sized(&free), role, principal.clone(), labels.clone())?;
+            (Some(on.clone()), on)
+        }
+    };
+    Ok(Calls {
+        create: volume(&on, wanted.persistence.clone(), wanted.shared)?,
+        reserve,
+    })
+}
+
+pub(super) fn reasons(reasons: &[Reason]) -> String {
+    reasons
+        .iter()
+        .map(|reason| format!("{reason}; {}", reason.code.remedy()))
+        .collect::<Vec<_>>()
+        .join("; ")
+}
+
+fn place(facts: &Facts, wanted: &Wanted) -> anyhow::Result<NewPlace> {
+    may_create(facts, &wanted.key, &wanted.disk)
+        .map_err(|why| {
+            anyhow!(
+                "{} was not created, and nothing was done: {}",
+                wanted.key,
+                reasons(&why)
+            )
+        })
+        .exit(Exit::Refused)
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let settings = context.settings();
+    let wanted = wanted(args, context).exit(Exit::Usage)?;
+    let work_dir = &settings.agent.work_dir;
+    if args.dry_run {
+        let facts = Observer::new(settings).facts_with_master(&Words::default())?;
+        let place = place(&facts, &wanted)?;
+        let calls = calls(&facts, &wanted, work_dir).exit(Exit::Refused)?;
+        return print_calls(&facts, &place, &wanted, calls, context);
+    }
+    let site = through::site(context)?;
+    let owner = Owner::new(context)?;
+    let facts = through::facts(&owner)?;
+    if let Some(there) = already(&facts, &wanted, work_dir) {
+        return done(&there, "was so already", context);
+    }
+    let place = place(&facts, &wanted)?;
+    let calls = calls(&facts, &wanted, work_dir).exit(Exit::Refused)?;
+    let made = ahead(&owner, &place, &wanted)?;
+    create(
+        &Work {
+            owner: &owner,
+            context,
+            site: &site,
+            wanted: &wanted,
+            place: &place,
+            made,
+        },
+        &facts,
+        &calls,
+    )
+}
+
+/// The volume as wanted, where the agent holds it already.
+fn already(facts: &Facts, wanted: &Wanted, work_dir: &Raw) -> Option<Resource> {
+    let Shown::Held(volume) = shown(&facts.checkpoint, &wanted.key) else {
+        return None;
+    };
+    let same = volume.disk(work_dir).as_ref() == Some(&wanted.disk)
+        && volume.shared == wanted.shared
+        && wanted
+            .size
+            .is_none_or(|size| volume.megabytes() == Some(size))
+        && volume
+            .persistence
+            .as_ref()
+            .is_some_and(|there| there.principal == wanted.persistence.principal);
+    same.then_some(*volume)
+}
+
+fn ahead(owner: &Owner, place: &NewPlace, wanted: &Wanted) -> anyhow::Result<Option<FileIdentity>> {
+    let (Some(at), Some(as_asked)) = (&place.place, wanted.owned) else {
+        return Ok(None);
+    };
+    let desk = &owner.shared.desk;
+    match make_ahead(desk.sys.as_ref(), &desk.locks, at, as_asked) {
+        Ok(identity) => Ok(Some(identity)),
+        Err(Outcome::Failed(error)) => {
+            Err(anyhow::Error::new(error).context(format!("{} was not created", wanted.key)))
+        }
+        Err(Outcome::Refused(reason)) => {
+            Err(anyhow!("{} was not created: {reason}", wanted.key)).exit(Exit::Refused)
+        }
+        Err(Outcome::Stale(why)) => {
+            Err(anyhow!("{} was not created: {why}", wanted.key)).exit(Exit::Refused)
+        }
+        Err(Outcome::Identity | Outcome::Done(_) | Outcome::Started) => Ok(None),
+    }
+}
+
+/// A creation under way.
+struct Work<'a> {
+    owner: &'a Owner,
+    context: &'a Context,
+    site: &'a Site,
+    wanted: &'a Wanted,
+    place: &'a NewPlace,
+    made: Option<FileIdentity>,
+}
+
+impl Work<'_> {
+    fn call(
+        &self,
+        facts: &Facts,
+        change: Change,
+        shows: &dyn Fn(&CheckpointFacts) -> bool,
+    ) -> anyhow::Result<Called> {
+        through::call(self.owner, self.context, facts, self.site, change, shows)
+    }
+
+    /// Takes the directory away again that was made ahead; says what is left.
+    fn take_back(&self) -> String {
+        let (Some(identity), Some(at)) = (&self.made, &self.place.place) else {
+            return String::new();
+        };
+        let facts = self.owner.observer.facts_with_master(&Words::default());
+        if !facts.is_ok_and(|facts| may_withdraw(&facts, &self.wanted.key)) {
+            return format!("; its empty directory {} stays", self.place.path);
+        }
+        let desk = &self.owner.shared.desk;
+        match withdraw(desk.sys.as_ref(), &desk.locks, at, identity) {
+            Outcome::Identity | Outcome::Done(_) | Outcome::Started => String::new(),
+            Outcome::Stale(why) => format!("; {why}"),
+            Outcome::Refused(reason) => format!("; its directory stays: {reason}"),
+            Outcome::Failed(error) => format!("; its directory stays: {}", chain(&error)),
+        }
+    }
+}
+
+fn create(work: &Work<'_>, facts: &Facts, calls: &Calls) -> anyhow::Result<Exit> {
+    let key = &work.wanted.key;
+    let confirm = work.context.settings().master.confirm;
+    if let Some(part) = &calls.reserve {
+        let before = committed(&facts.checkpoint).map_or(0, |now| amount(now, part));
+        let shows = |checkpoint: &CheckpointFacts| {
+            committed(checkpoint).is_some_and(|now| amount(now, part) > before)
+        };
+        match work.call(facts, Change::Reserve(vec![part.clone()]), &shows)? {
+            Called::Done => {}
+            Called::Refused(error) => {
+                let left = work.take_back();
+                return Err(anyhow!("{key} was not created: {error}{left}")).exit(Exit::Error);
+            }
+            Called::Undecided(why) => {
+                let left = work.take_back();
+                return Err(undecided(
+                    &why,
+                    &format!("{key} was not created, its disk may be reserved{left}"),
+                    confirm,
+                ))
+                .exit(Exit::Error);
+            }
+        }
+    }
+    let shows = |checkpoint: &CheckpointFacts| matches!(shown(checkpoint, key), Shown::Held(_));
+    let create = Change::Create(vec![calls.create.clone()]);
+    match work.call(facts, create, &shows)? {
+        Called::Done => done(&calls.create, "created", work.context),
+        Called::Refused(error) => {
+            let mut left = work.take_back();
+            if let Some(part) = &calls.reserve {
+                left.push_str(&give_back(work, facts, part));
+            }
+            Err(anyhow!("{key} was not created: {error}{left}")).exit(Exit::Error)
+        }
+        Called::Undecided(why) => Err(undecided(
+            &why,
+            &format!(
+                "the disk of {key} is reserved for `{}`, and {} may have a directory",
+                work.wanted.holder.role, work.place.path
+            ),
+            confirm,
+        ))
+        .exit(Exit::Error),
+    }
+}
+
+/// Unreserves what this command reserved; says what is left.
+fn give_back(work: &Work<'_>, facts: &Facts, part: &Resource) -> String {
+    let before = observed(work, part);
+    let shows = |checkpoint: &CheckpointFacts| {
+        committed(checkpoint).is_some_and(|now| amount(now, part) < before)
+    };
+    match work.call(facts, Change::Unreserve(vec![part.clone()]), &shows) {
+        Ok(Called::Done) => "; what was reserved for it is free again".to_owned(),
+        Ok(Called::Refused(error)) => format!("; its disk is still reserved: {error}"),
+        Ok(Called::Undecided(why)) => format!("; its disk may still be reserved: {why}"),
+        Err(error) => format!("; its disk is still reserved: {error:#}"),
+    }
+}
+
+fn observed(work: &Work<'_>, part: &Resource) -> i64 {
+    let work_dir = &work.context.settings().agent.work_dir;
+    crate::observe::checkpoints::observe_committed(work_dir.as_path())
+        .ok()
+        .and_then(|now| committed(&now.checkpoint).map(|all| amount(all, part)))
+        .unwrap_or_default()
+}
+
+/// Says what there is now.
+pub(super) fn done(volume: &Resource, what: &str, context: &Context) -> anyhow::Result<Exit> {
+    let key = volume
+        .volume_key()
+        .map_or_else(String::new, |key| key.to_string());
+    let size = volume.megabytes().unwrap_or_default();
+    let disk = volume.disk(&context.settings().agent.work_dir);
+    let disk = disk.map_or_else(String::new, |disk| disk.to_string());
+    let answer = json!({
+        "volume": key,
+        "disk": disk,
+        "size_mb": size.as_f64(),
+        "outcome": what,
+    });
+    context.output.value_or(&answer, |_| {
+        let mut text = Text::new();
+        text.line(format_args!("{key}: {what}, {size} MB on {disk}"));
+        text.into_string()
+    })?;
+    Ok(Exit::Done)
+}
+
+fn print_calls(
+    facts: &Facts,
+    place: &NewPlace,
+    wanted: &Wanted,
+    calls: Calls,
+    context: &Context,
+) -> anyhow::Result<Exit> {
+    let changes = calls
+        .reserve
+        .map(|part| Change::Reserve(vec![part]))
+        .into_iter()
+        .chain([Change::Create(vec![calls.create])]);
+    let mut lines = Vec::new();
+    if let Some(owned) = wanted.owned {
+        let who = owned.owner.map_or_else(String::new, |(user, group)| {
+            format!(" -o {user} -g {group}")
+        });
+        lines.push(format!(
+            "install -d -m {:o}{who} {}",
+            owned.mode, place.path
+        ));
+    }
+    for change in changes {
+        if let Some(call) = call_of(facts, change) {
+            lines.push(by_hand(context.settings(), &call)?);
+        }
+    }
+    print_lines(&lines, context)
+}
+
+/// Prints what would be done by hand.
+pub(super) fn print_lines(lines: &[String], context: &Context) -> anyhow::Result<Exit> {
+    context.output.value_or(&json!({ "calls": lines }), |_| {
+        let mut text = Text::new();
+        for line in lines {
+            text.line(line);
+        }
+        text.into_string()
+    })?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,148 @@
+//! What `volumes create, destroy, grow, shrink` share: the way to the master, the calls as curl
+//! would make them, and the wait for the agent's own checkpoint.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+
+use crate::act::master::{ChangeError, change};
+use crate::cli::host::Owner;
+use crate::cli::{Context, Exit, WithExit};
+use crate::config::{AccessFiles, AccessSecrets, Settings};
+use crate::daemon::clients;
+use crate::decide::facts::{CheckpointFacts, Facts, Words};
+use crate::decide::own::{call_of, reachable};
+use crate::decide::steps::MasterCall;
+use crate::mesos::operator::{Change, CurlAs, curl};
+use crate::observe::checkpoints::observe_committed;
+use crate::observe::clock;
+use crate::sys::http::Site;
+use crate::units::{Raw, Span, chain};
+
+/// How often the checkpoint is looked at.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// The masters.
+pub(super) fn site(context: &Context) -> anyhow::Result<Site> {
+    clients::master(context.settings()).context("the master can't be called")
+}
+
+/// The facts of now, with what the master says; refuses where a call would not arrive.
+pub(super) fn facts(owner: &Owner) -> anyhow::Result<Facts> {
+    let facts = owner.observer.facts_with_master(&Words::default())?;
+    reachable(&facts)
+        .map_err(|why| anyhow!("nothing was done: {why}"))
+        .exit(Exit::Refused)?;
+    Ok(facts)
+}
+
+/// As whom curl would make the calls.
+fn who(files: &AccessFiles) -> CurlAs {
+    let name =
+        |file: &Option<std::path::PathBuf>| file.as_deref().map(|file| Raw::from(file).to_string());
+    let principal = AccessSecrets::read(files)
+        .ok()
+        .and_then(|secrets| secrets.credentials)
+        .map(|credentials| credentials.principal);
+    CurlAs {
+        principal,
+        token_file: name(&files.token),
+        ca_file: name(&files.authorities),
+        cert_file: name(&files.certificate),
+        key_file: name(&files.key),
+    }
+}
+
+/// A call as curl would make it.
+pub(super) fn by_hand(settings: &Settings, call: &MasterCall) -> anyhow::Result<String> {
+    let url = settings.master.urls.first().map_or("", String::as_str);
+    let body = call.change.body(&call.agent, call.format)?;
+    Ok(curl(url, &body, &who(&settings.master.access)))
+}
+
+/// How a call ended.
+pub(super) enum Called {
+    /// The agent's checkpoint shows it.
+    Done,
+    /// The master refused it, or it never got there: nothing changed.
+    Refused(ChangeError),
+    /// Nobody knows: the time is over, or the master's answer was lost.
+    Undecided(String),
+}
+
+/// Makes a call that is written down before and after, and waits until the agent's own checkpoint
+/// shows what it is for.
+pub(super) fn call(
+    owner: &Owner,
+    context: &Context,
+    facts: &Facts,
+    site: &Site,
+    what: Change,
+    shows: &dyn Fn(&CheckpointFacts) -> bool,
+) -> anyhow::Result<Called> {
+    let settings = context.settings();
+    let Some(call) = call_of(facts, what) else {
+        return Err(anyhow!("the master was not asked"));
+    };
+    let store = &owner.shared.desk.store;
+    let name = call.change.name();
+    let audit = |event: &'static str, why: Option<String>| {
+        store.audit(&serde_json::json!({
+            "at": clock::wall_seconds(),
+            "step": "call",
+            "subject": format!("{name} for agent {}", call.agent),
+            "event": event,
+            "body": call.change.body(&call.agent, call.format).ok(),
+            "why": why,
+        }))
+    };
+    audit("begin", None)?;
+    let made = change(site, &call.agent, &call.change, call.format);
+    let mut lost = None;
+    match made {
+        Ok(()) => {}
+        Err(error) if error.changed_nothing() => {
+            audit("refused", Some(chain(&error)))?;
+            return Ok(Called::Refused(error));
+        }
+        Err(error) => lost = Some(chain(&error)),
+    }
+    if wait(settings, shows)? {
+        audit("done", None)?;
+        return Ok(Called::Done);
+    }
+    let why = lost.unwrap_or_else(|| {
+        format!(
+            "{name}: the agent's checkpoint does not show it after {}",
+            settings.master.confirm
+        )
+    });
+    audit("undecided", Some(why.clone()))?;
+    Ok(Called::Undecided(why))
+}
+
+/// Waits until the agent's own checkpoint is so; `false` when `master.confirm` is over.
+pub(super) fn wait(
+    settings: &Settings,
+    shows: &dyn Fn(&CheckpointFacts) -> bool,
+) -> anyhow::Result<bool> {
+    let begin = clock::since_boot();
+    loop {
+        let now = observe_committed(settings.agent.work_dir.as_path())?;
+        if shows(&now.checkpoint) {
+            return Ok(true);
+        }
+        if clock::since_boot().minus(begin) >= settings.master.confirm {
+            return Ok(false);
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// An undecided end, said as such.
+pub(super) fn undecided(why: &str, left: &str, limit: Span) -> anyhow::Error {
+    anyhow!(
+        "undecided: {why}; {left}. Neither the master's answer nor the passing of {limit} tells \
+         whether the agent does it; run the same command again, it goes on from what it finds"
+    )
+}

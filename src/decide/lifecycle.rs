@@ -1,0 +1,213 @@
+//! May a volume be created here, or resized, and of what? (F§3.2, F§3.7)
+//!
+//! A new volume adopts whatever lies where it will be: that place must be known to be empty.
+
+use super::authority::Claims;
+use super::facts::{CheckpointFile, Facts, Fingerprint, Known, MountContent, Registered};
+use super::guards::{Reason, Refusal};
+use super::roots::RootView;
+use super::steps::VolumePlace;
+use crate::mesos::disk::{DiskRef, DiskType};
+use crate::mesos::ids::{Role, VolumeKey};
+use crate::mesos::paths;
+use crate::mesos::resource::{ReservationType, Resource};
+use crate::units::{Megabytes, Raw};
+
+/// Where a new volume's directory will be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewPlace {
+    /// The directory, on ROOT and PATH; a MOUNT is its own.
+    pub place: Option<VolumePlace>,
+    /// The path, for display.
+    pub path: Raw,
+    /// The file system.
+    pub root: Fingerprint,
+}
+
+/// Whether a volume may be created on this disk: nothing lies in its place, nobody names it, and
+/// nothing is in flight. Every reason why not.
+pub fn may_create(facts: &Facts, key: &VolumeKey, disk: &DiskRef) -> Result<NewPlace, Vec<Reason>> {
+    let claims = Claims::join(facts);
+    let views = RootView::all(facts, &claims);
+    let mut reasons = claims.doubts.clone();
+    if let Some(claim) = claims.get(key) {
+        reasons.push(Refusal::Held.into());
+        for operation in &claim.pending {
+            reasons.push(Reason::new(Refusal::PendingOperation, operation.clone()));
+        }
+    }
+    if claims.in_flight {
+        reasons.push(Reason::new(
+            Refusal::PendingOperation,
+            "a target file exists: a change is in flight".to_owned(),
+        ));
+    }
+    trashed(facts, key, disk, &mut reasons);
+    let Some(view) = views.iter().find(|view| view.root.disk == *disk) else {
+        reasons.push(Reason::new(
+            Refusal::ForeignRoot,
+            format!("the agent on this host has no disk {disk}"),
+        ));
+        return Err(reasons);
+    };
+    reasons.extend(view.reasons.iter().cloned());
+    let path = match disk.kind {
+        DiskType::Mount => disk.root.clone(),
+        DiskType::Root | DiskType::Path => disk.root.join(paths::volume_directory(key)),
+    };
+    let lies = |what: &str| {
+        Reason::new(
+            Refusal::Contested,
+            format!("{what}; the agent would take over what lies there as the volume's data"),
+        )
+    };
+    match disk.kind {
+        DiskType::Root | DiskType::Path => {
+            if view.occupied(key) {
+                reasons.push(lies(&format!("something lies at {path}")));
+            }
+        }
+        DiskType::Mount => {
+            if let Some(holder) = claims.holder_of(disk) {
+                reasons.push(Reason::new(
+                    Refusal::Held,
+                    format!("the disk holds volume {holder}"),
+                ));
+            }
+            match &view.root.content {
+                Known::Known(MountContent::Empty) => {}
+                Known::Known(_) => reasons.push(lies(&format!("{path} is not empty"))),
+                Known::Absent => reasons.push(Refusal::NotMounted.into()),
+                Known::Unknown(why) => {
+                    reasons.push(Reason::new(Refusal::NotMounted, why.to_string()));
+                }
+            }
+        }
+    }
+    match view.standing() {
+        Some((_, present)) if reasons.is_empty() => Ok(NewPlace {
+            place: (disk.kind != DiskType::Mount).then(|| VolumePlace {
+                volume: key.clone(),
+                disk: disk.clone(),
+                root: present.clone(),
+                role_dir: key.role.directory(),
+                id_dir: key.id.as_raw().clone(),
+            }),
+            path,
+            root: present.clone(),
+        }),
+        Some(_) | None => {
+            if reasons.is_empty() {
+                reasons.push(Refusal::NoIdentity.into());
+            }
+            Err(reasons)
+        }
+    }
+}
+
+/// Data of an earlier volume of this name would be contested with the new one's.
+fn trashed(facts: &Facts, key: &VolumeKey, disk: &DiskRef, reasons: &mut Vec<Reason>) {
+    for root in &facts.roots {
+        if let Known::Unknown(why) = &root.trash
+            && root.disk == *disk
+        {
+            reasons.push(Reason::new(Refusal::ForeignTrash, why.to_string()));
+        }
+        for entry in root.trash.known().into_iter().flatten() {
+            let manifest = entry.manifest.known();
+            if manifest.is_some_and(|manifest| manifest.volume == *key) {
+                reasons.push(Reason::new(
+                    Refusal::Contested,
+                    format!(
+                        "trash entry {} holds the data of an earlier volume of this name; \
+                         `mesos-volumed trash purge` it first",
+                        entry.id
+                    ),
+                ));
+            }
+            if manifest.is_none() && root.disk == *disk {
+                reasons.push(Reason::new(
+                    Refusal::ForeignTrash,
+                    format!("trash entry {} can't be read", entry.id),
+                ));
+            }
+        }
+    }
+}
+
+/// Whether a directory that was made for a volume, and that no call came for, may be taken away
+/// again: nobody names the volume, and nothing is in flight.
+#[must_use]
+pub fn may_withdraw(facts: &Facts, key: &VolumeKey) -> bool {
+    let claims = Claims::join(facts);
+    claims.doubts.is_empty()
+        && claims.get(key).is_none()
+        && matches!(facts.checkpoint.state_target, CheckpointFile::Missing)
+        && matches!(facts.checkpoint.info_target, CheckpointFile::Missing)
+}
+
+/// Who reserves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The role.
+    pub role: Role,
+    /// The principal.
+    pub principal: Option<Raw>,
+    /// Labels.
+    pub labels: Vec<(Raw, Option<Raw>)>,
+}
+
+/// What a volume, or an addition to one, is to be taken from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stock {
+    /// It is reserved as wanted already, so much or more.
+    Reserved(Resource),
+    /// It has to be reserved first.
+    Free(Resource),
+}
+
+/// Disk of this agent on `disk` that is wanted for `holder`: what is reserved so already is used
+/// first. A MOUNT goes as a whole. `None` where there is not enough of either.
+#[must_use]
+pub fn stock(
+    agent: &Registered,
+    work_dir: &Raw,
+    disk: &DiskRef,
+    holder: &Holder,
+    size: Option<Megabytes>,
+) -> Option<Stock> {
+    let enough = |one: &&Resource| {
+        let there = one.megabytes().unwrap_or_default();
+        match (disk.kind, size) {
+            (DiskType::Mount, Some(size)) => there == size,
+            (DiskType::Mount, None) => true,
+            (DiskType::Root | DiskType::Path, Some(size)) => there >= size,
+            (DiskType::Root | DiskType::Path, None) => false,
+        }
+    };
+    let mut there = agent.resources.iter().filter(|one| {
+        one.persistence.is_none()
+            && !one.shared
+            && one.provider_id.is_none()
+            && one.source.as_ref().is_none_or(|source| source.id.is_none())
+            && one.disk(work_dir).as_ref() == Some(disk)
+    });
+    let reserved = there.clone().filter(enough).find(|one| {
+        one.reservations.last().is_some_and(|last| {
+            last.role == holder.role
+                && match last.kind {
+                    ReservationType::Static => true,
+                    ReservationType::Dynamic => {
+                        last.principal == holder.principal && last.labels == holder.labels
+                    }
+                    ReservationType::Unknown(_) => false,
+                }
+        })
+    });
+    if let Some(reserved) = reserved {
+        return Some(Stock::Reserved(reserved.clone()));
+    }
+    there
+        .find(|one| enough(one) && one.role().is_none_or(|role| holder.role.refines(role)))
+        .map(|free| Stock::Free(free.clone()))
+}

@@ -1,0 +1,444 @@
+//! Volumes through the master: created, destroyed in O(1), resized; put back, or undecided.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests make and look at their own files by name"
+)]
+
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::time::Duration;
+
+use super::host::{self, Host, Parts, Run, fill, is_gone, names};
+use crate::own_namespace::entered;
+use crate::stand_ins::cluster::{Cluster, Flags};
+use crate::stand_ins::master::MasterOrder;
+use crate::support::stand_in::wait_until;
+
+/// Everything that is below a folder. The folder itself was renamed, which its ctime tells.
+fn tree(folder: &Path) -> String {
+    let all = host::tree(folder);
+    let below = all.lines().filter(|line| !line.starts_with(". "));
+    below.collect::<Vec<_>>().join("\n")
+}
+
+/// A host whose agent is registered with a master.
+struct Site {
+    host: Host,
+    cluster: Cluster,
+}
+
+impl Site {
+    fn new(settings: &str) -> Self {
+        let cluster = Cluster::start(&Flags {
+            marathon_port: None,
+            ..Flags::default()
+        })
+        .unwrap();
+        let mut host = Host::new(Parts::default());
+        let address = format!("--master={}", cluster.address());
+        host.agent.set_flags(&[&address]);
+        host.configure(&format!(
+            "{settings}\n[master]\nurls = [\"http://127.0.0.1:1\", \"http://{}\"]\nconfirm = \"4s\"\n",
+            cluster.address()
+        ));
+        let mut site = Self { host, cluster };
+        site.start();
+        site
+    }
+
+    fn start(&mut self) {
+        self.host.agent.start();
+        wait_until("the agent registers", Duration::from_secs(10), || {
+            !self.cluster.master.lock().agents.is_empty()
+        });
+    }
+
+    /// Another master leads, whose messages need so long to the agent.
+    fn delivers_after(&self, seconds: f64) {
+        self.order(MasterOrder::DeliveredAfter(seconds));
+        self.order(MasterOrder::Failover);
+        wait_until("the agent is back", Duration::from_secs(10), || {
+            !self.cluster.master.lock().agents.is_empty()
+        });
+    }
+
+    /// Kills the agent, and waits until the next one has registered.
+    fn restart(&mut self) {
+        let registered = || {
+            let master = self.cluster.master.lock();
+            master
+                .agents
+                .values()
+                .map(|one| one.registered_time)
+                .fold(0.0, f64::max)
+        };
+        let before = registered();
+        self.host.agent.restart();
+        wait_until("the agent registers again", Duration::from_secs(10), || {
+            let master = self.cluster.master.lock();
+            master
+                .agents
+                .values()
+                .any(|one| one.registered_time > before)
+        });
+    }
+
+    fn order(&self, order: MasterOrder) {
+        self.cluster.master.order(order).unwrap();
+    }
+
+    fn disk(&self, disk: &str) -> String {
+        match disk {
+            "ROOT" => disk.to_owned(),
+            _ => format!("{disk}:{}", self.host.root(disk).display()),
+        }
+    }
+
+    fn create(&self, disk: &str, id: &str, more: &[&str]) -> Run {
+        let disk = self.disk(disk);
+        let command = [
+            "volumes", "create", "--role", "r", "--id", id, "--disk", &disk,
+        ];
+        self.host.run(&[&command[..], more].concat())
+    }
+
+    /// A volume with data.
+    fn tenant(&self, disk: &str, id: &str) {
+        let size: &[&str] = if disk == "MOUNT" {
+            &[]
+        } else {
+            &["--size", "10"]
+        };
+        self.create(disk, id, size).ends(0);
+        fill(&self.host.volume(disk, id), 50);
+    }
+
+    fn destroy(&self, id: &str, more: &[&str]) -> Run {
+        let volume = format!("r/{id}");
+        let command = ["volumes", "destroy", &volume, "--confirm", id];
+        self.host.run(&[&command[..], more].concat())
+    }
+
+    fn trash(&self, disk: &str) -> std::path::PathBuf {
+        self.host.root(disk).join("volumes/.mesos-volumed/trash")
+    }
+
+    /// What the agent holds, one line each.
+    fn held(&self) -> String {
+        let all = self.host.agent.order(&["show"]);
+        // Operations begin with what they do, resources with their size.
+        let resources = all
+            .lines()
+            .filter(|line| line.starts_with(|first: char| first.is_ascii_digit()));
+        resources.collect::<Vec<_>>().join("\n")
+    }
+
+    fn manifest(&self, disk: &str) -> serde_json::Value {
+        let trash = self.trash(disk);
+        let [entry] = names(&trash).try_into().unwrap();
+        let text = std::fs::read(Path::new(&trash).join(&entry).join("manifest.json")).unwrap();
+        serde_json::from_slice(&text).unwrap()
+    }
+}
+
+#[test]
+fn root_volumes_are_created_resized_and_destroyed_through_the_master() {
+    if !entered("e2e::master::root_volumes_are_created_resized_and_destroyed_through_the_master") {
+        return;
+    }
+    let site = Site::new("");
+    let host = &site.host;
+    // A dry run does nothing and says everything.
+    let dry = site
+        .create(
+            "PATH",
+            "a",
+            &[
+                "--size",
+                "10",
+                "--owner",
+                "7:8",
+                "--mode",
+                "2750",
+                "--dry-run",
+            ],
+        )
+        .ends(0);
+    assert!(
+        dry.out.contains("RESERVE_RESOURCES") && dry.out.contains("CREATE_VOLUMES"),
+        "{}",
+        dry.out
+    );
+    assert!(
+        dry.out.contains("install -d -m 2750 -o 7 -g 8 "),
+        "{}",
+        dry.out
+    );
+    assert!(is_gone(&host.volume("PATH", "a")));
+    assert!(!site.held().contains("r/a"));
+
+    site.create(
+        "PATH",
+        "a",
+        &["--size", "10", "--owner", "7:8", "--mode", "2750"],
+    )
+    .ends(0);
+    let made = std::fs::metadata(host.volume("PATH", "a")).unwrap();
+    assert_eq!(
+        (made.uid(), made.gid(), made.permissions().mode() & 0o7777),
+        (7, 8, 0o2750)
+    );
+    // Again: nothing to do. Another size is another volume.
+    let again = site.create("PATH", "a", &["--size", "10"]).ends(0);
+    assert!(again.out.contains("was so already"), "{}", again.out);
+    site.create("PATH", "a", &["--size", "11"]).ends(5);
+    assert_eq!(host.states("a"), ["held"]);
+
+    fill(&host.volume("PATH", "a"), 50);
+    let before = tree(&host.volume("PATH", "a"));
+    host.run(&["volumes", "grow", "r/a", "--by", "5"]).ends(0);
+    host.run(&["volumes", "shrink", "r/a", "--by", "3"]).ends(0);
+    let list = host
+        .run(&["volumes", "list", "--output", "json"])
+        .ends(0)
+        .json();
+    assert_eq!(list["volumes"][0]["size_mb"], 12.0, "{list}");
+    assert_eq!(tree(&host.volume("PATH", "a")), before);
+    host.run(&["volumes", "grow", "r/a", "--by", "5000"])
+        .ends(5);
+    host.run(&["volumes", "shrink", "r/a", "--by", "12"])
+        .ends(5);
+    host.run(&["volumes", "grow", "r/none", "--by", "1"])
+        .ends(5);
+
+    let dry = host
+        .run(&["volumes", "destroy", "r/a", "--unreserve", "--dry-run"])
+        .ends(0);
+    assert!(
+        dry.out.contains("DESTROY_VOLUMES") && dry.out.contains("UNRESERVE_RESOURCES"),
+        "{}",
+        dry.out
+    );
+    assert_eq!(tree(&host.volume("PATH", "a")), before);
+    host.run(&["volumes", "destroy", "r/a", "--confirm", "b"])
+        .ends(5);
+
+    let gone = site.destroy("a", &["--unreserve"]).ends(0);
+    for step in ["quarantine", "call", "confirm", "wipe"] {
+        assert!(
+            gone.out.contains(&format!("{step}: ")),
+            "{step}: {}",
+            gone.out
+        );
+    }
+    assert!(is_gone(&host.volume("PATH", "a")));
+    assert!(names(&site.trash("PATH")).is_empty());
+    assert!(!site.held().contains("r/a"), "{}", site.held());
+    site.destroy("a", &[]).ends(5);
+    // All of the disk is there for the next.
+    site.create("PATH", "b", &["--size", "40"]).ends(0);
+    site.destroy("b", &[]).ends(0);
+    // What is left reserved is used first.
+    site.create("PATH", "c", &["--size", "40"]).ends(0);
+    host.sweep(0);
+    assert_eq!(host.states("c"), ["held"]);
+}
+
+#[test]
+fn root_a_volume_is_not_created_over_something_and_what_failed_is_undone() {
+    if !entered(
+        "e2e::master::root_a_volume_is_not_created_over_something_and_what_failed_is_undone",
+    ) {
+        return;
+    }
+    let site = Site::new("");
+    let host = &site.host;
+    for kind in ["directory", "file"] {
+        let at = host.volume("PATH", kind);
+        std::fs::create_dir_all(at.parent().unwrap()).unwrap();
+        if kind == "file" {
+            std::fs::write(&at, "old").unwrap();
+        } else {
+            fill(&at, 3);
+        }
+        let refused = site.create("PATH", kind, &["--size", "5"]).ends(5);
+        assert!(refused.err.contains("something lies at"), "{}", refused.err);
+    }
+    std::fs::write(host.root("MOUNT").join("old"), "x").unwrap();
+    let refused = site.create("MOUNT", "m", &[]).ends(5);
+    assert!(refused.err.contains("is not empty"), "{}", refused.err);
+    std::fs::remove_file(host.root("MOUNT").join("old")).unwrap();
+    site.create("MOUNT", "m", &["--size", "5"]).ends(5);
+    site.create("MOUNT", "m", &[]).ends(0);
+    assert!(site.held().contains("r/m"), "{}", site.held());
+    host.run(&["volumes", "grow", "r/m", "--by", "1"]).ends(5);
+
+    site.order(MasterOrder::Forbid(vec!["CREATE_VOLUMES".to_owned()]));
+    let before = site.held();
+    let failed = site
+        .create("PATH", "x", &["--size", "5", "--mode", "700"])
+        .ends(1);
+    assert!(failed.err.contains("is free again"), "{}", failed.err);
+    assert!(
+        is_gone(&host.volume("PATH", "x")),
+        "its directory was made ahead"
+    );
+    assert_eq!(site.held(), before);
+    site.order(MasterOrder::Forbid(vec!["RESERVE_RESOURCES".to_owned()]));
+    site.create("PATH", "x", &["--size", "5"]).ends(1);
+    assert_eq!(site.held(), before);
+    site.order(MasterOrder::Forbid(Vec::new()));
+    site.create("PATH", "x", &["--size", "5"]).ends(0);
+    // Wrong words.
+    site.create("PATH", "a/b", &["--size", "5"]).ends(2);
+    site.create("PATH", "y", &[]).ends(2);
+    site.create("PATH", "y", &["--size", "5", "--mode", "9"])
+        .ends(2);
+}
+
+#[test]
+fn root_a_destroy_that_is_refused_leaves_everything_as_it_was() {
+    if !entered("e2e::master::root_a_destroy_that_is_refused_leaves_everything_as_it_was") {
+        return;
+    }
+    let site = Site::new("");
+    let host = &site.host;
+    site.tenant("PATH", "a");
+    site.tenant("ROOT", "b");
+    let before = tree(&host.volume("PATH", "a"));
+    let inode = std::fs::metadata(host.volume("PATH", "a")).unwrap().ino();
+    let same = || {
+        assert!(
+            tree(&host.volume("PATH", "a")) == before,
+            "its data changed"
+        );
+        let now = std::fs::metadata(host.volume("PATH", "a")).unwrap().ino();
+        assert_eq!(now, inode);
+        assert_eq!(host.states("a"), ["held"]);
+        assert!(!site.trash("PATH").exists() || names(&site.trash("PATH")).is_empty());
+    };
+
+    // The master says no: put back at once.
+    site.order(MasterOrder::Forbid(vec!["DESTROY_VOLUMES".to_owned()]));
+    let refused = site.destroy("a", &[]).ends(1);
+    assert!(refused.err.contains("it is as it was"), "{}", refused.err);
+    assert!(refused.out.contains("put_back: "), "{}", refused.out);
+    same();
+    site.order(MasterOrder::Forbid(Vec::new()));
+
+    // A task has it.
+    host.agent.order(&["launch", "r/a", "task1"]);
+    let refused = site.destroy("a", &[]).ends(5);
+    assert!(refused.err.contains("in_use_task"), "{}", refused.err);
+    same();
+    host.agent.order(&["kill", "task1"]);
+
+    // Somebody looks into it.
+    let open = std::fs::File::open(host.volume("PATH", "a")).unwrap();
+    let refused = site.destroy("a", &[]).ends(5);
+    assert!(refused.err.contains("in_use_fd"), "{}", refused.err);
+    same();
+    drop(open);
+
+    // A framework destroys it: that is the agent's.
+    host.agent.order(&["destroy", "r/a", "--pending-only"]);
+    let refused = site.destroy("a", &[]).ends(5);
+    assert!(refused.err.contains("pending_operation"), "{}", refused.err);
+    assert_eq!(tree(&host.volume("PATH", "a")), before);
+    host.agent.order(&["finish"]);
+    assert!(is_gone(&host.volume("PATH", "a")));
+
+    // No master, and no agent.
+    host.configure("[sweep]\nprotect = [\"r/b\"]\n");
+    site.destroy("b", &[]).ends(1);
+    assert_eq!(host.states("b"), ["held"]);
+}
+
+#[test]
+fn root_an_undecided_destroy_loses_nothing_and_ends_either_way() {
+    if !entered("e2e::master::root_an_undecided_destroy_loses_nothing_and_ends_either_way") {
+        return;
+    }
+    let mut site = Site::new("[sweep]\ngrace = \"0s\"\norphans = \"wipe\"\nbrake_percent = 100\n");
+    site.tenant("PATH", "late");
+    site.tenant("ROOT", "lost");
+    let trees = [
+        tree(&site.host.volume("PATH", "late")),
+        tree(&site.host.volume("ROOT", "lost")),
+    ];
+
+    // The message is long on its way.
+    site.delivers_after(8.0);
+    let late = site.destroy("late", &[]).ends(1);
+    assert!(late.err.contains("undecided"), "{}", late.err);
+    let manifest = site.manifest("PATH");
+    assert_eq!(manifest["unconfirmed"], true);
+    assert!(manifest["asked"]["registered"].is_string(), "{manifest}");
+    // No sweep wipes it, puts it back, or makes a directory for it.
+    site.host.sweep(0);
+    site.host
+        .run(&["volumes", "recreate", "r/late", "--confirm", "late"])
+        .ends(5);
+    let id = manifest["id"].as_str().unwrap().to_owned();
+    site.host.run(&["trash", "purge", &id]).ends(5);
+    assert!(is_gone(&site.host.volume("PATH", "late")));
+    let data = site.trash("PATH").join(&id).join("data");
+    assert_eq!(tree(&data), trees[0]);
+    wait_until("the agent hears of it", Duration::from_secs(15), || {
+        !site.held().contains("r/late")
+    });
+    let swept = site.host.sweep(0);
+    assert!(swept.out.contains("confirm: "), "{}", swept.out);
+    assert!(names(&site.trash("PATH")).is_empty());
+
+    // The message is lost with the agent that it was for.
+    let lost = site.destroy("lost", &[]).ends(1);
+    assert!(lost.err.contains("undecided"), "{}", lost.err);
+    site.host.agent.stop();
+    std::thread::sleep(Duration::from_secs(9));
+    // While nobody can tell, nothing happens.
+    site.host.sweep(0);
+    assert!(is_gone(&site.host.volume("ROOT", "lost")));
+    site.start();
+    wait_until("it has registered again", Duration::from_secs(10), || {
+        site.host.sweep(0);
+        !is_gone(&site.host.volume("ROOT", "lost"))
+    });
+    assert_eq!(tree(&site.host.volume("ROOT", "lost")), trees[1]);
+    assert_eq!(site.host.states("lost"), ["held"]);
+    assert!(names(&site.trash("ROOT")).is_empty());
+    // And now it goes.
+    site.delivers_after(0.0);
+    site.restart();
+    site.destroy("lost", &[]).ends(0);
+    assert!(is_gone(&site.host.volume("ROOT", "lost")));
+}
+
+#[test]
+fn root_a_mount_is_never_emptied_before_its_destroy_is_committed() {
+    if !entered("e2e::master::root_a_mount_is_never_emptied_before_its_destroy_is_committed") {
+        return;
+    }
+    let site = Site::new("");
+    site.tenant("MOUNT", "m");
+    let before = tree(&site.host.root("MOUNT"));
+    site.delivers_after(6.0);
+    let undecided = site.destroy("m", &[]).ends(1);
+    assert!(
+        undecided.err.contains("nothing was moved"),
+        "{}",
+        undecided.err
+    );
+    assert_eq!(tree(&site.host.root("MOUNT")), before);
+    wait_until("the agent destroys it", Duration::from_secs(15), || {
+        !site.held().contains("r/m")
+    });
+    // It was the agent's to empty.
+    assert_ne!(tree(&site.host.root("MOUNT")), before);
+    site.host.sweep(0);
+    site.delivers_after(0.0);
+    site.create("MOUNT", "n", &[]).ends(0);
+    site.destroy("n", &["--unreserve"]).ends(0);
+    assert_eq!(site.held(), "");
+}

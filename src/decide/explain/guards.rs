@@ -128,7 +128,17 @@ pub fn volume(facts: &Facts, plan: &Plan, key: &VolumeKey) -> Vec<Explanation> {
         .iter()
         .filter(|record| record.key == *key)
         .flat_map(|record| record.places.iter().map(|place| place.disk.clone()));
-    let disks: BTreeSet<DiskRef> = named.into_iter().chain(remembered).collect();
+    // A MOUNT that an operator named for it, which it was never seen on.
+    let kept = plan
+        .kept
+        .iter()
+        .filter(|kept| {
+            kept.volume.as_ref() == Some(key)
+                && kept.trash.is_none()
+                && kept.disk.kind == DiskType::Mount
+        })
+        .map(|kept| kept.disk.clone());
+    let disks: BTreeSet<DiskRef> = named.into_iter().chain(remembered).chain(kept).collect();
     for disk in disks {
         told.without_directory(&claims, &views, &disk);
     }

@@ -153,12 +153,17 @@ fn whole(scene: &Scene, command: &[String], all: bool) -> Traced {
     if !scene.is_daemon() {
         return reference(command, &scene.log(), &scene.begins(), all);
     }
-    let mut waited = 0;
+    let mut rested = 0;
     let ended = daemon(command, &scene.log(), None, &mut || {
-        // Two passes, of which the second finds nothing to do.
-        waited += 1;
-        waited > 100
+        // Traced whole, and on a busy machine, it takes its time. Then a pass that finds nothing to do.
+        if scene.is_settled() {
+            rested += 1;
+        }
+        rested > 60
     });
+    if rested == 0 {
+        give_up(&format!("the daemon did not come to rest: {}", ended.said));
+    }
     let (calls, points) = points_of(&scene.log(), &scene.begins(), all);
     Traced {
         code: ended.code.unwrap_or(-1),

@@ -205,6 +205,19 @@ impl Scene {
         }
     }
 
+    /// Whether what was destroyed is gone, its frame too, and the orphan waits in the trash.
+    pub(crate) fn is_settled(&self) -> bool {
+        let end = self.end();
+        let has = |what: &str| end.keys().any(|name| name.contains(what));
+        let gone = |id: &str| !has(&format!("<r/{id}>")) && !has(&format!("roles/r/{id}"));
+        DESTROYED.into_iter().all(gone)
+            && !has(&format!("roles/r/{ORPHAN}"))
+            && end.iter().any(|(name, what)| {
+                name.ends_with(&format!("<r/{ORPHAN}>/manifest.json"))
+                    && what.contains("\"cleared\"")
+            })
+    }
+
     pub(crate) fn end(&self) -> BTreeMap<String, String> {
         let mut end = end(&self.world);
         if !matches!(self.name, Name::Sweep | Name::PutBack | Name::Start) {

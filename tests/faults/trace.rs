@@ -382,7 +382,12 @@ pub(crate) fn daemon(
     let strace = child.id();
     let mut ended = None;
     let mut ripe = false;
-    for _ in 0..LONGEST {
+    let patience = if injury.is_none() {
+        5 * LONGEST
+    } else {
+        LONGEST
+    };
+    for _ in 0..patience {
         ended = child.try_wait().unwrap();
         if ended.is_some() || ripe {
             break;

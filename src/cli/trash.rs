@@ -15,6 +15,7 @@ use crate::decide::listing::{self, TrashItem};
 use crate::decide::steps::TrashId;
 use crate::mesos::disk::DiskRef;
 use crate::mesos::ids::VolumeKey;
+use crate::units::Bytes;
 
 /// Look into the trash, or empty it
 #[derive(Debug, clap::Subcommand)]
@@ -107,7 +108,10 @@ fn list(context: &Context) -> anyhow::Result<Exit> {
         ("ROLE", Align::Left),
         ("ID", Align::Left),
         ("DISK", Align::Left),
+        ("SIZE", Align::Right),
+        ("AGE", Align::Left),
         ("EXPIRES IN", Align::Left),
+        ("WHY", Align::Left),
         ("REASONS", Align::Left),
     ]);
     for item in &items {
@@ -126,8 +130,20 @@ fn list(context: &Context) -> anyhow::Result<Exit> {
                 .as_ref()
                 .map_or_else(|| "-".to_owned(), |key| key.id.to_string()),
             item.disk.to_string(),
-            item.expires_in
-                .map_or_else(|| "never".to_owned(), |span| span.to_string()),
+            item.size
+                .map_or_else(|| "-".to_owned(), |size| Bytes(size.bytes).to_string()),
+            item.age
+                .map_or_else(|| "-".to_owned(), |span| span.to_string()),
+            item.expires_in.map_or_else(
+                || "never".to_owned(),
+                |span| {
+                    let early = if item.may_go_early { ", or early" } else { "" };
+                    format!("{span}{early}")
+                },
+            ),
+            item.evidence
+                .as_ref()
+                .map_or_else(|| "-".to_owned(), ToString::to_string),
             codes.join(","),
         ]);
     }

@@ -14,7 +14,8 @@ use toml::Value;
 use super::value_error::ValueError;
 use super::values::{self, Choice};
 use crate::decide::facts::{
-    DiskType, OrphanPolicy, PidNamespace, ReconfigurationPolicy, Role, WipeMode,
+    DiskType, FreeBelow, OrphanPolicy, PidNamespace, ReconfigurationPolicy, Role, RoleRetention,
+    WipeMode,
 };
 use crate::units::{Bytes, Raw, Span};
 
@@ -47,11 +48,6 @@ impl<T> Key<T> {
             effect: Effect::Now,
             read,
         }
-    }
-
-    const fn not_yet(mut self, what: &'static str) -> Self {
-        self.effect = Effect::NotYet(what);
-        self
     }
 
     /// The value that this TOML value stands for.
@@ -230,13 +226,11 @@ keys! { SECTION_KEYS;
 
     TRASH_RETENTION: Span = Key::new("trash.retention", r#""0s""#, values::span);
     TRASH_ORPHAN_RETENTION: Span = Key::new("trash.orphan_retention", r#""7d""#, values::span);
-    TRASH_MIN_RETENTION: Span = Key::new("trash.min_retention", r#""0s""#, values::span)
-        .not_yet("nothing leaves the trash before its retention has passed");
-    TRASH_MAX_BYTES: Option<Bytes> = Key::new("trash.max_bytes", r#""""#, values::optional_size)
-        .not_yet("the trash has no upper bound");
-    TRASH_FREE_BELOW: Option<String> =
-        Key::new("trash.free_below", r#""""#, values::optional_size_or_share)
-            .not_yet("nothing leaves the trash early because a disk is full");
+    TRASH_MIN_RETENTION: Span = Key::new("trash.min_retention", r#""0s""#, values::span);
+    TRASH_MAX_BYTES: Option<Bytes> = Key::new("trash.max_bytes", r#""""#, values::optional_size);
+    TRASH_FREE_BELOW: Option<FreeBelow> =
+        Key::new("trash.free_below", r#""""#, values::optional_size_or_share);
+    TRASH_ROLES: Vec<RoleRetention> = Key::new("trash.roles", "[]", values::role_retentions);
 
     WIPE_MODE: WipeMode = Key::new("wipe.mode", r#""unlink""#, values::wipe_mode);
     WIPE_MOUNT_MODE: Option<WipeMode> =

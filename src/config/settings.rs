@@ -10,7 +10,7 @@ use super::keys::{self as k, Key, ResourcesFormat, SocketWriters, WipeRate};
 use super::{Problem, keys};
 use crate::decide::facts::{
     DiscoveryRules, DiskRule, DiskRules, OrphanPolicy, PidNamespace, Policy, ReconfigurationPolicy,
-    RootRule, SizeRule, WipeMethod, WipeMode,
+    RootRule, SizeRule, TrashPolicy, WipeMethod, WipeMode,
 };
 use crate::units::{Bytes, Raw, Span};
 
@@ -140,12 +140,14 @@ pub struct VolumesSettings {
 }
 
 /// `[trash]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrashSettings {
     /// How long a witnessed destroy stays.
     pub retention: Span,
     /// How long an orphan stays.
     pub orphan_retention: Span,
+    /// Other roles, and when things leave early.
+    pub policy: TrashPolicy,
 }
 
 /// `[wipe]`.
@@ -203,6 +205,7 @@ impl Settings {
             pid_namespace: self.agent.pid_namespace,
             wipe: self.wipe.method,
             mount_mode: self.wipe.mount_mode,
+            trash: self.trash.policy.clone(),
         }
     }
 
@@ -329,6 +332,19 @@ fn size_rule(size: Option<Bytes>, reserve: Bytes) -> SizeRule {
     size.map_or(SizeRule::Reserve(reserve), SizeRule::Size)
 }
 
+fn trash(v: &Values) -> Result<TrashSettings, Problem> {
+    Ok(TrashSettings {
+        retention: read(&k::TRASH_RETENTION, v)?,
+        orphan_retention: read(&k::TRASH_ORPHAN_RETENTION, v)?,
+        policy: TrashPolicy {
+            min_retention: read(&k::TRASH_MIN_RETENTION, v)?,
+            max_bytes: read(&k::TRASH_MAX_BYTES, v)?,
+            free_below: read(&k::TRASH_FREE_BELOW, v)?,
+            roles: read(&k::TRASH_ROLES, v)?,
+        },
+    })
+}
+
 fn build(inputs: &Inputs, rules: &[DiskFragment]) -> Result<Settings, Problem> {
     let v = &inputs.values;
     Ok(Settings {
@@ -379,10 +395,7 @@ fn build(inputs: &Inputs, rules: &[DiskFragment]) -> Result<Settings, Problem> {
         volumes: VolumesSettings {
             recreate_vanished: read(&k::VOLUMES_RECREATE_VANISHED, v)?,
         },
-        trash: TrashSettings {
-            retention: read(&k::TRASH_RETENTION, v)?,
-            orphan_retention: read(&k::TRASH_ORPHAN_RETENTION, v)?,
-        },
+        trash: trash(v)?,
         wipe: WipeSettings {
             rate: read(&k::WIPE_RATE, v)?,
             pressure_limit: read(&k::WIPE_PRESSURE_LIMIT, v)?,
@@ -488,6 +501,7 @@ mod tests {
                 pid_namespace: PidNamespace::Host,
                 wipe: WipeMethod::UNLINK,
                 mount_mode: None,
+                trash: TrashPolicy::default(),
             }
         );
         assert_eq!(settings.sweep.settle, Span::seconds(1));

@@ -9,7 +9,9 @@ use toml::Value;
 
 use super::keys::WipeRate;
 use super::value_error::ValueError;
-use crate::decide::facts::{DiskType, OrphanPolicy, PidNamespace, Role, WipeMode};
+use crate::decide::facts::{
+    DiskType, FreeBelow, OrphanPolicy, PidNamespace, Role, RoleRetention, WipeMode,
+};
 use crate::units::{Bytes, Raw, Span};
 
 /// The type of a value with its article.
@@ -101,7 +103,7 @@ pub(super) fn optional_size(value: &Value) -> Result<Option<Bytes>, ValueError> 
 }
 
 /// A size, or a share of the file system such as `"10%"`.
-pub(super) fn optional_size_or_share(value: &Value) -> Result<Option<String>, ValueError> {
+pub(super) fn optional_size_or_share(value: &Value) -> Result<Option<FreeBelow>, ValueError> {
     let given = text(
         value,
         "a size or a share in quotes, such as \"20GiB\" or \"10%\"",
@@ -109,15 +111,58 @@ pub(super) fn optional_size_or_share(value: &Value) -> Result<Option<String>, Va
     if given.is_empty() {
         return Ok(None);
     }
-    match given.strip_suffix('%').map(str::parse::<i64>) {
+    Ok(Some(match given.strip_suffix('%').map(str::parse::<i64>) {
         Some(Ok(share)) => {
-            number(&Value::Integer(share), 0, 100)?;
+            let share = number(&Value::Integer(share), 0, 100)?;
+            FreeBelow::Percent(u8::try_from(share).unwrap_or(100))
         }
-        Some(Err(_)) | None => {
-            given.parse::<Bytes>()?;
-        }
+        Some(Err(_)) | None => FreeBelow::Bytes(given.parse::<Bytes>()?.0),
+    }))
+}
+
+/// Tables of a glob on roles with retentions of their own.
+pub(super) fn role_retentions(value: &Value) -> Result<Vec<RoleRetention>, ValueError> {
+    let tables = value.as_array().ok_or(ValueError::Type {
+        expected: "an array of tables; write each below a line [[trash.roles]]",
+        found: found(value),
+    })?;
+    tables.iter().map(role_retention).collect()
+}
+
+fn role_retention(value: &Value) -> Result<RoleRetention, ValueError> {
+    let table = value.as_table().ok_or(ValueError::Type {
+        expected: "tables with role, and retention or orphan_retention",
+        found: found(value),
+    })?;
+    let form = |glob: &str, rule| ValueError::GlobForm {
+        glob: glob.to_owned(),
+        rule,
+    };
+    if let Some(unknown) = table
+        .keys()
+        .find(|key| !["role", "retention", "orphan_retention"].contains(&key.as_str()))
+    {
+        let rule = "is no key of [[trash.roles]]; it takes role, retention and orphan_retention";
+        return Err(form(unknown, rule));
     }
-    Ok(Some(given.to_owned()))
+    let role = match table.get("role") {
+        Some(role) => text(role, "a role or a glob on roles in quotes")?.to_owned(),
+        None => return Err(form("role", "is missing in a [[trash.roles]]")),
+    };
+    glob(&role)?;
+    let retention = table.get("retention").map(span).transpose()?;
+    let orphan_retention = table.get("orphan_retention").map(span).transpose()?;
+    if retention.is_none() && orphan_retention.is_none() {
+        return Err(form(
+            &role,
+            "has no retention of its own; write retention, orphan_retention or both",
+        ));
+    }
+    Ok(RoleRetention {
+        role,
+        retention,
+        orphan_retention,
+    })
 }
 
 pub(super) fn span(value: &Value) -> Result<Span, ValueError> {
@@ -687,7 +732,7 @@ mod tests {
         );
         assert_eq!(
             read(optional_size_or_share, "10%"),
-            Ok(Some("10%".to_owned()))
+            Ok(Some(FreeBelow::Percent(10)))
         );
         assert!(
             read(optional_size_or_share, "101%")

@@ -11,6 +11,7 @@ mod hidden;
 mod named;
 mod own;
 mod places;
+mod pressure;
 mod restore;
 mod roots;
 
@@ -112,6 +113,9 @@ struct Reader<'a> {
     trash: BTreeMap<(&'a DiskRef, &'a TrashId), &'a TrashFacts>,
     protect: Vec<Result<GlobMatcher, String>>,
     authorities: Verdict,
+    /// Entries of the trash that this plan wipes, and those that it keeps for their time alone.
+    wiped: BTreeSet<&'a TrashId>,
+    waiting: BTreeSet<&'a TrashId>,
 }
 
 impl<'a> Reader<'a> {
@@ -203,6 +207,8 @@ impl<'a> Reader<'a> {
                 .collect(),
             protect,
             authorities: Ok(()),
+            wiped: pressure::wiped(plan),
+            waiting: pressure::waiting(plan),
         };
         reader.authorities = reader.read_authorities();
         reader
@@ -401,6 +407,7 @@ impl<'a> Reader<'a> {
         must(
             manifest.state == TrashState::Wiping
                 || age >= manifest.retention
+                || self.early(entry)
                 || words.purge.contains(&manifest.id)
                 || words.wipe.as_ref() == Some(&manifest.volume),
             || {

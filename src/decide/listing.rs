@@ -7,13 +7,13 @@ use serde::Serialize;
 use super::authority::{Claim, Claims};
 use super::facts::{Facts, FileKind, Known, RootFacts};
 use super::guards::{Reason, Refusal};
-use super::manifest::TrashState;
+use super::manifest::{TrashSize, TrashState};
 use super::memory::VolumeRecord;
 use super::plan::Plan;
 use super::radar::{self, Alarm};
 use super::remember::stale_released;
 use super::roots::RootView;
-use super::steps::{Kept, TrashId};
+use super::steps::{Evidence, Kept, TrashId};
 use crate::mesos::disk::{DiskRef, DiskType};
 use crate::mesos::ids::VolumeKey;
 use crate::mesos::paths;
@@ -100,8 +100,18 @@ pub struct TrashItem {
     pub state: Option<TrashState>,
     /// Seconds since 1970 when it was moved, for display.
     pub quarantined_at: Option<i64>,
+    /// Lived time since it was moved.
+    pub age: Option<Span>,
     /// Lived time until it expires; `None` where it never does by itself.
     pub expires_in: Option<Span>,
+    /// When that is by the wall clock, if this host lives on until then.
+    pub expires_at: Option<i64>,
+    /// Whether it may go before that where space is short.
+    pub may_go_early: bool,
+    /// What it takes up, where it was counted.
+    pub size: Option<TrashSize>,
+    /// Why it was moved there.
+    pub evidence: Option<Evidence>,
     /// Why it is still there.
     pub reasons: Vec<Reason>,
 }
@@ -165,6 +175,8 @@ pub fn alarms(facts: &Facts, plan: &Plan) -> Known<Vec<Alarm>> {
 #[must_use]
 pub fn trash(facts: &Facts, plan: &Plan) -> Vec<TrashItem> {
     let lived = plan.memory.clock.lived;
+    let policy = &facts.policy.trash;
+    let early = policy.max_bytes.is_some() || policy.free_below.is_some();
     let mut items = Vec::new();
     for root in &facts.roots {
         for entry in root.trash.known().into_iter().flatten() {
@@ -173,18 +185,35 @@ pub fn trash(facts: &Facts, plan: &Plan) -> Vec<TrashItem> {
             let stays = reasons.iter().any(|reason| {
                 matches!(
                     reason.code,
-                    Refusal::Contested | Refusal::Unconfirmed | Refusal::ForeignTrash
+                    Refusal::Contested
+                        | Refusal::Unconfirmed
+                        | Refusal::ForeignTrash
+                        | Refusal::Adopted
                 )
             });
+            let expires_in = manifest
+                .filter(|_| !stays)
+                .map(|manifest| manifest.retention.minus(lived.minus(manifest.lived_at)));
             items.push(TrashItem {
                 id: entry.id.clone(),
                 disk: root.disk.clone(),
                 key: manifest.map(|manifest| manifest.volume.clone()),
                 state: manifest.map(|manifest| manifest.state),
                 quarantined_at: manifest.map(|manifest| manifest.quarantined_at),
-                expires_in: manifest
-                    .filter(|_| !stays)
-                    .map(|manifest| manifest.retention.minus(lived.minus(manifest.lived_at))),
+                age: manifest.map(|manifest| lived.minus(manifest.lived_at)),
+                expires_in,
+                expires_at: expires_in.map(|left| {
+                    let left = i64::try_from(left.0.as_secs()).unwrap_or(i64::MAX);
+                    facts.host.now.wall_seconds.saturating_add(left)
+                }),
+                may_go_early: early
+                    && manifest.is_some_and(|manifest| {
+                        !stays
+                            && manifest.state == TrashState::Cleared
+                            && lived.minus(manifest.lived_at) >= policy.min_retention
+                    }),
+                size: manifest.and_then(|manifest| manifest.size),
+                evidence: manifest.map(|manifest| manifest.evidence.clone()),
                 reasons,
             });
         }

@@ -8,11 +8,12 @@ mod brake;
 mod create;
 mod mounts;
 mod own;
+mod pressure;
 mod restore;
 mod scope;
 mod trash;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -94,7 +95,9 @@ pub fn plan(facts: &Facts) -> Plan {
         touched: BTreeMap::new(),
         on_mounts: on_mounts(&memory),
         trashed: trashed(facts),
+        early: BTreeSet::new(),
     };
+    planner.early = planner.pressure();
     for view in &views {
         planner.adopt_root(view);
         planner.trash(view);
@@ -192,6 +195,8 @@ struct Planner<'a> {
     touched: BTreeMap<FileIdentity, Raw>,
     on_mounts: BTreeMap<&'a DiskRef, Vec<&'a VolumeRecord>>,
     trashed: BTreeMap<&'a VolumeKey, Vec<&'a TrashId>>,
+    /// Entries of the trash that go before their time, for want of space.
+    early: BTreeSet<TrashId>,
 }
 
 impl<'a> Planner<'a> {
@@ -350,11 +355,12 @@ impl<'a> Planner<'a> {
             (Evidence::Operator, _) | (Evidence::Unwitnessed { .. }, OrphanPolicy::Wipe) => {
                 Span::ZERO
             }
-            (Evidence::Unwitnessed { .. }, OrphanPolicy::Report | OrphanPolicy::Quarantine) => {
-                facts.policy.orphan_retention
-            }
+            (Evidence::Unwitnessed { .. }, OrphanPolicy::Report | OrphanPolicy::Quarantine) => self
+                .own_retention(&key.role, |rule| rule.orphan_retention)
+                .unwrap_or(facts.policy.orphan_retention),
             (Evidence::DestroyOperation(_) | Evidence::GoneWithinRun | Evidence::OwnDestroy, _) => {
-                facts.policy.retention
+                self.own_retention(&key.role, |rule| rule.retention)
+                    .unwrap_or(facts.policy.retention)
             }
         };
         Ok(Manifest {

@@ -641,6 +641,7 @@ fn observe_all(work_dir: &Path, path_disk: &Raw) -> Facts {
             pid_namespace: PidNamespace::Own,
             wipe: mesos_volumed::decide::facts::WipeMethod::UNLINK,
             mount_mode: None,
+            trash: mesos_volumed::decide::facts::TrashPolicy::default(),
         },
         words: Words::default(),
         state_dir: Raw::from(work_dir).join("state"),

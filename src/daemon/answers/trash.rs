@@ -46,6 +46,19 @@ pub struct TrashEntry {
     /// Milliseconds of lived time until it expires; null where it never does by itself.
     #[cfg_attr(test, schemars(with = "Option<u64>"))]
     pub expires_in_ms: Option<Span>,
+    /// Milliseconds of lived time since it was moved.
+    #[cfg_attr(test, schemars(with = "Option<u64>"))]
+    pub age_ms: Option<Span>,
+    /// Seconds since 1970 when it expires, if the host runs on until then.
+    pub expires_at: Option<i64>,
+    /// Whether it may go before that where space is short.
+    pub may_go_early: bool,
+    /// Entries in it, directories among them; null where that was not counted.
+    pub files: Option<u64>,
+    /// Bytes that it takes up; null where that was not counted.
+    pub bytes: Option<u64>,
+    /// Why it was moved there, in words.
+    pub evidence: Option<String>,
     /// Why it is still there.
     pub reasons: Vec<Why>,
 }
@@ -167,6 +180,12 @@ fn item(item: &TrashItem) -> TrashEntry {
         state: item.state,
         quarantined_at: item.quarantined_at,
         expires_in_ms: item.expires_in,
+        age_ms: item.age,
+        expires_at: item.expires_at,
+        may_go_early: item.may_go_early,
+        files: item.size.map(|size| size.entries),
+        bytes: item.size.map(|size| size.bytes),
+        evidence: item.evidence.as_ref().map(ToString::to_string),
         reasons: whys(&item.reasons),
     }
 }

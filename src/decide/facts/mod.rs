@@ -38,8 +38,8 @@ pub use master::{MasterFacts, Registered};
 pub use mounts::{FsClass, MountEntry, MountTable};
 pub use pauses::Pauses;
 pub use policy::{
-    AdoptWord, Destroying, OrphanPolicy, Phase, PidNamespace, Policy, Who, WipeMethod, WipeMode,
-    Words,
+    AdoptWord, Destroying, FreeBelow, OrphanPolicy, Phase, PidNamespace, Policy, RoleRetention,
+    TrashPolicy, Who, WipeMethod, WipeMode, Words,
 };
 pub use prepare::{
     MountPoint, MountedElsewhere, PrepareFacts, PrepareRequest, PreparedDisk, PreparedFs, Probe,

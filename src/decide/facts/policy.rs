@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::super::steps::TrashId;
 use crate::mesos::disk::DiskType;
 use crate::mesos::ids::VolumeKey;
-use crate::units::{Raw, Span};
+use crate::units::{Bytes, Raw, Span};
 
 /// What happens to an orphan past its grace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -145,6 +145,63 @@ pub struct Policy {
     /// `wipe.mount_mode`: the mode of MOUNT disks, where it is another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mount_mode: Option<WipeMode>,
+    /// `[trash]` beyond the two retentions.
+    #[serde(default, skip_serializing_if = "TrashPolicy::is_usual")]
+    pub trash: TrashPolicy,
+}
+
+/// How long things stay in the trash, by role, and when they leave it early.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrashPolicy {
+    /// `trash.min_retention`: no entry leaves early before it has stayed so long.
+    pub min_retention: Span,
+    /// `trash.max_bytes`: the most that the trash of a file system is to take up.
+    pub max_bytes: Option<Bytes>,
+    /// `trash.free_below`: so much is to be free on a file system while its trash holds anything.
+    pub free_below: Option<FreeBelow>,
+    /// `[[trash.roles]]`: the first that matches a role decides.
+    pub roles: Vec<RoleRetention>,
+}
+
+impl TrashPolicy {
+    fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Free space, as a size or as a share of the file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FreeBelow {
+    /// So many bytes.
+    Bytes(u64),
+    /// So many hundredths of the whole.
+    Percent(u8),
+}
+
+impl FreeBelow {
+    /// In bytes, of a file system of this size.
+    #[must_use]
+    pub fn of(self, total_bytes: u64) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Percent(share) => {
+                let part = u128::from(total_bytes).saturating_mul(u128::from(share));
+                u64::try_from(part.checked_div(100).unwrap_or(0)).unwrap_or(u64::MAX)
+            }
+        }
+    }
+}
+
+/// What stays how long for certain roles.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoleRetention {
+    /// A glob on the role; `*` does not cross `/`.
+    pub role: String,
+    /// For witnessed destroys, where it is another.
+    pub retention: Option<Span>,
+    /// For orphans, where it is another.
+    pub orphan_retention: Option<Span>,
 }
 
 impl Policy {

@@ -139,7 +139,7 @@ impl Planner<'_> {
     }
 
     /// What is said now of an entry whose data is there.
-    fn look(
+    pub(super) fn look(
         &self,
         root: &RootFacts,
         entry: &TrashFacts,
@@ -263,7 +263,15 @@ impl Planner<'_> {
             let left = manifest
                 .retention
                 .minus(self.lived().minus(manifest.lived_at));
-            reasons.push(Reason::new(Refusal::Retention, format!("{left} left")));
+            let early = if self.may_go_early(&manifest) {
+                ", unless space is short"
+            } else {
+                ""
+            };
+            reasons.push(Reason::new(
+                Refusal::Retention,
+                format!("{left} left{early}"),
+            ));
         }
         let method = self.method(&manifest);
         if method.mode.whole_disk() {
@@ -296,7 +304,8 @@ impl Planner<'_> {
         match manifest.state {
             TrashState::Wiping | TrashState::Prepared | TrashState::Moved => true,
             TrashState::Cleared => {
-                self.purged(manifest)
+                self.early.contains(&manifest.id)
+                    || self.purged(manifest)
                     || self.facts().words.wipe.as_ref() == Some(&manifest.volume)
                     || self.lived().minus(manifest.lived_at) >= manifest.retention
             }
@@ -315,12 +324,17 @@ impl Planner<'_> {
             .unwrap_or_else(|| facts.policy.method(disk))
     }
 
-    fn purged(&self, manifest: &Manifest) -> bool {
+    pub(super) fn purged(&self, manifest: &Manifest) -> bool {
         self.facts().words.purge.contains(&manifest.id)
     }
 
     /// Why an entry is none of ours.
-    fn foreign(&self, root: &RootFacts, entry: &TrashFacts, manifest: &Manifest) -> Option<String> {
+    pub(super) fn foreign(
+        &self,
+        root: &RootFacts,
+        entry: &TrashFacts,
+        manifest: &Manifest,
+    ) -> Option<String> {
         let facts = self.facts();
         let disk = &root.disk;
         if disk.kind == DiskType::Mount && manifest.disk != *disk {
@@ -393,7 +407,7 @@ impl Planner<'_> {
 }
 
 /// An entry of a MOUNT lies on its hidden side, and nowhere else; those of others on none.
-fn unseen_side(root: &RootFacts) -> Option<Reason> {
+pub(super) fn unseen_side(root: &RootFacts) -> Option<Reason> {
     match (root.kind(), &root.hidden) {
         (DiskType::Mount, Known::Known(_)) | (DiskType::Root | DiskType::Path, Known::Absent) => {
             None

@@ -163,6 +163,7 @@ impl Host {
                 pid_namespace: PidNamespace::Host,
                 wipe: crate::decide::facts::WipeMethod::UNLINK,
                 mount_mode: None,
+                trash: crate::decide::facts::TrashPolicy::default(),
             },
             words: Words::default(),
             state_dir: self.raw("state"),

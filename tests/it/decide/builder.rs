@@ -253,6 +253,7 @@ fn policy() -> Policy {
         pid_namespace: PidNamespace::Host,
         wipe: WipeMethod::UNLINK,
         mount_mode: None,
+        trash: mesos_volumed::decide::facts::TrashPolicy::default(),
     }
 }
 

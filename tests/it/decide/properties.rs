@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use mesos_volumed::decide::check::check;
 use mesos_volumed::decide::facts::{
     AgentAnswer, CheckpointFile, Facts, FileIdentity, FileKind, FsFailure, FsLocation, HolderKind,
-    Known, OperationKind, OperationState, ProviderState, ResourceState, Why, Words,
+    Known, OperationKind, OperationState, ProviderState, ResourceState, TrashPolicy, Why, Words,
 };
 use mesos_volumed::decide::guards::Refusal;
 use mesos_volumed::decide::listing;
@@ -315,6 +315,8 @@ proptest! {
         let mut facts = facts(&mut Tape::new(&tape.0));
         // The brake counts what is overdue: a held volume less is a step less.
         facts.policy.brake_percent = 100;
+        // Where space is short, the next oldest goes instead of one that has to stay.
+        facts.policy.trash = TrashPolicy::default();
         let before = doom(&plan(&facts));
         let mut tape = Tape::new(&change.0);
         let mut changed = facts.clone();

@@ -5,12 +5,12 @@
 use std::collections::BTreeSet;
 
 use mesos_volumed::decide::facts::{
-    AdoptWord, AgentAnswer, AgentView, CheckpointFile, Facts, FileKind, FsFailure, HiddenSide,
-    Holder, HolderKind, Known, MarkerOf, MountContent, Operation, OperationKind, OperationState,
-    OrphanPolicy, PidNamespace, ProviderState, ResourceState, RootFacts, RootWitness, StrangeEntry,
-    TaskUse, TrashFacts, Why,
+    AdoptWord, AgentAnswer, AgentView, CheckpointFile, Facts, FileKind, FreeBelow, FsFailure,
+    HiddenSide, Holder, HolderKind, Known, MarkerOf, MountContent, Operation, OperationKind,
+    OperationState, OrphanPolicy, PidNamespace, ProviderState, ResourceState, RootFacts,
+    RootWitness, StrangeEntry, TaskUse, TrashFacts, Why,
 };
-use mesos_volumed::decide::manifest::{AdoptedMark, HIDDEN_TRASH, Manifest, TrashState};
+use mesos_volumed::decide::manifest::{AdoptedMark, HIDDEN_TRASH, Manifest, TrashSize, TrashState};
 use mesos_volumed::decide::memory::{
     Gone, Memory, Sighting, SpentDestroy, StaleSince, UnwitnessedBatch, VolumePlaceRecord,
     VolumeRecord,
@@ -20,7 +20,7 @@ use mesos_volumed::mesos::disk::{DiskRef, DiskType};
 use mesos_volumed::mesos::ids::{Role, VolumeKey};
 use mesos_volumed::mesos::paths;
 use mesos_volumed::mesos::resource::Resource;
-use mesos_volumed::units::{Megabytes, Raw, Span};
+use mesos_volumed::units::{Bytes, Megabytes, Raw, Span};
 
 use super::builder::{
     DAY, HOUR, MACHINE, WORK_DIR, a_dir, a_reservation, a_root, a_volume, an_agent, filesystem,
@@ -465,7 +465,11 @@ fn some_trash(tape: &mut Tape<'_>, root: &RootFacts) -> Known<Vec<TrashFacts>> {
             retention: span(tape),
             quarantined_at: 0,
             method: None,
-            size: None,
+            size: (tape.pick(3) != 0).then(|| TrashSize {
+                bytes: 1 << (20 + tape.pick(16)),
+                entries: 3,
+                skipped: 0,
+            }),
         };
         let data = match tape.odd(8, 2) {
             Some(0) => Known::Absent,
@@ -765,6 +769,10 @@ pub(crate) fn facts(tape: &mut Tape<'_>) -> Facts {
     }
     policy.brake_percent = [100, 10, 0][tape.pick(3)];
     policy.brake_min = [5, 0, 1][tape.pick(3)];
+    policy.trash.min_retention = span(tape);
+    policy.trash.max_bytes = (tape.pick(4) == 3).then(|| Bytes(1 << (20 + tape.pick(20))));
+    policy.trash.free_below =
+        (tape.pick(4) == 3).then(|| tape.of(&[FreeBelow::Percent(70), FreeBelow::Bytes(61 << 30)]));
     policy.recreate_vanished = tape.rarely(6);
     policy.require_agent = tape.rarely(12);
     policy.start_gate = tape.pick(2) == 0;

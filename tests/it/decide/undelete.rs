@@ -2,15 +2,15 @@
 
 use mesos_volumed::decide::check::check;
 use mesos_volumed::decide::facts::{
-    AdoptWord, CheckpointFile, Facts, HiddenSide, Known, MountContent, OperationKind,
-    OperationState, ResourceState, Words,
+    AdoptWord, CheckpointFile, Facts, FreeBelow, HiddenSide, Known, MountContent, OperationKind,
+    OperationState, ResourceState, RoleRetention, Words,
 };
 use mesos_volumed::decide::guards::Refusal;
 use mesos_volumed::decide::listing::{self, VolumeState};
-use mesos_volumed::decide::manifest::TrashState;
+use mesos_volumed::decide::manifest::{TrashSize, TrashState};
 use mesos_volumed::decide::plan::{Plan, plan};
 use mesos_volumed::decide::steps::{Step, TrashId};
-use mesos_volumed::units::Span;
+use mesos_volumed::units::{Bytes, Span};
 
 use super::builder::{DAY, World, a_volume, healthy, identity, key, mount, path, root, unknown};
 use super::ideal::apply;
@@ -631,4 +631,191 @@ fn an_agent_that_starts_with_nothing_is_no_reason_to_end_a_mark() {
         facts = apply(&made, &facts);
         facts.later(2 * DAY);
     }
+}
+
+// ---- retention and space
+
+/// Entries of ROOT that were cleared an hour, two hours, … ago, with these sizes, for 30 days.
+fn heap(sizes: &[Option<u64>]) -> Facts {
+    let mut facts = healthy();
+    facts.pass();
+    facts.memory().clock.lived = Span::seconds(100 * DAY);
+    for (n, bytes) in sizes.iter().enumerate() {
+        let name = key(&format!("db/t{n}"));
+        let hours = 3600 * (u64::try_from(sizes.len() - n).unwrap());
+        if let Known::Known(manifest) =
+            &mut facts.trash(&root(), &name, TrashState::Cleared).manifest
+        {
+            manifest.lived_at = Span::seconds(100 * DAY - hours);
+            manifest.retention = Span::seconds(30 * DAY);
+            manifest.size = bytes.map(|bytes| TrashSize {
+                bytes,
+                entries: 1,
+                skipped: 0,
+            });
+        }
+    }
+    facts
+}
+
+fn wiped(facts: &Facts) -> Vec<String> {
+    plan_of(facts)
+        .steps
+        .iter()
+        .filter_map(|step| match step {
+            Step::Wipe { authorization, .. } => Some(authorization.volume().to_string()),
+            _ => None,
+        })
+        .collect()
+}
+
+const GIB: u64 = 1 << 30;
+
+#[test]
+fn over_its_budget_the_oldest_go_and_no_more_than_it_takes() {
+    let mut facts = heap(&[Some(GIB), Some(GIB), Some(GIB), Some(GIB)]);
+    assert_eq!(
+        wiped(&facts),
+        [""; 0],
+        "without a budget nothing goes early"
+    );
+    facts.policy.trash.max_bytes = Some(Bytes(4 * GIB));
+    assert_eq!(wiped(&facts), [""; 0]);
+    facts.policy.trash.max_bytes = Some(Bytes(3 * GIB));
+    assert_eq!(wiped(&facts), ["db/t0"]);
+    facts.policy.trash.max_bytes = Some(Bytes(3 * GIB / 2));
+    assert_eq!(wiped(&facts), ["db/t0", "db/t1", "db/t2"]);
+    // Never before min_retention, however short space is.
+    facts.policy.trash.min_retention = Span::seconds(3 * 3600);
+    assert_eq!(wiped(&facts), ["db/t0", "db/t1"]);
+    facts.policy.trash.min_retention = Span::seconds(DAY);
+    assert_eq!(wiped(&facts), [""; 0]);
+}
+
+#[test]
+fn a_disk_that_fills_up_gives_up_the_oldest_one_after_the_other() {
+    // 60 of 100 GiB are free.
+    let mut facts = heap(&[Some(GIB), Some(5 * GIB), None, Some(GIB)]);
+    facts.policy.trash.free_below = Some(FreeBelow::Percent(60));
+    assert_eq!(wiped(&facts), [""; 0]);
+    facts.policy.trash.free_below = Some(FreeBelow::Bytes(63 * GIB));
+    assert_eq!(wiped(&facts), ["db/t0", "db/t1"]);
+    // Of one that nobody counted it is seen afterwards how much it was.
+    facts.policy.trash.free_below = Some(FreeBelow::Percent(90));
+    assert_eq!(wiped(&facts), ["db/t0", "db/t1", "db/t2"]);
+    // What is being wiped counts as gone; of unknown size: wait.
+    let mut begun = facts.clone();
+    if let Known::Known(entries) = &mut begun.disk(&root()).trash
+        && let Known::Known(manifest) = &mut entries[2].manifest
+    {
+        manifest.state = TrashState::Wiping;
+    }
+    assert_eq!(wiped(&begun), ["db/t2"], "only that goes on");
+}
+
+#[test]
+fn what_has_to_stay_is_passed_over_and_the_next_goes_instead() {
+    let mut facts = heap(&[Some(GIB), Some(GIB), Some(GIB)]);
+    facts.policy.trash.max_bytes = Some(Bytes(2 * GIB));
+    facts.policy.protect = vec!["db/t0".to_owned()];
+    let made = plan_of(&facts);
+    assert_eq!(wiped(&facts), ["db/t1"]);
+    assert!(codes(&made, "db/t0").contains(&Refusal::Protected));
+}
+
+#[test]
+fn the_check_rejects_what_goes_early_without_need_or_out_of_its_turn() {
+    let mut short = heap(&[Some(GIB), Some(GIB), Some(GIB)]);
+    short.policy.trash.max_bytes = Some(Bytes(2 * GIB));
+    let made = plan_of(&short);
+    let mut enough = short.clone();
+    enough.policy.trash.max_bytes = Some(Bytes(3 * GIB));
+    check(made.clone(), &enough).unwrap_err();
+    let mut young = short.clone();
+    young.policy.trash.min_retention = Span::seconds(DAY);
+    check(made, &young).unwrap_err();
+    // The second oldest instead of the oldest.
+    let mut others = short.clone();
+    others.policy.protect = vec!["db/t0".to_owned()];
+    let mut out_of_turn = plan_of(&others);
+    for kept in &mut out_of_turn.kept {
+        kept.reasons
+            .retain(|reason| reason.code != Refusal::Protected);
+    }
+    check(out_of_turn, &short).unwrap_err();
+}
+
+#[test]
+fn a_clock_that_jumps_from_1970_to_today_expires_nothing() {
+    let (mut facts, id) = destroyed();
+    facts.policy.trash.max_bytes = Some(Bytes(1));
+    facts.policy.trash.min_retention = Span::seconds(DAY);
+    facts.host.now.wall_seconds = 0;
+    facts.pass();
+    for wall in [1_795_176_301, 0, i64::MAX, -1, 4_000_000_000] {
+        facts.host.now.wall_seconds = wall;
+        let made = plan_of(&facts);
+        assert_eq!(steps(&made), [""; 0], "{wall}");
+        let items = listing::trash(&facts, &made);
+        assert_eq!(items[0].id, id);
+        assert!(
+            items[0].expires_in.unwrap() > Span::seconds(6 * DAY),
+            "{wall}"
+        );
+        facts = apply(&made, &facts);
+    }
+    // A suspend, or a daemon that was away: each step of the clock counts at most twice the interval.
+    facts.policy.sweep_every = Span::seconds(60);
+    facts.later(40 * DAY);
+    assert_eq!(steps(&plan_of(&facts)), [""; 0]);
+}
+
+#[test]
+fn roles_have_retentions_of_their_own() {
+    let mut facts = healthy();
+    facts.policy.retention = Span::ZERO;
+    facts.policy.trash.roles = vec![
+        RoleRetention {
+            role: "prod/*".to_owned(),
+            retention: Some(Span::seconds(30 * DAY)),
+            orphan_retention: None,
+        },
+        RoleRetention {
+            role: "**".to_owned(),
+            retention: Some(Span::seconds(DAY)),
+            orphan_retention: Some(Span::seconds(2 * DAY)),
+        },
+    ];
+    for name in ["prod/db/a", "eng/b", "prod/x/y/c"] {
+        facts.create(&root(), &key(name));
+    }
+    facts.mkdir(&path(), &key("prod/db/orphan"));
+    facts.pass();
+    facts.later(DAY);
+    for (n, name) in (7..).zip(["prod/db/a", "eng/b", "prod/x/y/c"]) {
+        facts.destroy(&key(name), n);
+    }
+    let made = plan_of(&facts);
+    let mut retentions: Vec<(String, Span)> = made
+        .steps
+        .iter()
+        .filter_map(|step| match step {
+            Step::Quarantine {
+                place, manifest, ..
+            } => Some((place.volume.to_string(), manifest.retention)),
+            _ => None,
+        })
+        .collect();
+    retentions.sort();
+    let days = |n| Span::seconds(n * DAY);
+    assert_eq!(
+        retentions,
+        [
+            ("eng/b".to_owned(), days(1)),
+            // The first rule that matches says nothing of orphans.
+            ("prod/db/a".to_owned(), days(30)),
+            ("prod/db/orphan".to_owned(), days(7)),
+            ("prod/x/y/c".to_owned(), days(1)),
+        ]
+    );
 }

@@ -113,6 +113,7 @@ fn facts(identity: &FileIdentity) -> Facts {
             pid_namespace: PidNamespace::Host,
             wipe: WipeMethod::UNLINK,
             mount_mode: None,
+            trash: mesos_volumed::decide::facts::TrashPolicy::default(),
         },
         words: Words::default(),
         roots: vec![RootFacts {

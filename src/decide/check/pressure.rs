@@ -1,0 +1,105 @@
+//! Entries that leave the trash early: only where space is short, the oldest first, and no more than
+//! it takes. Written apart from the planner, as everything here.
+
+use std::collections::BTreeSet;
+
+use super::Reader;
+use crate::decide::facts::{Known, RootFacts};
+use crate::decide::guards::Refusal;
+use crate::decide::manifest::{Manifest, TrashState};
+use crate::decide::plan::Plan;
+use crate::decide::steps::{Step, TrashId, TrashPlace};
+
+/// Entries that the plan wipes.
+pub(super) fn wiped(plan: &Plan) -> BTreeSet<&TrashId> {
+    let mut wiped = BTreeSet::new();
+    for step in &plan.steps {
+        if let Step::Wipe { entry, .. } = step {
+            wiped.insert(&entry.manifest.id);
+        }
+    }
+    wiped
+}
+
+/// Entries that it keeps for nothing but their time.
+pub(super) fn waiting(plan: &Plan) -> BTreeSet<&TrashId> {
+    plan.kept
+        .iter()
+        .filter(|kept| {
+            kept.reasons
+                .iter()
+                .all(|reason| reason.code == Refusal::Retention)
+        })
+        .filter_map(|kept| kept.trash.as_ref().map(|(id, _)| id))
+        .collect()
+}
+
+impl Reader<'_> {
+    /// Whether this entry may go before its time.
+    pub(super) fn early(&self, entry: &TrashPlace) -> bool {
+        let policy = &self.facts.policy.trash;
+        let lived = self.memory.clock.lived;
+        let this = &entry.manifest;
+        if lived.minus(this.lived_at) < policy.min_retention {
+            return false;
+        }
+        let filesystem = &this.identity.filesystem;
+        let here = |root: &&RootFacts| {
+            let present = root.filesystem.present.known();
+            present.is_some_and(|print| print.filesystem == *filesystem)
+        };
+        let roots: Vec<&RootFacts> = self.facts.roots.iter().filter(here).collect();
+        let mut seen = BTreeSet::new();
+        let others: Vec<&Manifest> = roots
+            .iter()
+            .flat_map(|root| root.trash.known().into_iter().flatten())
+            .filter_map(|found| {
+                let manifest = found.manifest.known()?;
+                (found.data.known() == Some(&manifest.identity)).then_some(manifest)
+            })
+            .filter(|manifest| {
+                manifest.identity.filesystem == *filesystem && seen.insert(&manifest.id)
+            })
+            .collect();
+        let bytes = |manifest: &Manifest| manifest.size.map_or(0, |size| size.bytes);
+        let sum = |of: &dyn Fn(&Manifest) -> bool| {
+            others
+                .iter()
+                .filter(|manifest| of(manifest))
+                .fold(0_u64, |sum, manifest| sum.saturating_add(bytes(manifest)))
+        };
+        let over = policy
+            .max_bytes
+            .map_or(0, |most| sum(&|_| true).saturating_sub(most.0));
+        let lacks = roots
+            .iter()
+            .filter_map(|root| match (&root.mount, policy.free_below) {
+                (Known::Known(mount), Some(least)) => {
+                    Some(least.of(mount.total_bytes).saturating_sub(mount.free_bytes))
+                }
+                (Known::Known(_) | Known::Absent | Known::Unknown(_), _) => None,
+            })
+            .max()
+            .unwrap_or(0);
+        let need = over.max(lacks);
+        let age = |manifest: &Manifest| (manifest.lived_at, manifest.id.clone());
+        // What goes anyway, and what goes before this one, must leave something to be done.
+        let goes_first = |manifest: &Manifest| {
+            let expired = lived.minus(manifest.lived_at) >= manifest.retention;
+            manifest.id != this.id
+                && (manifest.state == TrashState::Wiping
+                    || (self.wiped.contains(&manifest.id)
+                        && (expired || age(manifest) < age(this))))
+        };
+        let unknown = others
+            .iter()
+            .any(|manifest| goes_first(manifest) && manifest.size.is_none());
+        let passed_over = others.iter().any(|manifest| {
+            manifest.state == TrashState::Cleared
+                && age(manifest) < age(this)
+                && lived.minus(manifest.lived_at) >= policy.min_retention
+                && self.waiting.contains(&manifest.id)
+        });
+        need > 0 && !unknown && !passed_over && sum(&goes_first) < need
+    }
+}

@@ -204,3 +204,24 @@ pub enum StepError {
     #[error(transparent)]
     Store(#[from] StoreError),
 }
+
+impl StepError {
+    /// What could not be done, in a word that stays, for metrics.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::OpenRoot { .. } => "open_root",
+            Self::Open { .. } => "open",
+            Self::Identity { .. } => "identity",
+            Self::VolumeDir { .. } => "volume_directory",
+            Self::Call { .. } => "call",
+            Self::ReadManifest { .. } => "read_manifest",
+            Self::EncodeManifest { .. } => "encode_manifest",
+            Self::EncodeMark { .. } => "encode_mark",
+            Self::Incomplete { .. } => "incomplete",
+            Self::Reformat { .. } => "reformat",
+            Self::Master { .. } => "master",
+            Self::Store(_) => "state_dir",
+        }
+    }
+}

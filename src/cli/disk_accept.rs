@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use anyhow::anyhow;
 use serde_json::{Value, json};
 
-use super::host::Owner;
+use super::host::operate;
 use super::{Align, Context, Exit, Table, Text, WithExit, preflight};
-use crate::act::outcome::Outcome;
 use crate::act::store::with_verified_root;
 use crate::daemon::answers;
-use crate::daemon::answers::plan::{Became, became};
+use crate::daemon::answers::plan::{Became, StepResult};
 use crate::daemon::disks::View;
 use crate::daemon::observer::Observer;
+use crate::daemon::operate::{Accept, Ask, Ending};
 use crate::daemon::pass::look;
 use crate::daemon::preflight::{Request, observe};
 use crate::daemon::resources::{Target, propose};
@@ -57,12 +57,6 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         accept_root: Some(root.clone()),
         ..Words::default()
     };
-    // A mere look needs no lock.
-    let owner = if args.dry_run {
-        None
-    } else {
-        Some(Owner::new(context)?)
-    };
     let observer = Observer::new(context.settings());
     let (facts, checked) = look(&mut || observer.facts(&words))?;
     let seen = facts
@@ -72,23 +66,25 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         .ok_or_else(|| anyhow!("{root} is no root of this agent; see `mesos-volumed discover`"))?;
     let comparison = Comparison::of(context, &facts, seen);
     let can = verdict(checked.plan(), seen);
-    let Some(owner) = owner else {
+    if args.dry_run {
         show(context, seen, &comparison, &can, None)?;
         return refused_or_done(&root, can);
-    };
+    }
     if !context.output.is_json() {
         // Before anything is changed.
         context.output.text(&comparison.text(context, seen))?;
     }
-    let pass = owner.pass(&words)?;
-    let adopted = pass
-        .outcomes
+    let ask = Ask::Accept(Accept {
+        root: args.root.to_string_lossy().into_owned(),
+    });
+    let operated = operate(context, ask)?;
+    let outcomes = &operated.planned.outcomes;
+    let adopted = outcomes
         .iter()
-        .any(|step| step.step == "adopt_root" && matches!(step.outcome, Outcome::Done(_)));
+        .any(|step| step.step == "adopt_root" && step.result == StepResult::Done);
     let came = if adopted { Can::Accept } else { can };
-    let outcomes: Vec<Became> = pass.outcomes.iter().map(became).collect();
-    show(context, seen, &comparison, &came, Some(&outcomes))?;
-    if pass.failed() {
+    show(context, seen, &comparison, &came, Some(outcomes))?;
+    if operated.result == Ending::Failed {
         return Ok(Exit::Error);
     }
     match came {

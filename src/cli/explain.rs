@@ -94,9 +94,9 @@ impl Asked<'_> {
         if let Some(device) = by_name {
             return Ok(self.device(device));
         }
-        match self.subject.as_str().map(super::volumes::volume_key) {
-            Some(Ok(key)) => self.volume(&key),
-            Some(Err(_)) | None => Ok(Vec::new()),
+        match self.subject.as_str().and_then(VolumeKey::named) {
+            Some(key) => self.volume(&key),
+            None => Ok(Vec::new()),
         }
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
+use super::daemon::Daemon;
 use super::progress::Progress as Line;
 use super::{Context, Exit, WithExit};
 use crate::act::audit::AuditLimits;
@@ -18,9 +19,11 @@ use crate::act::roots::RootLocks;
 use crate::act::store::Store;
 use crate::act::sys::Kernel;
 use crate::act::wipe::Progress;
+use crate::daemon::answers::plan::became;
 use crate::daemon::host::{Inline, Pace, Shared};
 use crate::daemon::jobs::eta;
 use crate::daemon::observer::{Observer, ObserverError};
+use crate::daemon::operate::{Ask, OperateError, Operated};
 use crate::daemon::operator::Observe;
 use crate::daemon::pass::{Pass, PassError, pass};
 use crate::decide::facts::{Who, Words};
@@ -38,6 +41,14 @@ pub(super) struct Owner {
 impl Owner {
     /// Takes the lock of `state_dir`, making the folder where it is missing.
     pub(super) fn new(context: &Context) -> anyhow::Result<Self> {
+        match Self::acquire(context)? {
+            Ok(owner) => Ok(owner),
+            Err(error) => locked(error),
+        }
+    }
+
+    /// The same; who has the lock where somebody has it.
+    fn acquire(context: &Context) -> anyhow::Result<Result<Self, LockError>> {
         let settings = context.settings();
         let store = Store::open(&settings.daemon.state_dir)?.with_audit(AuditLimits {
             file_size: settings.daemon.audit_file_size,
@@ -45,16 +56,12 @@ impl Owner {
         });
         let lock = match InstanceLock::acquire(store.dir()) {
             Ok(lock) => lock,
-            Err(error @ LockError::Locked { .. }) => {
-                return Err(error)
-                    .context("another instance works on this host; a running daemon sweeps by itself, SIGUSR1 makes it sweep now")
-                    .exit(Exit::Locked);
-            }
+            Err(error @ LockError::Locked { .. }) => return Ok(Err(error)),
             Err(error @ LockError::Io { .. }) => return Err(error.into()),
         };
         let observer = Observer::new(settings);
         let gate = Gate::new(store.clone(), observer.gate_roots());
-        Ok(Self {
+        Ok(Ok(Self {
             _lock: lock,
             shared: Shared {
                 desk: Desk {
@@ -69,16 +76,7 @@ impl Owner {
                 limit: Arc::new(AtomicU8::new(settings.wipe.pressure_limit)),
             },
             observer,
-        })
-    }
-
-    /// Makes a pass on this thread, with a line of progress on a terminal.
-    pub(super) fn pass(&self, words: &Words) -> anyhow::Result<Pass> {
-        let words = Words {
-            by: Some(who()),
-            ..words.clone()
-        };
-        self.with(|observe, host| pass(&mut || observe(&words), host))
+        }))
     }
 
     /// The same, with a master that steps may call.
@@ -90,7 +88,7 @@ impl Owner {
         let control = self.shared.pace.control();
         self.observer.ledger()?;
         let mut host = Inline::new(self.shared.clone(), &control, &show).with_master(master);
-        pass(&mut || self.observer.facts(&words), &mut host).map_err(of_pass)
+        Ok(pass(&mut || self.observer.facts(&words), &mut host)?)
     }
 
     /// Does something with an observer and a host on this thread.
@@ -105,7 +103,17 @@ impl Owner {
         // A damaged ledger is refused here, before anything is done.
         self.observer.ledger()?;
         let mut host = Inline::new(self.shared.clone(), &control, &show);
-        act(&|words| self.observer.facts(words), &mut host).map_err(of_pass)
+        Ok(act(&|words| self.observer.facts(words), &mut host)?)
+    }
+
+    /// Does what is asked for on this thread, with a line of progress on a terminal.
+    fn operate(&self, ask: Ask) -> Result<Operated, OperateError> {
+        let control = self.shared.pace.control();
+        let prepared = ask.prepare(who(), &self.observer, &self.shared)?;
+        let mut host = Inline::new(self.shared.clone(), &control, &show);
+        let turn = prepared.turn(&self.observer, &mut host)?;
+        let outcomes = turn.pass.outcomes.iter().map(became).collect();
+        Ok(prepared.finish(&turn, outcomes))
     }
 }
 
@@ -125,8 +133,61 @@ pub(super) fn who() -> Who {
     }
 }
 
-fn of_pass<E: std::error::Error + Send + Sync + 'static>(error: PassError<E>) -> anyhow::Error {
-    error.into()
+/// Does what is asked for: by the running daemon, or here where none runs. While a command that does
+/// something itself has the lock, nobody can be asked (exit code 6).
+pub(super) fn operate(context: &Context, ask: Ask) -> anyhow::Result<Operated> {
+    match by_whom(context)? {
+        Either::Us(owner) => owner.operate(ask).map_err(of_operate),
+        Either::Daemon(daemon) => daemon.post(&format!("/v1/{}", ask.name()), &ask.body()),
+    }
+}
+
+/// Who does it.
+pub(super) enum Either {
+    /// This process, which has the lock.
+    Us(Box<Owner>),
+    /// The daemon, which has it.
+    Daemon(Daemon),
+}
+
+/// Takes the lock, or finds the daemon that has it.
+pub(super) fn by_whom(context: &Context) -> anyhow::Result<Either> {
+    let error = match Owner::acquire(context)? {
+        Ok(owner) => return Ok(Either::Us(Box::new(owner))),
+        Err(error) => error,
+    };
+    let holder = match &error {
+        LockError::Locked { holder, .. } => *holder,
+        LockError::Io { .. } => None,
+    };
+    let socket = context.settings().daemon.socket.as_deref();
+    if let (Some(socket), Some(holder)) = (socket, holder)
+        && let Some(daemon) = Daemon::at(socket, Some(holder))?
+    {
+        return Ok(Either::Daemon(daemon));
+    }
+    locked(error)
+}
+
+fn locked<T>(error: LockError) -> anyhow::Result<T> {
+    Err(error)
+        .context(
+            "another instance works on this host, and is no daemon that can be asked through \
+             daemon.socket; wait until it has ended, or stop it",
+        )
+        .exit(Exit::Locked)
+}
+
+fn of_operate(error: OperateError) -> anyhow::Error {
+    let exit = match &error {
+        OperateError::Usage(_) => Exit::Usage,
+        OperateError::Refused(_) => Exit::Refused,
+        OperateError::Missing(_) | OperateError::Pass(_) | OperateError::Ledger(_) => Exit::Error,
+    };
+    match Err::<(), _>(error).exit(exit) {
+        Err(error) => error,
+        Ok(()) => anyhow::anyhow!("nothing was done"),
+    }
 }
 
 /// Runs a job while a second thread draws how far it is.

@@ -8,6 +8,7 @@
 //! no command writes it down. What is on the command line wins.
 
 mod config_cmd;
+mod daemon;
 mod diff;
 mod discover;
 mod disk;
@@ -22,6 +23,7 @@ mod generate;
 mod host;
 mod logging;
 pub mod output;
+mod pause;
 mod plan_cmd;
 pub mod plan_text;
 mod preflight;
@@ -29,6 +31,7 @@ pub mod progress;
 mod receipts;
 mod resources;
 mod run;
+mod status;
 mod sweep;
 mod trash;
 mod volumes;
@@ -109,6 +112,9 @@ enum Command {
     Diff(diff::Args),
     Doctor(doctor::Args),
     Run(run::Args),
+    Status(status::Args),
+    Pause(pause::PauseArgs),
+    Resume(pause::ResumeArgs),
     /// Check the configuration, or show what is in force
     #[command(subcommand)]
     Config(config_cmd::ConfigCommand),
@@ -201,6 +207,9 @@ impl Command {
             | Self::Preflight(_)
             | Self::Diff(_)
             | Self::Doctor(_)
+            | Self::Status(_)
+            | Self::Pause(_)
+            | Self::Resume(_)
             | Self::Config(_)
             | Self::Generate(_) => 0,
         }
@@ -227,6 +236,9 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Doctor(args) => doctor::run(&args, &context(global)?),
         Command::Run(args) => run::run(&args, &context(global)?),
         Command::Generate(args) => generate::run(&args, &output),
+        Command::Status(args) => status::run(&args, &context(global)?),
+        Command::Pause(args) => pause::pause(&args, &context(global)?),
+        Command::Resume(args) => pause::resume(&args, &context(global)?),
         // It has to work above all where the configuration does not.
         Command::Config(args) => config_cmd::run(&args, &global.source(), &output),
     }

@@ -1,13 +1,11 @@
 //! A plan and its outcomes, for people and for programs.
 
 use super::Text;
-use crate::act::executor::StepOutcome;
-use crate::act::outcome::Outcome;
-use crate::act::wipe::Proof;
+use crate::daemon::answers::plan::{Kept, Planned, planned};
 use crate::decide::facts::{WipeMethod, WipeMode};
 use crate::decide::plan::Plan;
-use crate::decide::steps::{Kept, Step};
-use crate::units::{Bytes, Span, chain};
+use crate::decide::steps::Step;
+use crate::units::Span;
 
 /// The plan: one line a step with its evidence, one line a volume that is kept although its time
 /// has come, and a summary.
@@ -18,7 +16,7 @@ pub fn plan_text(plan: &Plan) -> String {
         text.line(step_text(step));
     }
     let mut text = text.into_string();
-    text.push_str(&kept_text(plan));
+    text.push_str(&kept_text(&planned(plan, &[])));
     text
 }
 
@@ -132,90 +130,39 @@ fn after(retention: Span) -> String {
     }
 }
 
-/// What became of a step, in one line.
-#[must_use]
-pub fn outcome_text(step: &StepOutcome) -> String {
-    let StepOutcome {
-        step: name,
-        subject,
-        outcome,
-    } = step;
-    match outcome {
-        Outcome::Identity => format!("{name}: {subject}: was so already"),
-        Outcome::Done(receipt) if receipt.mode.is_some() => format!(
-            "{name}: {subject}: done, {} files and {} directories gone in {}, {} more free{}",
-            receipt.files,
-            receipt.directories,
-            Span::milliseconds(receipt.milliseconds),
-            Bytes(receipt.freed_bytes),
-            receipt.proof.as_ref().map(proof_text).unwrap_or_default()
-        ),
-        Outcome::Done(_) => format!("{name}: {subject}: done"),
-        Outcome::Started => format!("{name}: {subject}: under way"),
-        Outcome::Stale(why) => format!("{name}: {subject}: not done, {why}"),
-        Outcome::Refused(reason) => {
-            format!(
-                "{name}: {subject}: refused, {reason}; {}",
-                reason.code.remedy()
-            )
-        }
-        Outcome::Failed(error) => format!("{name}: {subject}: failed, {}", chain(error)),
-    }
-}
-
-/// What was reached of a promise that is more than giving the space back.
-fn proof_text(proof: &Proof) -> String {
-    if proof.mode == WipeMode::Unlink.name() {
-        return String::new();
-    }
-    let mut parts = vec![match proof.instead {
-        Some(instead) => format!("; {} {} to {instead}", proof.mode, proof.guarantee),
-        None => format!("; {} {}", proof.mode, proof.guarantee),
-    }];
-    for (bytes, what) in [
-        (proof.overwritten_bytes, "overwritten"),
-        (proof.discarded_bytes, "discarded"),
-        (proof.read_back_bytes, "read back"),
-    ] {
-        if bytes > 0 {
-            parts.push(format!("{} {what}", Bytes(bytes)));
-        }
-    }
-    let mut lines = vec![parts.join(", ")];
-    lines.extend(
-        proof
-            .short
-            .iter()
-            .map(|short| format!("            short: {short}")),
-    );
-    lines.join("\n")
-}
-
 /// Doubts, what is kept back although its time has come, and a summary.
 #[must_use]
-pub fn kept_text(plan: &Plan) -> String {
+pub fn kept_text(planned: &Planned) -> String {
     let mut text = Text::new();
-    for doubt in &plan.doubts {
-        text.line(format_args!("doubt       {doubt}; {}", doubt.code.remedy()));
+    for doubt in &planned.doubts {
+        text.line(format_args!(
+            "doubt       {}: {}; {}",
+            doubt.code, doubt.reason, doubt.remedy
+        ));
     }
-    for kept in plan.kept.iter().filter(|kept| kept.due) {
-        for (number, reason) in kept.reasons.iter().enumerate() {
+    for kept in planned.kept.iter().filter(|kept| kept.due) {
+        for (number, why) in kept.reasons.iter().enumerate() {
             let what = if number == 0 { "kept" } else { "and" };
-            text.line(format_args!("{what:<11} {}: {reason}", name(kept)));
-            let last = kept
+            text.line(format_args!(
+                "{what:<11} {}: {}: {}",
+                name(kept),
+                why.code,
+                why.reason
+            ));
+            let next = kept
                 .reasons
                 .get(number.saturating_add(1))
                 .map(|next| next.code);
-            if last != Some(reason.code) {
-                text.line(format_args!("            → {}", reason.code.remedy()));
+            if next != Some(why.code) {
+                text.line(format_args!("            → {}", why.remedy));
             }
         }
     }
-    let due = plan.kept.iter().filter(|kept| kept.due).count();
-    let rest = plan.kept.len().saturating_sub(due);
+    let due = planned.kept.iter().filter(|kept| kept.due).count();
+    let rest = planned.kept.len().saturating_sub(due);
     text.line(format_args!(
         "{} to do, {due} kept back, {rest} left as they are",
-        steps(plan.steps.len())
+        steps(planned.steps.len())
     ));
     text.into_string()
 }
@@ -229,9 +176,9 @@ fn steps(count: usize) -> String {
 }
 
 fn name(kept: &Kept) -> String {
-    match (&kept.volume, &kept.trash) {
-        (Some(volume), Some((id, _))) => format!("{volume} (trash entry {id})"),
-        (Some(volume), None) => format!("{volume} at {}", kept.path),
-        (None, _) => kept.path.to_string(),
+    match (&kept.role, &kept.id, &kept.trash) {
+        (Some(role), Some(id), Some(entry)) => format!("{role}/{id} (trash entry {entry})"),
+        (Some(role), Some(id), None) => format!("{role}/{id} at {}", kept.path),
+        (None, _, _) | (_, None, _) => kept.path.clone(),
     }
 }

@@ -24,6 +24,12 @@ impl Progress {
         }
     }
 
+    /// Whether it draws anything at all.
+    #[must_use]
+    pub const fn draws(&self) -> bool {
+        self.terminal
+    }
+
     /// Shows this text, unless the last one is too young. The text is asked for only when it is
     /// drawn.
     pub fn show(&mut self, text: impl FnOnce() -> String) {

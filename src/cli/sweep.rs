@@ -1,10 +1,13 @@
 //! `sweep`: one pass.
 
-use super::host::Owner;
-use super::{Context, Exit, Text, plan_text};
+use anyhow::anyhow;
+
+use super::host::operate;
+use super::{Context, Exit, Text, WithExit, plan_text};
 use crate::daemon::answers::plan::planned;
 use crate::daemon::observer::Observer;
-use crate::daemon::pass::{Pass, look};
+use crate::daemon::operate::{Ask, Ending, Operated, Sweep};
+use crate::daemon::pass::look;
 use crate::decide::facts::Words;
 use crate::decide::plan::Plan;
 
@@ -15,7 +18,8 @@ Example: mesos-volumed sweep --dry-run
   prints the very plan that a run would carry out, and changes nothing
 
 Exit codes: 5 when a witnessed destroy, or an orphan past its grace, was kept by a guard other than
-held, grace_period or protected; 6 when a daemon runs.")]
+held, grace_period or protected. A running daemon does it, and this waits until all that it began has ended; exits 6
+while another command works on this host.")]
 pub(super) struct Args {
     /// Print the plan and change nothing, not even a timestamp
     #[arg(long)]
@@ -29,18 +33,19 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let words = Words {
-        accept_empty: args.accept_empty,
-        confirm_brake: args.confirm_brake,
-        ..Words::default()
-    };
     if args.dry_run {
+        let words = Words {
+            accept_empty: args.accept_empty,
+            confirm_brake: args.confirm_brake,
+            ..Words::default()
+        };
         return dry_run(context, &words);
     }
-    let owner = Owner::new(context)?;
-    let pass = owner.pass(&words)?;
-    print(context, &pass)?;
-    Ok(exit(&pass))
+    let ask = Ask::Sweep(Sweep {
+        accept_empty: args.accept_empty,
+        confirm_brake: args.confirm_brake,
+    });
+    end(context, &operate(context, ask)?)
 }
 
 /// Observes and plans; what a run would execute first. Exits 5 where the run would.
@@ -62,28 +67,33 @@ pub(super) fn print_plan(context: &Context, plan: &Plan) -> anyhow::Result<Exit>
     })
 }
 
-/// Prints what a pass did and what it left.
-pub(super) fn print(context: &Context, pass: &Pass) -> anyhow::Result<()> {
-    context
-        .output
-        .value_or(&planned(&pass.last, &pass.outcomes), |_| {
-            let mut text = Text::new();
-            for step in &pass.outcomes {
-                text.line(plan_text::outcome_text(step));
-            }
-            let mut text = text.into_string();
-            text.push_str(&plan_text::kept_text(&pass.last));
-            text
-        })
+/// Prints what was done and what is left, and ends as that ended.
+pub(super) fn end(context: &Context, operated: &Operated) -> anyhow::Result<Exit> {
+    print(context, operated)?;
+    let exit = exit(operated);
+    match &operated.why {
+        Some(why) => Err(anyhow!("{why}")).exit(exit),
+        None => Ok(exit),
+    }
 }
 
-/// Failed wins over refused.
-pub(super) fn exit(pass: &Pass) -> Exit {
-    if pass.failed() {
-        Exit::Error
-    } else if pass.refused() {
-        Exit::Refused
-    } else {
-        Exit::Done
+/// The exit code that stands for how it ended.
+pub(super) fn exit(operated: &Operated) -> Exit {
+    match operated.result {
+        Ending::Done => Exit::Done,
+        Ending::Refused => Exit::Refused,
+        Ending::Failed => Exit::Error,
     }
+}
+
+fn print(context: &Context, operated: &Operated) -> anyhow::Result<()> {
+    context.output.value_or(operated, |_| {
+        let mut text = Text::new();
+        for step in &operated.planned.outcomes {
+            text.line(&step.text);
+        }
+        let mut text = text.into_string();
+        text.push_str(&plan_text::kept_text(&operated.planned));
+        text
+    })
 }

@@ -1,18 +1,16 @@
 //! `trash list`, `trash restore` and `trash purge`.
 
-use anyhow::{anyhow, bail};
-
-use super::host::{Owner, who};
+use super::host::operate;
 use super::volumes::adopt;
-use super::{Align, Context, Exit, Table, Text, WithExit, sweep};
+use super::{Align, Context, Exit, Table, Text, sweep};
 use crate::daemon::answers;
+use crate::daemon::answers::trash::{DoneEntry, Word};
 use crate::daemon::observer::Observer;
-use crate::daemon::operator::{self, Answer, Became};
+use crate::daemon::operate::{Ask, Ending, Operated, Purge, Restore};
 use crate::daemon::pass::look;
 use crate::decide::facts::{Facts, Known, RootFacts, Why, Words};
 use crate::decide::give_back::Wanted;
 use crate::decide::listing::{self, TrashItem};
-use crate::decide::steps::TrashId;
 use crate::mesos::disk::DiskRef;
 use crate::mesos::ids::VolumeKey;
 use crate::units::Bytes;
@@ -168,80 +166,76 @@ fn state_word(state: crate::decide::manifest::TrashState) -> &'static str {
 #[derive(serde::Serialize)]
 struct Told<'a> {
     #[serde(flatten)]
-    done: answers::trash::Done,
+    operated: &'a Operated,
     #[serde(flatten)]
     calls: &'a adopt::Calls,
 }
 
 /// Puts an entry back.
 fn restore(entry: &str, context: &Context) -> anyhow::Result<Exit> {
-    let owner = Owner::new(context)?;
-    let id = TrashId(entry.to_owned());
-    let key = items(&owner.observer)?
+    let observer = Observer::new(context.settings());
+    let key = items(&observer)?
         .0
         .into_iter()
-        .find(|item| item.id == id)
+        .find(|item| item.id.0 == entry)
         .and_then(|item| item.key);
-    let answer = owner.with(|observe, host| operator::restore(observe, host, &id, who()))?;
-    let calls = match (&key, answer.refused() || answer.missing()) {
-        (Some(key), false) => adopt::marked(&answer.pass.facts, key)
-            .first()
-            .map(|disk| {
-                let (facts, memory) = (&answer.pass.facts, &answer.pass.last.memory);
-                adopt::calls(context, facts, memory, key, disk, &Wanted::default())
-            })
-            .unwrap_or_default(),
-        (Some(_) | None, _) => adopt::Calls::default(),
-    };
+    let ask = Ask::Restore(Restore {
+        entry: entry.to_owned(),
+    });
+    let operated = operate(context, ask)?;
+    let mut calls = adopt::Calls::default();
+    if let Some(key) = key.as_ref().filter(|_| operated.result == Ending::Done) {
+        let (facts, checked) = look(&mut || observer.facts(&Words::default()))?;
+        if let Some(disk) = adopt::marked(&facts, key).first() {
+            let memory = &checked.plan().memory;
+            calls = adopt::calls(context, &facts, memory, key, disk, &Wanted::default());
+        }
+    }
     let told = Told {
-        done: answers::trash::done(&answer),
+        operated: &operated,
         calls: &calls,
     };
     context.output.value_or(&told, |_| {
         let mut text = Text::new();
-        for (id, became) in &answer.entries {
-            text.line(became_text(id, key.as_ref(), became));
+        for entry in &operated.entries {
+            text.line(became_text(entry, key.as_ref()));
         }
         text.block(&adopt::calls_text(&calls));
         text.into_string()
     })?;
-    Ok(exit(&answer))
+    Ok(sweep::exit(&operated))
 }
 
-fn exit(answer: &Answer) -> Exit {
-    if answer.failed() || answer.missing() {
-        Exit::Error
-    } else if answer.refused() {
-        Exit::Refused
-    } else {
-        Exit::Done
-    }
-}
-
-fn became_text(id: &TrashId, key: Option<&VolumeKey>, became: &Became) -> String {
+fn became_text(entry: &DoneEntry, key: Option<&VolumeKey>) -> String {
+    let id = &entry.id;
     let of = key.map_or_else(String::new, |key| format!(" of {key}"));
-    match became {
-        Became::Restored { at } => format!(
-            "restored: {at}{of} is back, as it was, and adopted: no sweep takes it until an authority \
-             has named it again"
+    match entry.became {
+        Word::Restored => format!(
+            "restored: {}{of} is back, as it was, and adopted: no sweep takes it until an authority has \
+             named it again",
+            entry.path.as_deref().unwrap_or("it")
         ),
-        Became::Purged => format!("purged: entry {id}{of} is gone"),
-        Became::UnderWay => {
+        Word::Purged => format!("purged: entry {id}{of} is gone"),
+        Word::UnderWay => {
             format!("under way: entry {id}{of}; `mesos-volumed receipts` tells how it ended")
         }
-        Became::Failed(error) => {
-            format!("failed: entry {id}{of}: {error}; what was begun goes on at the next pass")
-        }
-        Became::Missing => format!(
+        Word::Failed => format!(
+            "failed: entry {id}{of}: {}; what was begun goes on at the next pass",
+            entry.error.as_deref().unwrap_or("it did not work")
+        ),
+        Word::Missing => format!(
             "missing: there is no trash entry {id}, or it held no data; `mesos-volumed trash list` names \
              them. A MOUNT disk that `disk prepare` did not lay out has no trash: what was destroyed \
              there can't be restored"
         ),
-        Became::Kept(reasons) => {
+        Word::Kept => {
             let mut text = Text::new();
             text.line(format_args!("kept: entry {id}{of} stays in the trash"));
-            for reason in reasons {
-                text.line(format_args!("  {reason}; {}", reason.code.remedy()));
+            for why in &entry.reasons {
+                text.line(format_args!(
+                    "  {}: {}; {}",
+                    why.code, why.reason, why.remedy
+                ));
             }
             text.into_string().trim_end().to_owned()
         }
@@ -249,46 +243,9 @@ fn became_text(id: &TrashId, key: Option<&VolumeKey>, became: &Became) -> String
 }
 
 fn purge(entries: &[String], all: bool, context: &Context) -> anyhow::Result<Exit> {
-    if entries.is_empty() && !all {
-        return Err(anyhow!("name the entries to purge, or --all")).exit(Exit::Usage);
-    }
-    let owner = Owner::new(context)?;
-    let (items, hidden) = items(&owner.observer)?;
-    let known: Vec<TrashId> = items.iter().map(|item| item.id.clone()).collect();
-    if let Some(why) = hidden.first().filter(|_| all) {
-        return Err(anyhow!("{why}; nothing was purged")).exit(Exit::Refused);
-    }
-    let purge = if all {
-        known
-    } else {
-        let named: Vec<TrashId> = entries.iter().map(|entry| TrashId(entry.clone())).collect();
-        if let Some(id) = named.iter().find(|id| !known.contains(id)) {
-            bail!("there is no trash entry {id}; see `mesos-volumed trash list`");
-        }
-        named
-    };
-    if purge.is_empty() {
-        // Without an entry to name it would be a word for everything: a sweep.
-        context.output.value_or(
-            &serde_json::json!({ "steps": [], "kept": [], "doubts": [], "outcomes": [] }),
-            |_| "the trash is empty\n".to_owned(),
-        )?;
-        return Ok(Exit::Done);
-    }
-    let answer = owner.with(|observe, host| operator::purge(observe, host, &purge, who()))?;
-    let pass = &answer.pass;
-    sweep::print(context, pass)?;
-    if pass.failed() {
-        return Ok(Exit::Error);
-    }
-    let left = listing::trash(&pass.facts, &pass.last);
-    let hidden = unseen(&pass.facts);
-    let kept = items
-        .iter()
-        .filter(|item| purge.contains(&item.id))
-        .any(|item| {
-            left.iter().any(|left| left.id == item.id)
-                || hidden.iter().any(|root| root.disk == item.disk)
-        });
-    Ok(if kept { Exit::Refused } else { Exit::Done })
+    let ask = Ask::Purge(Purge {
+        entries: entries.to_vec(),
+        all,
+    });
+    sweep::end(context, &operate(context, ask)?)
 }

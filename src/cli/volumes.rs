@@ -7,19 +7,19 @@ mod resize;
 mod through_master;
 pub(super) mod usage;
 
+use anyhow::anyhow;
+
 use self::usage::Used;
-use super::host::Owner;
+use super::host::operate;
 use super::{Align, Context, Exit, Table, Text, WithExit, date, sweep};
-use crate::act::outcome::Outcome;
 use crate::daemon::answers;
 use crate::daemon::observer::Observer;
+use crate::daemon::operate::{Ask, Recreate};
 use crate::daemon::pass::look;
 use crate::decide::facts::Words;
 use crate::decide::listing::{self, VolumeRow, VolumeState};
 use crate::decide::radar::Alarm;
 use crate::mesos::ids::VolumeKey;
-use crate::units::Raw;
-use anyhow::anyhow;
 
 /// List what is on this host, or make a vanished directory again
 #[derive(Debug, clap::Subcommand)]
@@ -102,22 +102,15 @@ pub(super) fn run(command: &Command, context: &Context) -> anyhow::Result<Exit> 
 }
 
 /// Takes `role/persistence-id` apart.
-pub(super) fn volume_key(text: &str) -> anyhow::Result<VolumeKey> {
+fn volume_key(text: &str) -> anyhow::Result<VolumeKey> {
     VolumeKey::named(text).ok_or_else(|| {
         anyhow!("`{text}` is no volume: write role/persistence-id, as `volumes list` shows it")
     })
 }
 
 /// The most dangerous verbs ask for the id a second time.
-pub(super) fn confirmed(key: &VolumeKey, confirm: &str) -> anyhow::Result<()> {
-    if key.id.as_raw().as_bytes() == confirm.as_bytes() {
-        return Ok(());
-    }
-    Err(anyhow!(
-        "not_confirmed: --confirm {} is not the persistence id of {key}; nothing was done",
-        Raw::from(confirm)
-    ))
-    .exit(Exit::Refused)
+fn confirmed(key: &VolumeKey, confirm: &str) -> anyhow::Result<()> {
+    crate::daemon::operate::confirmed(key, confirm).exit(Exit::Refused)
 }
 
 fn list(with_usage: bool, context: &Context) -> anyhow::Result<Exit> {
@@ -234,58 +227,9 @@ fn table(
 }
 
 fn recreate(volume: &str, confirm: &str, context: &Context) -> anyhow::Result<Exit> {
-    let key = volume_key(volume)?;
-    confirmed(&key, confirm)?;
-    let owner = Owner::new(context)?;
-    let words = Words {
-        recreate: Some(key.clone()),
-        ..Words::default()
-    };
-    let pass = owner.pass(&words)?;
-    sweep::print(context, &pass)?;
-    let made = pass.outcomes.iter().any(|step| {
-        step.step == "create" && matches!(step.outcome, Outcome::Done(_) | Outcome::Identity)
+    let ask = Ask::Recreate(Recreate {
+        volume: volume.to_owned(),
+        confirm: confirm.to_owned(),
     });
-    let rows = listing::volumes(&pass.facts, &pass.last);
-    let there = rows
-        .iter()
-        .any(|row| row.key.as_ref() == Some(&key) && row.state == VolumeState::Held);
-    if pass.failed() {
-        return Ok(Exit::Error);
-    }
-    if made || there {
-        return Ok(Exit::Done);
-    }
-    Err(anyhow!(
-        "{key} was not made: it is not a held ROOT or PATH volume whose directory is missing on a \
-         root that can be used; see `mesos-volumed volumes list`"
-    ))
-    .exit(Exit::Refused)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_volume_is_named_by_role_and_id() {
-        let key = volume_key("eng/dev/a#b#c").unwrap();
-        assert_eq!(
-            (key.role.to_string(), key.id.to_string()),
-            ("eng/dev".into(), "a#b#c".into())
-        );
-        for text in ["", "a", "/a", "a/"] {
-            let error = volume_key(text).unwrap_err().to_string();
-            assert!(error.contains("write role/persistence-id"), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_confirmation_must_be_the_id_itself() {
-        let key = volume_key("r/data").unwrap();
-        assert!(confirmed(&key, "data").is_ok());
-        for wrong in ["", "Data", "r/data", "data "] {
-            assert!(confirmed(&key, wrong).is_err(), "{wrong}");
-        }
-    }
+    sweep::end(context, &operate(context, ask)?)
 }

@@ -5,23 +5,16 @@ use std::path::Path;
 use anyhow::anyhow;
 use serde_json::json;
 
-use super::host::{Owner, show};
-use super::plan_text::outcome_text;
-use super::volumes::{confirmed, volume_key};
+use super::host::{Owner, operate, show};
 use super::{Context, Exit, Text, WithExit, sweep};
 use crate::act::executor::StepOutcome;
 use crate::act::outcome::Outcome;
-use crate::act::sys::Sys as _;
+use crate::act::wipe::Progress;
 use crate::act::wipe::device::{DeviceMode, wipe_device};
-use crate::act::wipe::{Progress, promise};
 use crate::daemon::answers::plan::became;
-use crate::daemon::pass::look;
-use crate::decide::facts::{WipeMode, Words};
-use crate::decide::guards::Refusal;
-use crate::decide::listing::{self, VolumeRow, VolumeState};
+use crate::daemon::operate::{Ask, Wipe};
+use crate::decide::facts::WipeMode;
 use crate::decide::whole_device::{Seen, authorize};
-use crate::mesos::disk::DiskType;
-use crate::mesos::ids::VolumeKey;
 use crate::observe::{disks, mountinfo};
 use crate::units::Raw;
 
@@ -122,42 +115,13 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             .exit(Exit::Usage);
         }
     };
-    let owner = Owner::new(context)?;
-    let volume = args.volume.as_deref().unwrap_or_default();
-    let key = find(volume, &owner)?;
-    confirmed(&key, &args.confirm)?;
-    let words = Words {
-        wipe: Some(key.clone()),
+    let ask = Ask::Wipe(Wipe {
+        volume: args.volume.clone().unwrap_or_default(),
+        confirm: args.confirm.clone(),
         mode,
         strict: args.strict,
-        ..Words::default()
-    };
-    promised(&key, &words, &owner, context)?;
-    let pass = owner.pass(&words)?;
-    sweep::print(context, &pass)?;
-    if pass.failed() {
-        return Ok(Exit::Error);
-    }
-    let rows = listing::volumes(&pass.facts, &pass.last);
-    let left: Vec<&VolumeRow> = rows
-        .iter()
-        .filter(|row| row.key.as_ref() == Some(&key))
-        .collect();
-    if left.is_empty() && !pass.refused() {
-        return Ok(Exit::Done);
-    }
-    let why: Vec<String> = left
-        .iter()
-        .flat_map(|row| row.reasons.iter().map(ToString::to_string))
-        .collect();
-    let held = left.iter().any(|row| {
-        matches!(
-            row.state,
-            VolumeState::Held | VolumeState::Pending | VolumeState::Vanished
-        )
     });
-    let what = if held { "is held by Mesos and" } else { "" };
-    Err(anyhow!("{key} {what} was not wiped: {}", why.join("; "))).exit(Exit::Refused)
+    sweep::end(context, &operate(context, ask)?)
 }
 
 /// Wipes a whole device that nothing uses.
@@ -201,10 +165,11 @@ fn wipe_whole(
         subject,
         outcome,
     };
-    let value = json!({ "outcomes": [became(&step)] });
+    let said = became(&step);
+    let value = json!({ "outcomes": [said] });
     context.output.value_or(&value, |_| {
         let mut text = Text::new();
-        text.line(outcome_text(&step));
+        text.line(&said.text);
         text.into_string()
     })?;
     Ok(match step.outcome {
@@ -216,87 +181,4 @@ fn wipe_whole(
         | Outcome::Stale(_)
         | Outcome::Failed(_) => Exit::Error,
     })
-}
-
-/// Under --strict nothing is even moved to the trash where the mode can't keep its promise.
-fn promised(
-    key: &VolumeKey,
-    words: &Words,
-    owner: &Owner,
-    context: &Context,
-) -> anyhow::Result<()> {
-    let policy = context.settings().policy();
-    let kinds = [DiskType::Root, DiskType::Path, DiskType::Mount];
-    let method = |kind| {
-        words
-            .method(key, kind, &policy)
-            .unwrap_or_else(|| policy.method(kind))
-    };
-    // Without it nothing is refused here, and nothing has to be looked at.
-    if !kinds.into_iter().any(|kind| method(kind).strict) {
-        return Ok(());
-    }
-    let (facts, checked) = look(&mut || owner.observer.facts(words))?;
-    for row in listing::volumes(&facts, checked.plan()) {
-        // What is held, or not there, is refused by the pass.
-        let (Some(disk), VolumeState::Orphan | VolumeState::Destroyed) = (&row.disk, row.state)
-        else {
-            continue;
-        };
-        if row.key.as_ref() != Some(key) {
-            continue;
-        }
-        let method = method(disk.kind);
-        if !method.strict {
-            continue;
-        }
-        let kernel = owner.shared.desk.sys.as_ref();
-        // What can't be opened is refused by the pass, with its reason.
-        let Ok(dir) = kernel.open_root(row.path.as_path()) else {
-            continue;
-        };
-        let control = owner.shared.pace.control();
-        if let Err(broken) = promise(kernel, &dir, method, &control) {
-            let code = Refusal::ModeRefused;
-            return Err(anyhow!(
-                "{key} was not touched: {code}: {} can't keep its promise for {broken}; {}",
-                method.mode,
-                code.remedy()
-            ))
-            .exit(Exit::Refused);
-        }
-    }
-    Ok(())
-}
-
-/// The volume that is meant; it must be on this host.
-fn find(volume: &str, owner: &Owner) -> anyhow::Result<VolumeKey> {
-    let (facts, checked) = look(&mut || owner.observer.facts(&Words::default()))?;
-    let rows = listing::volumes(&facts, checked.plan());
-    let path = Raw::from(volume.trim_end_matches('/'));
-    let by_path = || {
-        rows.iter()
-            .find(|row| row.path == path)
-            .and_then(|row| row.key.clone())
-    };
-    let by_name = || {
-        volume_key(volume)
-            .ok()
-            .filter(|key| rows.iter().any(|row| row.key.as_ref() == Some(key)))
-    };
-    let is_path = volume.starts_with('/');
-    if is_path { by_path() } else { by_name() }.ok_or_else(|| {
-        let code = if is_path {
-            format!("{}: ", Refusal::NotAVolumePath)
-        } else {
-            "no_such_volume: ".to_owned()
-        };
-        anyhow!(
-            "{code}there is no volume {} on this host, and nothing was touched; see \
-             `mesos-volumed volumes list`. A MOUNT disk whose volume was never seen held is nobody's \
-             garbage (its data may be there on purpose)",
-            Raw::from(volume)
-        )
-    })
-    .exit(Exit::Refused)
 }

@@ -4,7 +4,12 @@
 //! changes anything. What changes something, the plan, and the audit log are asked through the
 //! socket, where the kernel tells who asks.
 
+mod change;
+#[cfg(test)]
+mod openapi;
+
 use std::collections::BTreeMap;
+use std::sync::mpsc;
 use std::sync::{Mutex, PoisonError};
 
 use hyper::body::Bytes;
@@ -18,12 +23,15 @@ use super::answers::receipts::{self, receipts};
 use super::answers::status::{self, Status};
 use super::answers::volumes::AUTHORITIES;
 use super::board::{self, Board};
+use super::figures::live::Live;
 use super::figures::{self, Figures};
 use super::http::{Asked, Reply};
 use super::observer::Observer;
 use super::pass::look;
+use super::run::Order;
 use super::workers::WorkersHandle;
 use crate::act::store::Store;
+use crate::config::{Settings, SocketWriters};
 use crate::decide::facts::Words;
 use crate::decide::guards::Refusal;
 use crate::decide::receipts::AuditRecord;
@@ -75,6 +83,14 @@ pub(super) enum What {
     Jobs,
     Plan,
     Receipts,
+    Sweep,
+    Purge,
+    Restore,
+    Wipe,
+    Recreate,
+    Accept,
+    Pause,
+    Resume,
 }
 
 impl What {
@@ -90,6 +106,14 @@ impl What {
             | Self::Jobs
             | Self::Plan
             | Self::Receipts => Method::GET,
+            Self::Sweep
+            | Self::Purge
+            | Self::Restore
+            | Self::Wipe
+            | Self::Recreate
+            | Self::Accept
+            | Self::Pause
+            | Self::Resume => Method::POST,
         }
     }
 }
@@ -170,7 +194,75 @@ pub(super) const ROUTES: &[Route] = &[
         what: What::Receipts,
         summary: "The audit log: what was done, by what right, and how it ended",
     },
+    Route {
+        path: "/v1/sweep",
+        at: At::Socket,
+        what: What::Sweep,
+        summary: "Makes a pass now and answers when everything that it began has ended",
+    },
+    Route {
+        path: "/v1/purge",
+        at: At::Socket,
+        what: What::Purge,
+        summary: "Wipes entries of the trash now, whatever their retention; every guard still holds",
+    },
+    Route {
+        path: "/v1/restore",
+        at: At::Socket,
+        what: What::Restore,
+        summary: "Moves an entry of the trash back to its place, and adopts its volume",
+    },
+    Route {
+        path: "/v1/wipe",
+        at: At::Socket,
+        what: What::Wipe,
+        summary: "Wipes one volume now; every guard but grace, retention and brake still holds",
+    },
+    Route {
+        path: "/v1/recreate",
+        at: At::Socket,
+        what: What::Recreate,
+        summary: "Makes the missing directory of a held volume again, empty",
+    },
+    Route {
+        path: "/v1/accept",
+        at: At::Socket,
+        what: What::Accept,
+        summary: "Takes a root on as it is now",
+    },
+    Route {
+        path: "/v1/pause",
+        at: At::Socket,
+        what: What::Pause,
+        summary: "Holds wipes back, on one root or everywhere, also over restarts",
+    },
+    Route {
+        path: "/v1/resume",
+        at: At::Socket,
+        what: What::Resume,
+        summary: "Lets wipes go on",
+    },
 ];
+
+/// How many may wait until what they asked for is done; what is asked beyond that is refused, so that
+/// connections stay free for those who only look.
+pub(super) const ASKERS: usize = 4;
+
+/// What the settings say that are in force.
+#[derive(Clone, Debug)]
+pub(super) struct Rules {
+    observer: Observer,
+    writers: SocketWriters,
+}
+
+impl Rules {
+    pub(super) fn new(settings: &Settings) -> Self {
+        Self {
+            observer: Observer::new(settings),
+            writers: settings.daemon.socket_writers,
+        }
+    }
+}
 
 /// The media type of answers.
 const JSON: &str = "application/json";
@@ -181,10 +273,13 @@ pub(super) struct Api {
     pub(super) board: Board,
     pub(super) jobs: WorkersHandle,
     pub(super) store: Store,
-    /// As the settings say that are in force.
-    pub(super) observer: Mutex<Observer>,
+    pub(super) rules: Mutex<Rules>,
+    /// To the thread that makes passes.
+    pub(super) orders: mpsc::Sender<Order>,
     /// Looks at the host that an asker waits for: one at a time.
     pub(super) looking: Semaphore,
+    /// Those who wait until what they asked for is done.
+    pub(super) asking: Semaphore,
     /// Seconds since 1970, and since boot, when the daemon started.
     pub(super) started: (i64, Span),
 }
@@ -196,16 +291,16 @@ impl std::fmt::Debug for Api {
 }
 
 impl Api {
-    fn observer(&self) -> Observer {
-        self.observer
+    fn rules(&self) -> Rules {
+        self.rules
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
 
     /// Other settings are in force.
-    pub(super) fn set(&self, observer: Observer) {
-        *self.observer.lock().unwrap_or_else(PoisonError::into_inner) = observer;
+    pub(super) fn set(&self, rules: Rules) {
+        *self.rules.lock().unwrap_or_else(PoisonError::into_inner) = rules;
     }
 
     /// Answers.
@@ -252,7 +347,7 @@ impl Api {
     async fn route(&self, what: What, asked: &Asked) -> Reply {
         let now = clock::wall_seconds();
         match what {
-            What::Metrics => match self.figures.text(now) {
+            What::Metrics => match self.metrics(now) {
                 Ok(text) => Reply {
                     status: StatusCode::OK,
                     kind: figures::CONTENT_TYPE,
@@ -277,7 +372,20 @@ impl Api {
             },
             What::Plan => self.plan().await,
             What::Receipts => self.receipts(&asked.query).await,
+            What::Sweep
+            | What::Purge
+            | What::Restore
+            | What::Wipe
+            | What::Recreate
+            | What::Accept
+            | What::Pause
+            | What::Resume => self.change(what, asked).await,
         }
+    }
+
+    /// The metrics, as they are now.
+    pub(super) fn metrics(&self, now: i64) -> Result<Vec<u8>, prometheus::Error> {
+        self.figures.text(now, &Live::now(&self.board, &self.jobs))
     }
 
     /// What is wrong; nothing where the daemon is ready.
@@ -391,7 +499,7 @@ impl Api {
         let Ok(_alone) = self.looking.acquire().await else {
             return not_yet("the daemon is stopping");
         };
-        let observer = self.observer();
+        let observer = self.rules().observer;
         let looked = tokio::task::spawn_blocking(move || {
             look(&mut || observer.facts(&Words::default()))
                 .map(|(_facts, checked)| planned(checked.plan(), &[]))
@@ -473,6 +581,3 @@ fn sentence(troubles: &[String]) -> Reply {
         Reply::text(StatusCode::SERVICE_UNAVAILABLE, troubles.join("\n"))
     }
 }
-
-#[cfg(test)]
-mod openapi;

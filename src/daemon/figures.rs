@@ -3,10 +3,19 @@
 //! Labels are types, states and stable codes, never names of volumes, roots or devices: the number
 //! of series does not grow with the host.
 
+mod jobs;
+pub mod live;
+mod sheet;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use prometheus::{Encoder as _, GaugeVec, IntCounterVec, Opts, Registry, TextEncoder};
+use prometheus::{Encoder as _, TextEncoder};
+
+use self::jobs::JobFigures;
+use self::live::Live;
+use self::sheet::{Row, Sheet, number, seconds};
+use super::workers::Ended;
 
 use crate::decide::discover::Code;
 use crate::decide::guards::Refusal;
@@ -83,6 +92,8 @@ pub struct DiskFigures {
     pub advertised: BTreeMap<DiskType, u64>,
     /// Bytes of the file systems of offered disks, by type.
     pub total: BTreeMap<DiskType, u64>,
+    /// Bytes that are free of them.
+    pub free: BTreeMap<DiskType, u64>,
     /// Disks that are advertised with their last good number.
     pub degraded: u32,
     /// The resources file.
@@ -111,6 +122,7 @@ struct State {
     passes: BTreeMap<&'static str, u64>,
     looks: u64,
     writes: u64,
+    jobs: JobFigures,
     mismatches: u64,
     /// Seconds since 1970, and how long it took.
     last_pass: Option<(i64, f64)>,
@@ -121,6 +133,10 @@ struct State {
     /// How many seconds a pass may be old.
     stale_after: u64,
     trouble: Option<String>,
+    /// The last try to read the configuration failed; the one before is in force.
+    reload_failed: bool,
+    /// When it was read last, in seconds since 1970.
+    reloaded: Option<i64>,
 }
 
 /// The figures, shared by the threads that fill them and the server that shows them.
@@ -187,6 +203,20 @@ impl Figures {
             .map_or(FileState::Off, |disks| disks.file)
     }
 
+    /// The configuration was read again, or could not be; `now` is in seconds since 1970.
+    pub fn reloaded(&self, now: i64, ok: bool) {
+        let mut state = self.state();
+        state.reload_failed = !ok;
+        if ok {
+            state.reloaded = Some(now);
+        }
+    }
+
+    /// A job ended.
+    pub fn ended(&self, ended: &Ended) {
+        self.state().jobs.ended(ended);
+    }
+
     /// Whether the kernel's uevents are heard.
     pub fn hears(&self, uevents: bool) {
         self.state().hotplug = uevents;
@@ -216,7 +246,7 @@ impl Figures {
     ///
     /// # Errors
     /// Never in practice: names and labels are fixed.
-    pub fn text(&self, now: i64) -> Result<Vec<u8>, prometheus::Error> {
+    pub fn text(&self, now: i64, live: &Live) -> Result<Vec<u8>, prometheus::Error> {
         let sheet = Sheet::default();
         let state = self.state();
         sheet.gauge(
@@ -227,75 +257,14 @@ impl Figures {
         )?;
         state.disks(&sheet)?;
         state.passes(&sheet, now)?;
+        state.jobs.show(&sheet)?;
+        state.reloads(&sheet)?;
         drop(state);
+        live.show(&sheet)?;
         let mut text = Vec::new();
         TextEncoder::new().encode(&sheet.registry.gather(), &mut text)?;
         Ok(text)
     }
-}
-
-/// Metrics on their way to the text.
-struct Sheet {
-    registry: Registry,
-}
-
-impl Default for Sheet {
-    fn default() -> Self {
-        Self {
-            registry: Registry::new(),
-        }
-    }
-}
-
-type Row<'a> = (&'a [&'a str], f64);
-
-impl Sheet {
-    fn options(name: &str, help: &str) -> Opts {
-        Opts::new(format!("mesos_volumed_{name}"), help)
-    }
-
-    fn gauge(
-        &self,
-        name: &str,
-        help: &str,
-        labels: &[&str],
-        rows: &[Row<'_>],
-    ) -> Result<(), prometheus::Error> {
-        let gauge = GaugeVec::new(Self::options(name, help), labels)?;
-        self.registry.register(Box::new(gauge.clone()))?;
-        for (values, number) in rows {
-            gauge.get_metric_with_label_values(values)?.set(*number);
-        }
-        Ok(())
-    }
-
-    fn counter(
-        &self,
-        name: &str,
-        help: &str,
-        labels: &[&str],
-        rows: &[(&[&str], u64)],
-    ) -> Result<(), prometheus::Error> {
-        let counter = IntCounterVec::new(Self::options(name, help), labels)?;
-        self.registry.register(Box::new(counter.clone()))?;
-        for (values, number) in rows {
-            counter
-                .get_metric_with_label_values(values)?
-                .inc_by(*number);
-        }
-        Ok(())
-    }
-}
-
-/// Numbers of bytes beyond 2^53 lose their last digits, as everywhere in Prometheus.
-fn number(count: u64) -> f64 {
-    let high = u32::try_from(count >> 32_u32).unwrap_or(u32::MAX);
-    let low = u32::try_from(count & 0xffff_ffff).unwrap_or(u32::MAX);
-    f64::from(high).mul_add(4_294_967_296.0, f64::from(low))
-}
-
-fn seconds(count: i64) -> f64 {
-    number(u64::try_from(count).unwrap_or(0))
 }
 
 const TYPES: [DiskType; 3] = [DiskType::Root, DiskType::Path, DiskType::Mount];
@@ -361,6 +330,11 @@ impl State {
                 "Size of the file systems of offered disks, by type of disk.",
                 &disks.total,
             ),
+            (
+                "filesystem_free_bytes",
+                "What is free on the file systems of offered disks, by type of disk.",
+                &disks.free,
+            ),
         ] {
             let words = TYPES.map(|kind| [type_word(kind)]);
             let rows: Vec<Row<'_>> = TYPES
@@ -400,6 +374,22 @@ impl State {
             )?;
         }
         Ok(())
+    }
+
+    fn reloads(&self, sheet: &Sheet) -> Result<(), prometheus::Error> {
+        sheet.plain(
+            "config_last_reload_successful",
+            "Whether the configuration in force is the one that was to be read last.",
+            if self.reload_failed { 0.0 } else { 1.0 },
+        )?;
+        let Some(at) = self.reloaded else {
+            return Ok(());
+        };
+        sheet.plain(
+            "config_last_reload_success_timestamp_seconds",
+            "When the configuration was read, since 1970.",
+            seconds(at),
+        )
     }
 
     fn passes(&self, sheet: &Sheet, now: i64) -> Result<(), prometheus::Error> {
@@ -526,7 +516,7 @@ mod tests {
     use super::*;
 
     fn text(figures: &Figures) -> String {
-        String::from_utf8(figures.text(1_000).unwrap()).unwrap()
+        String::from_utf8(figures.text(1_000, &Live::default()).unwrap()).unwrap()
     }
 
     #[test]
@@ -567,6 +557,7 @@ mod tests {
             "mesos_volumed_passes_total{result=\"ok\"} 3",
             "mesos_volumed_last_pass_age_seconds 10",
             "mesos_volumed_last_pass_success 1",
+            "mesos_volumed_config_last_reload_successful 1",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }
@@ -598,12 +589,5 @@ mod tests {
                 .unwrap()
                 .contains("no work_dir")
         );
-    }
-
-    #[test]
-    fn large_numbers_of_bytes_stay_what_they_are() {
-        for bytes in [0, 1, u64::from(u32::MAX), 1 << 40, (1 << 52) + 1] {
-            assert_eq!(format!("{}", number(bytes)), bytes.to_string());
-        }
     }
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::clients;
 use crate::act::jobs::AgentsNow;
 use crate::config::Settings;
-use crate::decide::facts::{AgentAnswer, Facts, Known, MasterFacts, Registered, Why, Words};
+use crate::decide::facts::{
+    AgentAnswer, Facts, Known, MasterFacts, Policy, Registered, Why, Words,
+};
 use crate::decide::ledger::Ledger;
 use crate::decide::own::wants_master;
 use crate::observe::agent_http::{self, Limits, Question};
@@ -115,6 +117,12 @@ impl Observer {
             latest,
             limits: Limits::default(),
         })
+    }
+
+    /// What decisions need of the settings.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        self.settings.policy()
     }
 
     /// The ledger; an empty one on a first run. A damaged one is refused, never rebuilt.

@@ -350,8 +350,9 @@ fn figures(view: &View) -> DiskFigures {
         let count = figures.disks.entry(key).or_default();
         *count = count.saturating_add(1);
         let space = verdict.filesystem.as_ref().and_then(|seen| seen.space);
-        if let (None, Some((total, _))) = (code, space) {
+        if let (None, Some((total, free))) = (code, space) {
             add(&mut figures.total, disk.kind, total);
+            add(&mut figures.free, disk.kind, free);
         }
         if let Some(offer) = verdict.offer() {
             add(&mut figures.advertised, disk.kind, bytes(offer.number));

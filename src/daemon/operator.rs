@@ -182,7 +182,7 @@ fn left(pass: &Pass, id: &TrashId) -> Became {
 }
 
 /// Trashes that can't be seen: nobody may say that an entry is in none.
-fn unseen(facts: &Facts) -> Vec<Reason> {
+pub(super) fn unseen(facts: &Facts) -> Vec<Reason> {
     let of = |root: &RootFacts| {
         let why = root.trash.why()?;
         Some(Reason::new(

@@ -11,8 +11,10 @@ use super::board::{Board, Seen};
 use super::figures::{Figures, PassFigures};
 use super::host::Pace;
 use super::observer::Observer;
+use super::operations::{Next, Operation, Waiting};
 use super::pass::{Pass, pass};
 use super::run::{Event, Order};
+use super::wake::Bell;
 use super::workers::Workers;
 use crate::act::outcome::Outcome;
 use crate::decide::authority::Claims;
@@ -32,6 +34,10 @@ pub(super) struct Passer {
     pub(super) events: mpsc::Sender<Event>,
     pub(super) figures: Figures,
     pub(super) board: Board,
+    /// Rung where a whole pass is due.
+    pub(super) again: Bell,
+    /// What was asked for and is not answered yet.
+    pub(super) waiting: Vec<Waiting>,
     /// What is kept, as last logged: a line a change, not a line a pass.
     pub(super) said: Vec<String>,
 }
@@ -45,7 +51,9 @@ impl Passer {
                     if self.events.blocking_send(Event::Passed(status)).is_err() {
                         return;
                     }
+                    self.go_on();
                 }
+                Order::Operate(operation) => self.operate(*operation),
                 Order::Reload(settings) => {
                     self.workers.set_pace(Pace::from(&settings.wipe));
                     self.observer = Observer::new(&settings);
@@ -53,6 +61,47 @@ impl Passer {
                 Order::Stop => return,
             }
         }
+    }
+
+    /// Does what was asked for, or begins to.
+    fn operate(&mut self, operation: Operation) {
+        let Operation { ask, by, reply } = operation;
+        match ask.prepare(by, &self.observer, self.workers.shared()) {
+            Ok(prepared) => self.pass_for(Waiting::new(prepared, reply)),
+            // Whoever asked may be gone.
+            Err(error) => drop(reply.send(Err(error))),
+        }
+    }
+
+    /// Looks after everything whose jobs may have ended.
+    fn go_on(&mut self) {
+        let jobs = self.workers.handle();
+        for waiting in std::mem::take(&mut self.waiting) {
+            match waiting.look(&jobs) {
+                Next::Wait(waiting) => self.waiting.push(waiting),
+                Next::Pass(waiting) => self.pass_for(waiting),
+                Next::Over => {}
+            }
+        }
+    }
+
+    /// Makes a pass with an operator's words.
+    fn pass_for(&mut self, mut waiting: Waiting) {
+        let jobs = self.workers.handle();
+        waiting.begins(&jobs);
+        match waiting.prepared.turn(&self.observer, &mut self.workers) {
+            Ok(turn) => match waiting.passed(turn, &jobs) {
+                // Where its jobs have ended already, the pass that is ordered below looks after it.
+                Next::Wait(waiting) | Next::Pass(waiting) => self.waiting.push(waiting),
+                Next::Over => {}
+            },
+            Err(error) => {
+                tracing::error!(error = chain(&error), "the pass failed");
+                waiting.fail(error);
+            }
+        }
+        // It saw a part of the host only: a whole pass tells what is so now.
+        self.again.ring();
     }
 
     fn pass(&mut self) -> String {

@@ -22,7 +22,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::after;
-use super::api::Api;
+use super::api::{self, Api, Rules};
 use super::board::Board;
 use super::figures::Figures;
 use super::host::Shared;
@@ -30,11 +30,13 @@ use super::jobs::{JobState, JobView};
 use super::listen::Listen;
 use super::observer::Observer;
 use super::offers::{self, Looked, Looker};
+use super::operations::Operation;
 use super::passer::Passer;
 use super::suspend::Suspend;
+use super::textfile::Textfile;
 use super::wake::Bell;
 use super::watch::{FileHints, Stamps};
-use super::workers::{Workers, WorkersHandle};
+use super::workers::{Ended, Workers, WorkersHandle};
 use crate::config::{self, ConfigError, Inputs, Loaded, Settings, Source};
 use crate::observe::clock;
 use crate::observe::hints::{Heard, Hints};
@@ -76,6 +78,7 @@ pub enum RunError {
 
 pub(super) enum Order {
     Pass,
+    Operate(Box<Operation>),
     Reload(Box<Settings>),
     Stop,
 }
@@ -117,6 +120,7 @@ struct Daemon {
     figures: Figures,
     listen: Listen,
     api: Arc<Api>,
+    textfile: Textfile,
     jobs: WorkersHandle,
     pass_thread: std::thread::JoinHandle<()>,
     stamps: Stamps,
@@ -215,14 +219,19 @@ impl Daemon {
             hint: Bell::new(hint.clone()),
             ended: Bell::new(hint.clone()),
         };
+        let figures = Figures::default();
         let ended = {
-            let ended = bells.ended.clone();
-            Arc::new(move || ended.ring())
+            let bell = bells.ended.clone();
+            let figures = figures.clone();
+            Arc::new(move |ended: &Ended| {
+                figures.ended(ended);
+                bell.ring();
+            })
         };
         let store = shared.desk.store.clone();
         let workers = Workers::new(shared, ended);
         let jobs = workers.handle();
-        let figures = Figures::default();
+        figures.reloaded(clock::wall_seconds(), true);
         figures.stale_after(stale_after(settings.sweep.every.0));
         let board = Board::default();
         let observer = Observer::new(settings);
@@ -231,8 +240,10 @@ impl Daemon {
             board: board.clone(),
             jobs: jobs.clone(),
             store: store.clone(),
-            observer: Mutex::new(observer.clone()),
+            rules: Mutex::new(Rules::new(settings)),
+            orders: orders.clone(),
             looking: Semaphore::new(1),
+            asking: Semaphore::new(api::ASKERS),
             started: (clock::wall_seconds(), clock::since_boot()),
         };
         let passer = Passer {
@@ -241,6 +252,8 @@ impl Daemon {
             events: hint.clone(),
             figures: figures.clone(),
             board: board.clone(),
+            again: bells.ended.clone(),
+            waiting: Vec::new(),
             said: Vec::new(),
         };
         let looker = Looker::new(settings, store, figures.clone(), board);
@@ -283,6 +296,7 @@ impl Daemon {
             figures,
             listen: Listen::new(settings),
             api: Arc::new(api),
+            textfile: Textfile::new(settings),
             jobs,
             pass_thread,
             passing: None,
@@ -323,6 +337,7 @@ impl Daemon {
             self.pass_if_due()?;
             self.looks.look_if_due(self.every)?;
             self.listen.serve(&self.api).await;
+            self.textfile.write_if_due(&self.api);
         }
         self.stop().await;
         Ok(())
@@ -338,6 +353,7 @@ impl Daemon {
         match event {
             Some(Event::Passed(status)) => {
                 self.passing = None;
+                self.textfile.now();
                 self.status = status;
                 self.watch();
                 if !self.ready {
@@ -418,10 +434,12 @@ impl Daemon {
                 self.due = Instant::now();
                 self.figures.stale_after(stale_after(self.every));
                 self.listen.set(&settings);
-                self.api.set(Observer::new(&settings));
+                self.api.set(Rules::new(&settings));
                 self.looks.within(Duration::ZERO, true);
                 let for_looks = offers::Order::Reload(Box::new(settings.clone()));
                 drop(self.looks.orders.send(for_looks));
+                self.textfile.set(&settings);
+                self.figures.reloaded(clock::wall_seconds(), true);
                 if self.orders.send(Order::Reload(Box::new(settings))).is_ok() {
                     for change in &changes {
                         tracing::info!("{change}");
@@ -430,7 +448,10 @@ impl Daemon {
                     tracing::info!(changes = count, "the configuration was read again");
                 }
             }
-            Err(error) => keep_last_good(&error),
+            Err(error) => {
+                self.figures.reloaded(clock::wall_seconds(), false);
+                keep_last_good(&error);
+            }
         }
         tell(&[NotifyState::Ready]);
     }

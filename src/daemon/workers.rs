@@ -1,30 +1,52 @@
 //! Workers: one thread a drive that runs the jobs of its file systems one after the other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use super::answers::plan::{Became, became};
 use super::host::{LowPriority, Pace, Shared};
 use super::jobs::{JobState, JobView, eta};
-use crate::act::executor::{Desk, Host, Job};
+use crate::act::executor::{Desk, Host, Job, StepOutcome};
 use crate::act::jobs;
 use crate::act::outcome::Outcome;
 use crate::act::store::{Store, StoreError};
 use crate::act::sys::Kernel;
-use crate::act::wipe::{Control, Progress};
+use crate::act::wipe::{Control, Progress, ProgressNow};
 use crate::decide::facts::{FileIdentity, Known, Pauses};
 use crate::mesos::disk::DiskRef;
 use crate::mesos::ids::VolumeKey;
 use crate::observe::places::Places;
-use crate::observe::{drives, state_dir};
-use crate::units::Raw;
+use crate::observe::{clock, drives, state_dir};
+use crate::units::{Raw, Span};
 
 /// A host that hands jobs to one worker thread a drive: for the daemon.
 pub struct Workers {
     shared: Shared,
     work: Arc<Work>,
     /// Called on the worker's thread when a job has ended.
-    ended: Arc<dyn Fn() + Send + Sync>,
+    ended: Arc<Told>,
+}
+
+/// Called on a worker's thread when a job has ended.
+pub type Told = dyn Fn(&Ended) + Send + Sync;
+
+/// How many ended jobs are remembered for those who wait for their end.
+const REMEMBERED: usize = 512;
+
+/// A job that ended.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// Ends are counted from 1.
+    pub number: u64,
+    /// How it ended; its subject is that of the job.
+    pub became: Became,
+    /// The same as it was.
+    pub outcome: Arc<Outcome>,
+    /// What it removed, whether to its end or not.
+    pub progress: ProgressNow,
+    /// How long it ran.
+    pub took: Span,
 }
 
 impl std::fmt::Debug for Workers {
@@ -54,6 +76,9 @@ struct WorkState {
     pauses: Pauses,
     /// Jobs so far; they are shown in their order.
     count: u64,
+    /// The last jobs that ended, oldest first.
+    ended: VecDeque<Ended>,
+    ends: u64,
     stopping: bool,
 }
 
@@ -72,6 +97,7 @@ struct Task {
 struct Running {
     number: u64,
     quick: bool,
+    subject: String,
     kind: &'static str,
     volume: VolumeKey,
     disk: DiskRef,
@@ -98,7 +124,7 @@ impl Workers {
     /// A host without jobs. What was paused when the daemon last ran is paused; where that can't be
     /// told, everything is: [`WorkersHandle::resume`] writes it anew.
     #[must_use]
-    pub fn new(shared: Shared, ended: Arc<dyn Fn() + Send + Sync>) -> Self {
+    pub fn new(shared: Shared, ended: Arc<Told>) -> Self {
         let store = shared.desk.store.clone();
         let pauses = match state_dir::pauses(&Raw::from(store.dir())) {
             Known::Known(pauses) => pauses,
@@ -121,6 +147,8 @@ impl Workers {
                     jobs: BTreeMap::new(),
                     pauses,
                     count: 0,
+                    ended: VecDeque::new(),
+                    ends: 0,
                     stopping: false,
                 }),
                 changed: Condvar::new(),
@@ -129,6 +157,12 @@ impl Workers {
             }),
             ended,
         }
+    }
+
+    /// What its jobs share.
+    #[must_use]
+    pub const fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     /// Jobs that wait or run.
@@ -231,6 +265,30 @@ impl WorkersHandle {
         self.work.store.write_pauses(&pauses)
     }
 
+    /// How many jobs have ended.
+    #[must_use]
+    pub fn ends(&self) -> u64 {
+        lock(&self.work.state).ends
+    }
+
+    /// How the step with this subject ended, if a job for it ended after the end of this number;
+    /// `None` while one waits or runs. Where there is none, and none is remembered, that is said.
+    #[must_use]
+    pub fn end_of(&self, step: &str, subject: &str, after: u64) -> Option<Became> {
+        let state = lock(&self.work.state);
+        let ended = state.ended.iter().rev().find(|ended| {
+            ended.number > after && ended.became.step == step && ended.became.subject == subject
+        });
+        if let Some(ended) = ended {
+            return Some(ended.became.clone());
+        }
+        let lives = state
+            .jobs
+            .values()
+            .any(|running| running.kind == step && running.subject == subject);
+        (!lives).then(|| Became::unseen(step, subject))
+    }
+
     /// Whether no worker runs.
     #[must_use]
     pub fn idle(&self) -> bool {
@@ -311,6 +369,7 @@ impl Host for Workers {
         let running = Running {
             number: state.count,
             quick: job.is_quick(),
+            subject: subject.to_owned(),
             kind: job.step(),
             volume: job.volume().clone(),
             disk: job.disk().clone(),
@@ -365,7 +424,7 @@ impl Host for Workers {
 struct Worker {
     shared: Shared,
     work: Arc<Work>,
-    ended: Arc<dyn Fn() + Send + Sync>,
+    ended: Arc<Told>,
     queue: Queue,
 }
 
@@ -378,7 +437,9 @@ impl Worker {
             let Task { job, plan, subject } = task;
             let directory = job.directory().clone();
             let step = job.step();
+            let began = clock::since_boot();
             let outcome = self.shared.run(job, &plan, &control, &progress);
+            let took = clock::since_boot().minus(began);
             jobs::record_end(
                 &self.shared.desk.store,
                 (self.shared.desk.wall_seconds)(),
@@ -387,8 +448,28 @@ impl Worker {
                 &subject,
                 &outcome,
             );
-            lock(&self.work.state).jobs.remove(&directory);
-            (self.ended)();
+            let end = StepOutcome {
+                step,
+                subject,
+                outcome,
+            };
+            let became = became(&end);
+            let mut state = lock(&self.work.state);
+            state.jobs.remove(&directory);
+            state.ends = state.ends.saturating_add(1);
+            let ended = Ended {
+                number: state.ends,
+                became,
+                outcome: Arc::new(end.outcome),
+                progress: progress.now(),
+                took,
+            };
+            state.ended.push_back(ended.clone());
+            if state.ended.len() > REMEMBERED {
+                state.ended.pop_front();
+            }
+            drop(state);
+            (self.ended)(&ended);
         }
     }
 
@@ -511,7 +592,7 @@ mod tests {
                 mount_mode: None,
             }),
         };
-        Workers::new(shared, Arc::new(|| {}))
+        Workers::new(shared, Arc::new(|_| {}))
     }
 
     fn ends(handle: &WorkersHandle) -> bool {
@@ -604,6 +685,7 @@ mod tests {
             Running {
                 number: 1,
                 quick: false,
+                subject: String::new(),
                 kind: "wipe",
                 volume: VolumeKey::new(Role::new("role"), PersistenceId::new("id")),
                 disk,

@@ -24,6 +24,7 @@ mod marks;
 pub mod master;
 pub mod mountinfo;
 pub mod node;
+pub mod own;
 pub mod places;
 pub mod prepare;
 pub mod pressure;

@@ -8,9 +8,9 @@ use super::{confirmed, volume_key};
 use crate::act::executor::StepOutcome;
 use crate::act::outcome::{Outcome, StepError};
 use crate::cli::host::Owner;
-use crate::cli::plan_text::{kept_text, outcome_text, plan_text};
+use crate::cli::plan_text::{kept_text, plan_text};
 use crate::cli::{Context, Exit, Text, WithExit};
-use crate::daemon::answers::plan::planned;
+use crate::daemon::answers::plan::{became, planned};
 use crate::daemon::observer::Observer;
 use crate::daemon::pass::{Pass, look};
 use crate::decide::facts::{CheckpointFacts, Destroying, Facts, Phase, Words};
@@ -335,10 +335,10 @@ impl Said {
         context.output.value_or(&planned(plan, &self.steps), |_| {
             let mut text = Text::new();
             for step in &self.steps {
-                text.line(outcome_text(step));
+                text.line(became(step).text);
             }
             let mut text = text.into_string();
-            text.push_str(&kept_text(plan));
+            text.push_str(&kept_text(&planned(plan, &[])));
             text
         })?;
         Ok(())

@@ -69,6 +69,10 @@ pub struct Job {
     pub bytes_per_second: f64,
     /// Removals per second that it may make now; null: as many as it can.
     pub allowed_rate: Option<u32>,
+    /// The share of time, in percent, in which somebody waits for the drive while it works; null where
+    /// that is not looked at.
+    #[serde(default)]
+    pub io_pressure: Option<f64>,
     /// In how many seconds it ends at this rate; null where nothing tells how much is left.
     pub eta_seconds: Option<u64>,
     /// The job in a line for people.
@@ -96,6 +100,7 @@ impl From<&JobView> for Job {
             rate: job.rate,
             bytes_per_second: job.bytes_per_second,
             allowed_rate: job.allowed_rate,
+            io_pressure: job.pressure.map(|pressure| pressure.worked),
             eta_seconds: job.eta_seconds,
             text: job.text(),
         }

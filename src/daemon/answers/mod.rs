@@ -45,7 +45,7 @@ pub struct Disk {
     /// The root; the work_dir for ROOT.
     pub root: String,
     /// Its exact bytes, where it is not UTF-8.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root_base64: Option<String>,
 }
 
@@ -108,6 +108,7 @@ pub(super) mod schemas {
     use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
     use crate::decide::discover::Code;
+    use crate::decide::facts::WipeMode;
     use crate::decide::guards::Refusal;
     use crate::decide::listing::VolumeState;
     use crate::decide::manifest::TrashState;
@@ -145,6 +146,17 @@ pub(super) mod schemas {
     enumeration!(Rejections, "Rejection", Code::ALL);
     enumeration!(AlarmKinds, "AlarmKind", AlarmKind::ALL);
     enumeration!(VolumeStates, "VolumeState", VolumeState::ALL);
+    enumeration!(
+        WipeModes,
+        "WipeMode",
+        [
+            WipeMode::Unlink,
+            WipeMode::Discard,
+            WipeMode::Overwrite,
+            WipeMode::ZeroFree,
+            WipeMode::Reformat
+        ]
+    );
     enumeration!(
         TrashStates,
         "TrashState",

@@ -1,9 +1,9 @@
 //! What lies in the trash: `trash list`, `GET /v1/trash`.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::{Disk, Name, Why, plan, whys};
-use crate::daemon::operator::{Answer, Became};
+use super::{Disk, Name, Why, whys};
+use crate::daemon::operator::Became;
 use crate::decide::listing::TrashItem;
 use crate::decide::manifest::TrashState;
 use crate::decide::steps::TrashId;
@@ -63,18 +63,8 @@ pub struct TrashEntry {
     pub reasons: Vec<Why>,
 }
 
-/// What became of entries that an operator named: `trash restore`, `POST /v1/restore`.
-#[derive(Clone, Debug, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
-pub struct Done {
-    /// One each.
-    pub entries: Vec<DoneEntry>,
-    /// Every step that was carried out for it.
-    pub outcomes: Vec<plan::Became>,
-}
-
-/// What became of one entry.
-#[derive(Clone, Debug, Serialize)]
+/// What became of an entry that an operator named: `trash restore`, `trash purge`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
 pub struct DoneEntry {
     /// The entry's name.
@@ -83,21 +73,21 @@ pub struct DoneEntry {
     /// What became of it.
     pub became: Word,
     /// Where it is now, of one that was restored.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     /// Its exact bytes, where it is not UTF-8.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path_base64: Option<String>,
     /// Why it was kept.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<Why>,
     /// What did not work.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
 
 /// What became of it, in a word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum Word {
@@ -115,16 +105,9 @@ pub enum Word {
     Missing,
 }
 
-/// What became of them.
+/// What became of an entry.
 #[must_use]
-pub fn done(answer: &Answer) -> Done {
-    Done {
-        entries: answer.entries.iter().map(done_entry).collect(),
-        outcomes: answer.pass.outcomes.iter().map(plan::became).collect(),
-    }
-}
-
-fn done_entry((id, became): &(TrashId, Became)) -> DoneEntry {
+pub fn done_entry((id, became): &(TrashId, Became)) -> DoneEntry {
     let plain = |word| DoneEntry {
         id: id.clone(),
         became: word,

@@ -4,6 +4,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
+use super::change::Hold;
 use super::{At, ROUTES, What};
 use crate::daemon::answers::Failure;
 use crate::daemon::answers::disks::Disks;
@@ -13,6 +14,7 @@ use crate::daemon::answers::receipts::Receipts;
 use crate::daemon::answers::status::Status;
 use crate::daemon::answers::trash::Trash;
 use crate::daemon::answers::volumes::Volumes;
+use crate::daemon::operate::{Accept, Operated, Purge, Recreate, Restore, Sweep, Wipe};
 
 /// Which media type a route answers with, and what.
 fn answer(what: What, types: &mut SchemaGenerator) -> (&'static str, Value) {
@@ -26,10 +28,36 @@ fn answer(what: What, types: &mut SchemaGenerator) -> (&'static str, Value) {
         What::Disks => of::<Disks>(types),
         What::Volumes => of::<Volumes>(types),
         What::Trash => of::<Trash>(types),
-        What::Jobs => of::<Jobs>(types),
         What::Plan => of::<Planned>(types),
         What::Receipts => of::<Receipts>(types),
+        What::Sweep | What::Purge | What::Restore | What::Wipe | What::Recreate | What::Accept => {
+            of::<Operated>(types)
+        }
+        What::Jobs | What::Pause | What::Resume => of::<Jobs>(types),
     }
+}
+
+/// What a route is told in the body; `None` where there is none.
+fn body(what: What, types: &mut SchemaGenerator) -> Option<Value> {
+    Some(match what {
+        What::Sweep => types.subschema_for::<Sweep>().to_value(),
+        What::Purge => types.subschema_for::<Purge>().to_value(),
+        What::Restore => types.subschema_for::<Restore>().to_value(),
+        What::Wipe => types.subschema_for::<Wipe>().to_value(),
+        What::Recreate => types.subschema_for::<Recreate>().to_value(),
+        What::Accept => types.subschema_for::<Accept>().to_value(),
+        What::Pause | What::Resume => types.subschema_for::<Hold>().to_value(),
+        What::Metrics
+        | What::Health
+        | What::Readiness
+        | What::Status
+        | What::Disks
+        | What::Volumes
+        | What::Trash
+        | What::Jobs
+        | What::Plan
+        | What::Receipts => return None,
+    })
 }
 
 fn parameters(what: What) -> Vec<Value> {
@@ -71,6 +99,9 @@ fn operation(route: &super::Route, types: &mut SchemaGenerator) -> Value {
             "default": { "description": "It was not; why is said", "content": failure },
         },
     });
+    if let Some(body) = body(route.what, types) {
+        operation["requestBody"] = json!({ "content": { "application/json": { "schema": body } } });
+    }
     let parameters = parameters(route.what);
     if !parameters.is_empty() {
         operation["parameters"] = json!(parameters);

@@ -29,6 +29,9 @@ fn root_a_sweep_tells_by_its_exit_code_what_came_of_it() {
     drop(open);
 
     let daemon = host.daemon();
+    // It is asked; where it can't be, nobody does it.
+    host.sweep(0);
+    host.configure("[daemon]\nsocket = \"\"\n");
     host.sweep(6);
     host.run(&["trash", "purge", "--all"]).ends(6);
     // What only looks needs no lock.

@@ -111,14 +111,19 @@ fn samples(text: &str) -> BTreeMap<String, f64> {
             assert!(helped.insert(name) && !help.is_empty(), "{line}");
         } else if let Some(rest) = line.strip_prefix("# TYPE ") {
             let (name, kind) = rest.split_once(' ').unwrap();
-            assert!(["gauge", "counter"].contains(&kind), "{line}");
+            assert!(["gauge", "counter", "histogram"].contains(&kind), "{line}");
             assert!(helped.contains(name), "{line}");
             assert_eq!(kind == "counter", name.ends_with("_total"), "{line}");
             assert!(types.insert(name, kind).is_none(), "{line}");
         } else {
             let (series, value) = line.rsplit_once(' ').unwrap();
             let name = series.split('{').next().unwrap();
-            assert!(types.contains_key(name), "{line}");
+            let family = ["_bucket", "_sum", "_count"]
+                .iter()
+                .find_map(|part| name.strip_suffix(part))
+                .filter(|family| types.get(family) == Some(&"histogram"))
+                .unwrap_or(name);
+            assert!(types.contains_key(family), "{line}");
             assert!(
                 name.starts_with("mesos_volumed_")
                     && name
@@ -407,7 +412,7 @@ fn root_the_daemon_tells_figures_and_health_and_takes_nothing_else() {
 }
 
 /// Prometheus's own judgement, where it is installed.
-fn check_with_promtool(text: &str) {
+pub(super) fn check_with_promtool(text: &str) {
     let child = Command::new("promtool")
         .args(["check", "metrics"])
         .stdin(std::process::Stdio::piped())

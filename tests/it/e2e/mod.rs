@@ -11,6 +11,7 @@ mod master;
 mod modes;
 mod mount;
 mod numbers;
+mod operate;
 mod soak;
 mod trip;
 mod undelete;

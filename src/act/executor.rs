@@ -231,7 +231,7 @@ pub struct Executed {
 pub fn execute<H: Host>(plan: CheckedPlan, host: &mut H) -> Result<Executed, StepError> {
     let mut plan = plan.into_plan();
     let store = host.desk().store.clone();
-    if !plan.memory_unknown {
+    if !plan.memory_unknown && !plan.memory_written {
         store.write_memory(&plan.memory)?;
     }
     let id = plan.id.as_str();

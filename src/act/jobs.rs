@@ -94,7 +94,7 @@ fn wipe_entry<S: Sys>(
     if !report.complete {
         return Err(incomplete(authorization, &report));
     }
-    entry.remove(*sys, place)?;
+    entry.remove_wiped(*sys, place)?;
     if place.hidden.is_some() {
         trash::refill(*sys, &entry);
     }

@@ -135,6 +135,18 @@ pub trait Sys {
         mode: u32,
     ) -> Result<(), Errno>;
 
+    /// As [`Sys::write_file`], but whole rather than durable: after a power cut the old file is there
+    /// or the new one, never a part of either. Enough where both lead to the same end.
+    fn write_file_whole(
+        &self,
+        dir: &Self::Dir,
+        name: &[u8],
+        content: &[u8],
+        mode: u32,
+    ) -> Result<(), Errno> {
+        self.write_file(dir, name, content, mode)
+    }
+
     /// Takes the exclusive lock of a directory, for as long as it is open; `false` when somebody
     /// else has it.
     fn lock(&self, dir: &Self::Dir) -> Result<bool, Errno>;

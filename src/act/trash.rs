@@ -6,11 +6,17 @@
 //! 1. the entry's folder and its manifest in state `prepared` (file and folder synced);
 //! 2. the rename of the volume's directory to `data`;
 //! 3. both parents synced: the entry first, so that a power cut can show the directory in both
-//!    places' journals or in the old one, never in none;
-//! 4. the manifest in state `moved`.
+//!    places' journals or in the old one, never in none.
+//!
+//! Then, whole but not durable by a sync of its own:
+//!
+//! 4. the manifest in state `moved`, later in state `cleared`.
 //!
 //! After a crash between 2 and 4 the entry is `prepared` with data, which the planner treats like
-//! `moved`.
+//! `moved`; so a power cut that takes 4 back changes nothing, and one that takes `cleared` back costs
+//! a second look more. What the states are followed by does have its sync: `wiping` is durable before
+//! the first unlink, and brings with it whatever came before. (On a prepared MOUNT `prepared` means
+//! half moved, and `moved` opens the gate: there it is durable, see `entries`.)
 
 mod entries;
 mod restore;
@@ -183,7 +189,7 @@ fn try_quarantine<S: Sys>(
         )));
     }
     sync_both(sys, &entry, role_dir, &place.path())?;
-    write_manifest(sys, &entry, manifest, TrashState::Moved)?;
+    write_manifest_as(sys, &entry, manifest, TrashState::Moved, Lasting::Whole)?;
     Ok(receipt("quarantine", manifest, place.path()))
 }
 
@@ -219,11 +225,30 @@ fn sync_both<S: Sys>(
     Ok(())
 }
 
+/// What a power cut may do to a manifest that was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lasting {
+    /// Nothing.
+    Durable,
+    /// Bring the one before back, which leads to the same end.
+    Whole,
+}
+
 fn write_manifest<S: Sys>(
     sys: &S,
     entry: &S::Dir,
     manifest: &Manifest,
     state: TrashState,
+) -> Result<(), StepError> {
+    write_manifest_as(sys, entry, manifest, state, Lasting::Durable)
+}
+
+fn write_manifest_as<S: Sys>(
+    sys: &S,
+    entry: &S::Dir,
+    manifest: &Manifest,
+    state: TrashState,
+    lasting: Lasting,
 ) -> Result<(), StepError> {
     let manifest = Manifest {
         state,
@@ -235,7 +260,11 @@ fn write_manifest<S: Sys>(
             source,
         })?;
     text.push(b'\n');
-    sys.write_file(entry, MANIFEST, &text, 0o600).map_err(call(
+    let written = match lasting {
+        Lasting::Durable => sys.write_file(entry, MANIFEST, &text, 0o600),
+        Lasting::Whole => sys.write_file_whole(entry, MANIFEST, &text, 0o600),
+    };
+    written.map_err(call(
         "write the manifest of",
         &Raw::from(manifest.id.0.as_str()),
         "the old manifest is whole",
@@ -245,7 +274,8 @@ fn write_manifest<S: Sys>(
 /// Takes away what is left of an entry that holds no data. Never fails: what stays is an entry
 /// without data, which the next plan removes.
 fn discard_entry<S: Sys>(sys: &S, trash: &S::Dir, entry: &S::Dir, name: &[u8]) {
-    if let Err(errno) = remove_frame(sys, trash, entry, name) {
+    let removed = remove_frame(sys, trash, entry, name).and_then(|()| sys.sync(trash));
+    if let Err(errno) = removed {
         tracing::debug!(
             errno = errno.raw_os_error(),
             "an empty trash entry stays, ignoring"
@@ -253,6 +283,7 @@ fn discard_entry<S: Sys>(sys: &S, trash: &S::Dir, entry: &S::Dir, name: &[u8]) {
     }
 }
 
+/// Not durable by itself: a frame that a power cut brings back, or brings back in part, holds no data.
 fn remove_frame<S: Sys>(sys: &S, trash: &S::Dir, entry: &S::Dir, name: &[u8]) -> Result<(), Errno> {
     for file in [temp_name(MANIFEST), MANIFEST.to_vec()] {
         match sys.unlink(entry, &file) {
@@ -262,7 +293,7 @@ fn remove_frame<S: Sys>(sys: &S, trash: &S::Dir, entry: &S::Dir, name: &[u8]) ->
     }
     match sys.rmdir(trash, name) {
         // Somebody else of this process was quicker.
-        Ok(()) | Err(Errno::NOENT) => sys.sync(trash),
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
         Err(errno) => Err(errno),
     }
 }
@@ -342,8 +373,17 @@ impl<S: Sys> OpenEntry<S> {
         write_manifest(sys, &self.dir, &place.manifest, state)
     }
 
-    /// Removes the entry, which must hold no data any more.
+    /// Removes the entry, which must hold no data any more; that is durable when this returns.
     pub fn remove(&self, sys: &S, place: &TrashPlace) -> Result<(), StepError> {
+        self.remove_wiped(sys, place)?;
+        sys.sync(&self.trash)
+            .map_err(call("sync", &self.path, "its data is gone"))
+    }
+
+    /// Removes the entry after its data was wiped, durably. The frame's own removal is not made
+    /// durable: one that a power cut brings back says `wiping`, holds nothing, and goes with the next
+    /// pass.
+    pub fn remove_wiped(&self, sys: &S, place: &TrashPlace) -> Result<(), StepError> {
         remove_frame(sys, &self.trash, &self.dir, place.manifest.id.0.as_bytes()).map_err(call(
             "remove",
             &self.path,
@@ -369,7 +409,8 @@ pub fn clear_at_once<S: Sys>(sys: &S, locks: &RootLocks<S>, place: &TrashPlace) 
         if labelled(sys, place, &data, &entry)? {
             return Ok(None);
         }
-        entry.advance(sys, place, TrashState::Cleared)?;
+        let cleared = TrashState::Cleared;
+        write_manifest_as(sys, &entry.dir, &place.manifest, cleared, Lasting::Whole)?;
         let path = entry.path().clone();
         Ok(Some(receipt("clear", &place.manifest, path)))
     };

@@ -109,7 +109,7 @@ impl Owner {
     /// Does what is asked for on this thread, with a line of progress on a terminal.
     fn operate(&self, ask: Ask) -> Result<Operated, OperateError> {
         let control = self.shared.pace.control();
-        let prepared = ask.prepare(who(), &self.observer, &self.shared)?;
+        let mut prepared = ask.prepare(who(), &self.observer, &self.shared)?;
         let mut host = Inline::new(self.shared.clone(), &control, &show);
         let turn = prepared.turn(&self.observer, &mut host)?;
         let outcomes = turn.pass.outcomes.iter().map(became).collect();
@@ -199,7 +199,7 @@ pub(super) fn show(
     use std::sync::atomic::{AtomicBool, Ordering};
     let ended = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        scope.spawn(|| {
+        let line = scope.spawn(|| {
             let mut line = Line::new();
             while !ended.load(Ordering::Relaxed) {
                 line.show(|| how_far(subject, progress));
@@ -208,6 +208,8 @@ pub(super) fn show(
         });
         let outcome = job();
         ended.store(true, Ordering::Relaxed);
+        // It sleeps between two lines; nobody waits for the rest of that.
+        line.thread().unpark();
         outcome
     })
 }

@@ -167,6 +167,8 @@ pub struct Prepared {
     /// For the facts of each of its passes.
     words: Words,
     by: Who,
+    /// What was observed a moment ago, for its first pass; every later one observes anew.
+    seen: Option<Facts>,
 }
 
 /// A pass that was made for it.
@@ -217,6 +219,7 @@ impl Ask {
     ) -> Result<Prepared, OperateError> {
         // A damaged ledger is refused here, before anything is done.
         observer.ledger()?;
+        let mut seen = None;
         let words = match &self {
             Self::Sweep(sweep) => Words {
                 accept_empty: sweep.accept_empty,
@@ -229,7 +232,11 @@ impl Ask {
             },
             // Its words are made with its pass.
             Self::Restore(_) => Words::default(),
-            Self::Wipe(wipe) => wipe.words(observer, shared)?,
+            Self::Wipe(wipe) => {
+                let (words, facts) = wipe.words(observer, shared)?;
+                seen = facts;
+                words
+            }
             Self::Recreate(recreate) => {
                 let key = named(&recreate.volume)?;
                 confirmed(&key, &recreate.confirm)?;
@@ -251,6 +258,7 @@ impl Ask {
             ask: self,
             words,
             by,
+            seen,
         })
     }
 }
@@ -260,7 +268,12 @@ impl Prepared {
     ///
     /// # Errors
     /// Where the host could not be looked at, or what was seen not be written down.
-    pub fn turn<H: Host>(&self, observer: &Observer, host: &mut H) -> Result<Turn, OperateError> {
+    pub fn turn<H: Host>(
+        &mut self,
+        observer: &Observer,
+        host: &mut H,
+    ) -> Result<Turn, OperateError> {
+        let mut seen = self.seen.take();
         let observe = |words: &Words| observer.facts(words);
         let by = || self.by.clone();
         let operator::Answer { entries, pass } = match &self.ask {
@@ -270,7 +283,16 @@ impl Prepared {
             Ask::Purge(_) => operator::purge(&observe, host, &self.words.purge, by())?,
             Ask::Sweep(_) | Ask::Wipe(_) | Ask::Recreate(_) | Ask::Accept(_) => operator::Answer {
                 entries: Vec::new(),
-                pass: pass(&mut || observe(&self.words), host)?,
+                pass: pass(
+                    &mut || match seen.take() {
+                        Some(facts) => Ok(Facts {
+                            words: self.words.clone(),
+                            ..facts
+                        }),
+                        None => observe(&self.words),
+                    },
+                    host,
+                )?,
             },
         };
         Ok(Turn { pass, entries })
@@ -460,8 +482,13 @@ pub fn confirmed(key: &VolumeKey, confirm: &str) -> Result<(), OperateError> {
 }
 
 impl Wipe {
-    fn words(&self, observer: &Observer, shared: &Shared) -> Result<Words, OperateError> {
-        let key = self.find(observer)?;
+    /// What it means, and what was observed for that, where planning from it is not too late.
+    fn words(
+        &self,
+        observer: &Observer,
+        shared: &Shared,
+    ) -> Result<(Words, Option<Facts>), OperateError> {
+        let (key, facts) = self.find(observer)?;
         confirmed(&key, &self.confirm)?;
         let words = Words {
             wipe: Some(key.clone()),
@@ -469,12 +496,16 @@ impl Wipe {
             strict: self.strict,
             ..Words::default()
         };
-        promised(&key, &words, observer, shared)?;
-        Ok(words)
+        // Directories that were looked into take as long as they are large.
+        let seen = match promised(&key, &words, observer, shared)? {
+            Looked::No => Some(facts),
+            Looked::Into => None,
+        };
+        Ok((words, seen))
     }
 
-    /// The volume that is meant; it must be on this host.
-    fn find(&self, observer: &Observer) -> Result<VolumeKey, OperateError> {
+    /// The volume that is meant, which must be on this host, and the facts that show it.
+    fn find(&self, observer: &Observer) -> Result<(VolumeKey, Facts), OperateError> {
         let (facts, checked) = look(&mut || observer.facts(&Words::default()))?;
         let rows = listing::volumes(&facts, checked.plan());
         let volume = self.volume.as_str();
@@ -489,7 +520,8 @@ impl Wipe {
                 .filter(|key| rows.iter().any(|row| row.key.as_ref() == Some(key)))
         };
         let is_path = volume.starts_with('/');
-        if is_path { by_path() } else { by_name() }.ok_or_else(|| {
+        let found = if is_path { by_path() } else { by_name() };
+        let key = found.ok_or_else(|| {
             let code = if is_path {
                 format!("{}: ", Refusal::NotAVolumePath)
             } else {
@@ -501,8 +533,16 @@ impl Wipe {
                  nobody's garbage (its data may be there on purpose)",
                 Raw::from(volume)
             ))
-        })
+        })?;
+        Ok((key, facts))
     }
+}
+
+/// Whether directories were looked into, which takes as long as they are large.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Looked {
+    No,
+    Into,
 }
 
 /// Under --strict nothing is even moved to the trash where the mode can't keep its promise.
@@ -511,7 +551,7 @@ fn promised(
     words: &Words,
     observer: &Observer,
     shared: &Shared,
-) -> Result<(), OperateError> {
+) -> Result<Looked, OperateError> {
     let policy = observer.policy();
     let kinds = [DiskType::Root, DiskType::Path, DiskType::Mount];
     let method = |kind| {
@@ -521,7 +561,7 @@ fn promised(
     };
     // Without it nothing is refused here, and nothing has to be looked at.
     if !kinds.into_iter().any(|kind| method(kind).strict) {
-        return Ok(());
+        return Ok(Looked::No);
     }
     let (facts, checked) = look(&mut || observer.facts(words))?;
     for row in listing::volumes(&facts, checked.plan()) {
@@ -552,5 +592,5 @@ fn promised(
             )));
         }
     }
-    Ok(())
+    Ok(Looked::Into)
 }

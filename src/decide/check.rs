@@ -73,6 +73,14 @@ pub fn check(plan: Plan, facts: &Facts) -> Result<CheckedPlan, PlanRejected> {
         || "the memory that could not be read would be written over".to_owned(),
     )
     .map_err(reject(end))?;
+    let as_on_disk = || {
+        let before = facts.memory.known();
+        facts.words.later_round && before.is_some_and(|it| it.same_but_for_when(&plan.memory))
+    };
+    must(!plan.memory_written || as_on_disk(), || {
+        "what is to be remembered would not be written".to_owned()
+    })
+    .map_err(reject(end))?;
     if !plan.steps.is_empty() {
         let reader = Reader::new(&plan, facts);
         reader.clock().map_err(reject(0))?;

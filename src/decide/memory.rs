@@ -75,6 +75,25 @@ impl Memory {
     }
 }
 
+impl Memory {
+    /// Whether both remember the same, seen at different moments: but for the clock, and for when
+    /// that which is there all the time was last seen.
+    #[must_use]
+    pub fn same_but_for_when(&self, later: &Self) -> bool {
+        let mut now = self.clone();
+        now.clock = later.clock.clone();
+        for (now, later) in now.volumes.iter_mut().zip(&later.volumes) {
+            if now.gone.is_none() && later.gone.is_none() {
+                now.named_at = later.named_at;
+            }
+        }
+        for (now, later) in now.sightings.iter_mut().zip(&later.sightings) {
+            now.last = later.last;
+        }
+        now == *later
+    }
+}
+
 /// Lived time: the sum of `CLOCK_BOOTTIME` steps between passes, each capped, none across a boot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LivedClock {

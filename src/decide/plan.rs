@@ -54,6 +54,11 @@ pub struct Plan {
     /// written over it: it may be a later program's, or be mended.
     #[serde(skip)]
     pub memory_unknown: bool,
+    /// An earlier round of this very pass wrote this memory, but for a moment of lived time: it is
+    /// on disk already, durably, and needs no writing again. A moment that a crash takes from lived
+    /// time makes everything younger, never older.
+    #[serde(skip)]
+    pub memory_written: bool,
 }
 
 impl Plan {
@@ -132,10 +137,25 @@ pub fn plan(facts: &Facts) -> Plan {
         steps,
         kept,
         doubts,
+        memory_written: written(facts, &memory),
         memory,
         memory_unknown: matches!(facts.memory, Known::Unknown(_)),
         by: facts.words.by.clone(),
     }
+}
+
+/// So much lived time may be missing in the file.
+const MOMENT: Span = Span::seconds(1);
+
+/// See [`Plan::memory_written`].
+fn written(facts: &Facts, memory: &Memory) -> bool {
+    let Known::Known(before) = &facts.memory else {
+        return false;
+    };
+    facts.words.later_round
+        && before.clock.boot_id == memory.clock.boot_id
+        && memory.clock.since_boot.minus(before.clock.since_boot) < MOMENT
+        && before.same_but_for_when(memory)
 }
 
 /// Records by the MOUNT disks that they may lie on.

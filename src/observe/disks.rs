@@ -5,6 +5,7 @@
 //! a FUSE or network mount whose server is gone. Its two extras come from where it has them, from
 //! sysfs: whether a drive turns, and whether it hangs on USB.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::ffi::OsStrExt as _;
@@ -14,7 +15,7 @@ use std::path::{Path, PathBuf};
 use super::deadline::{Answered, PATIENCE, ask_each};
 use super::mountinfo::unescape;
 use super::superblock::{self, HEAD, TAIL};
-use crate::decide::facts::{BlockDevice, Content, DeviceNumber, Known};
+use crate::decide::facts::{BlockDevice, Content, DeviceNumber, Known, MountEntry, device_of};
 use crate::units::Raw;
 
 /// Why the list of devices or of swap is unknown.
@@ -57,6 +58,44 @@ pub fn list(sys: &Path) -> Result<Vec<BlockDevice>, DisksError> {
     }
     devices.sort_by_cached_key(|device| natural(&device.name));
     link_partitions(&mut devices);
+    Ok(devices)
+}
+
+/// The devices that these mounts' file systems lie on, without their partitions and content: two
+/// dozen small files a device are read, and a host may have hundreds of devices that nobody asked
+/// for.
+///
+/// # Errors
+/// As [`list`], which is what is read where a device can't be told from its mount alone.
+pub fn below<'a>(
+    sys: &Path,
+    mounts: impl IntoIterator<Item = &'a MountEntry>,
+) -> Result<Vec<BlockDevice>, DisksError> {
+    let mut devices: Vec<BlockDevice> = Vec::new();
+    for mount in mounts {
+        if device_of(mount, &devices).is_some() {
+            continue;
+        }
+        let name = if mount.device.major == 0 {
+            // The file system has a number of its own (btrfs); its source tells.
+            mount.source.as_path().file_name().map(OsStr::to_owned)
+        } else {
+            fs::read_link(sys.join(format!("dev/block/{}", mount.device)))
+                .ok()
+                .and_then(|target| target.file_name().map(OsStr::to_owned))
+        };
+        let found = match name {
+            Some(name) => device(&sys.join("class/block").join(name))?,
+            None => None,
+        };
+        match found {
+            Some(device) if device_of(mount, std::slice::from_ref(&device)).is_some() => {
+                devices.push(device);
+            }
+            // A mapper's name, or something that is no device.
+            Some(_) | None => return list(sys),
+        }
+    }
     Ok(devices)
 }
 

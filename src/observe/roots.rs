@@ -74,8 +74,17 @@ pub fn observe(
             .collect(),
         table,
     );
-    // For warnings alone: without the list there are none.
-    let devices = disks::list(places.sys.as_path()).unwrap_or_default();
+    // For warnings alone: without the drives there are none.
+    let mounts = answers.values().filter_map(|answer| match answer {
+        PathAnswer::Directory(answer) => table.by_id(answer.mount),
+        PathAnswer::Missing
+        | PathAnswer::NotADirectory
+        | PathAnswer::Unanswering
+        | PathAnswer::Failed(_)
+        | PathAnswer::Erring(..)
+        | PathAnswer::OutOfBounds(_) => None,
+    });
+    let devices = disks::below(places.sys.as_path(), mounts).unwrap_or_default();
     let grounds: Vec<Ground> = wanted
         .iter()
         .zip(&normals)

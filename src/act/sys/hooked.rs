@@ -106,6 +106,16 @@ impl Sys for Hooked<'_> {
         (self.hook)("write_file", name)?;
         self.kernel.write_file(dir, name, text, mode)
     }
+    fn write_file_whole(
+        &self,
+        dir: &OwnedFd,
+        name: &[u8],
+        text: &[u8],
+        mode: u32,
+    ) -> Result<(), Errno> {
+        (self.hook)("write_file", name)?;
+        self.kernel.write_file_whole(dir, name, text, mode)
+    }
     fn rename_noreplace(
         &self,
         dir: &OwnedFd,

@@ -325,13 +325,24 @@ impl Sys for Kernel {
         content: &[u8],
         mode: u32,
     ) -> Result<(), Errno> {
+        self.write_file_whole(dir, name, content, mode)?;
+        self.sync(dir)
+    }
+
+    fn write_file_whole(
+        &self,
+        dir: &OwnedFd,
+        name: &[u8],
+        content: &[u8],
+        mode: u32,
+    ) -> Result<(), Errno> {
         one_component(name)?;
         let temp = temp_name(name);
         match self.unlink(dir, &temp) {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(errno) => return Err(errno),
         }
-        replace_by(dir, name, &temp, content, Access { mode, owner: None })
+        exchange_by(dir, name, &temp, content, Access { mode, owner: None })
     }
 
     fn lock(&self, dir: &OwnedFd) -> Result<bool, Errno> {
@@ -511,6 +522,19 @@ pub(in crate::act) fn replace_by(
     content: &[u8],
     access: Access,
 ) -> Result<(), Errno> {
+    exchange_by(dir.as_fd(), name, temp, content, access)?;
+    retry_on_intr(|| fsync(dir.as_fd()))
+}
+
+/// As [`replace_by`], but the rename is not made durable: after a power cut the old file is there or
+/// the new one, each whole, because the new one's content is durable before the rename.
+fn exchange_by(
+    dir: impl AsFd,
+    name: &[u8],
+    temp: &[u8],
+    content: &[u8],
+    access: Access,
+) -> Result<(), Errno> {
     let dir = dir.as_fd();
     let flags = OFlags::WRONLY
         | OFlags::CREATE
@@ -545,7 +569,7 @@ pub(in crate::act) fn replace_by(
             Ok(()) | Err(_) => return Err(errno),
         }
     }
-    retry_on_intr(|| fsync(dir))
+    Ok(())
 }
 
 #[cfg(test)]

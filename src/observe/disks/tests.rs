@@ -174,6 +174,65 @@ fn loop_usb_nvme_and_odd_names_are_told() {
 }
 
 #[test]
+fn the_devices_below_mounts_are_those_of_the_whole_list() {
+    let sys = Sys::new();
+    let drive = "pci0000:00/ata1/block/sda";
+    let device = |place: &str, number: &str, more: &[(&str, &[u8])]| {
+        let number = format!("{number}\n");
+        let own: [(&str, &[u8]); 2] = [("dev", number.as_bytes()), ("size", b"8\n")];
+        sys.device(place, &[&own[..], more].concat());
+    };
+    device(drive, "8:0", &[("device/wwid", b"naa.5\n")]);
+    device(&format!("{drive}/sda2"), "8:2", &[("partition", b"2\n")]);
+    device("virtual/block/dm-0", "253:0", &[("dm/name", b"vg-data\n")]);
+    device("virtual/block/cciss!c0d0", "104:0", &[]);
+    let block = sys.0.path().join("dev/block");
+    std::fs::create_dir_all(&block).unwrap();
+    for (number, place) in [
+        ("8:0", drive),
+        ("8:2", "pci0000:00/ata1/block/sda/sda2"),
+        ("104:0", "virtual/block/cciss!c0d0"),
+    ] {
+        symlink(Path::new("../../devices").join(place), block.join(number)).unwrap();
+    }
+    let all = sys.list();
+    let mount = |device: &str, source: &str| {
+        let line = format!("36 35 {device} / /mnt rw - some {source} rw\n");
+        crate::observe::mountinfo::parse(line.as_bytes())
+            .unwrap()
+            .remove(0)
+    };
+    for (mounts, count) in [
+        (vec![mount("8:2", "/dev/sda2")], 1),
+        (
+            vec![
+                mount("8:2", "/dev/sda2"),
+                mount("8:2", "/dev/root"),
+                mount("8:0", "/dev/sda"),
+            ],
+            2,
+        ),
+        (vec![mount("104:0", "/dev/cciss/c0d0")], 1),
+        // btrfs has numbers of its own, and a mapper's name is told by the whole list alone.
+        (vec![mount("0:40", "/dev/sda2")], 1),
+        (vec![mount("0:41", "/dev/mapper/vg-data")], 4),
+        (vec![mount("0:42", "tank/data")], 4),
+        (vec![mount("253:0", "/dev/mapper/vg-data")], 4),
+        (Vec::new(), 0),
+    ] {
+        let some = below(sys.0.path(), &mounts).unwrap();
+        assert_eq!(some.len(), count, "{mounts:?}");
+        for mount in &mounts {
+            let (some, all) = (device_of(mount, &some), device_of(mount, &all));
+            let told = |device: Option<&BlockDevice>| {
+                device.map(|device| (device.name.clone(), device.wwn.clone(), device.number))
+            };
+            assert_eq!(told(some), told(all), "{mount:?}");
+        }
+    }
+}
+
+#[test]
 fn a_missing_sysfs_is_an_error_and_not_an_empty_host() {
     let error = list(Path::new("/proc/0")).unwrap_err();
     assert_eq!(error.to_string(), "can't read /proc/0/class/block");

@@ -7,7 +7,7 @@ use mesos_volumed::decide::facts::{
 use mesos_volumed::decide::guards::Refusal;
 use mesos_volumed::decide::manifest::TrashState;
 use mesos_volumed::decide::memory::UnwitnessedBatch;
-use mesos_volumed::decide::plan::plan;
+use mesos_volumed::decide::plan::{Plan, plan};
 use mesos_volumed::decide::steps::{Evidence, Step};
 use mesos_volumed::mesos::disk::{DiskRef, DiskType};
 use mesos_volumed::units::{Raw, Span};
@@ -680,6 +680,46 @@ fn a_memory_that_could_not_be_read_is_not_written_over() {
     let mut lied = plan(&facts);
     lied.memory_unknown = false;
     assert!(mesos_volumed::decide::check::check(lied, &facts).is_err());
+}
+
+#[test]
+fn a_later_round_leaves_a_memory_that_says_the_same_as_it_is() {
+    let mut facts = healthy();
+    facts.create(&path(), &key("db/v"));
+    facts.pass();
+    // Another pass writes: its lived time must not be lost.
+    assert!(!plan(&facts).memory_written);
+    facts.words.later_round = true;
+    assert!(plan(&facts).memory_written);
+    // But for a moment of lived time, which counts for nothing.
+    facts.host.now.since_boot = facts
+        .host
+        .now
+        .since_boot
+        .plus(Span(std::time::Duration::from_millis(900)));
+    assert!(plan(&facts).memory_written);
+    facts.later(1);
+    assert!(!plan(&facts).memory_written);
+    facts.pass();
+    assert!(plan(&facts).memory_written);
+    // Whatever is new is written.
+    facts.mkdir(&path(), &key("db/orphan"));
+    let lied = plan(&facts);
+    assert!(!lied.memory_written);
+    let lied = Plan {
+        memory_written: true,
+        ..lied
+    };
+    let error = mesos_volumed::decide::check::check(lied, &facts).unwrap_err();
+    assert!(error.why.contains("would not be written"), "{error}");
+    facts.pass();
+    facts.reboot();
+    assert!(!plan(&facts).memory_written);
+    facts.pass();
+    for memory in [Known::Absent, unknown()] {
+        facts.memory = memory;
+        assert!(!plan(&facts).memory_written);
+    }
 }
 
 // MOUNT disks.

@@ -206,6 +206,64 @@ fn root_unlinked_data_is_still_there_and_overwritten_data_is_not() {
     }
 }
 
+#[test]
+fn root_windows_that_a_second_thread_reads_back_are_all_read_back() {
+    if !entered("wipe_modes::root_windows_that_a_second_thread_reads_back_are_all_read_back") {
+        return;
+    }
+    for fs in [Fs::Ext4, Fs::Xfs] {
+        // Three windows and a rest, of files that go through the page cache.
+        const FILES: u64 = 600;
+        let site = Site::new(fs);
+        for i in 0..FILES {
+            let dir = site.volume.join(format!("d{}", i % 7));
+            std::fs::create_dir_all(&dir).unwrap();
+            std::fs::write(dir.join(format!("f{i}")), pattern(100 << 10)).unwrap();
+        }
+        sh!("sync", "-f", site.volume);
+        let report = site.wipe(OVERWRITE);
+        let proof = &report.proof;
+        assert_eq!(proof.guarantee, Guarantee::Guaranteed, "{fs:?} {proof:?}");
+        assert_eq!(proof.overwritten_files, FILES, "{fs:?}");
+        assert_eq!(proof.overwritten_bytes, FILES * (100 << 10), "{fs:?}");
+        assert_eq!(proof.read_back_bytes, proof.overwritten_bytes, "{fs:?}");
+        site.disk.unmount();
+        assert_eq!(found(&site.disk.image()), 0, "{fs:?}");
+    }
+}
+
+/// Why files are not renamed before they are unlinked: it would promise what it does not do.
+#[test]
+fn root_a_rename_leaves_the_old_name_on_the_disk() {
+    if !entered("wipe_modes::root_a_rename_leaves_the_old_name_on_the_disk") {
+        return;
+    }
+    let name = "a name that tells what was in the file";
+    for fs in Fs::ALL {
+        let site = Site::new(fs);
+        std::fs::write(site.volume.join(name), "x").unwrap();
+        for other in ["before", "behind"] {
+            std::fs::write(site.volume.join(other), "x").unwrap();
+        }
+        sh!("sync", "-f", site.volume);
+        std::fs::rename(site.volume.join(name), site.volume.join("0")).unwrap();
+        sh!("sync", "-f", site.volume);
+        std::fs::remove_file(site.volume.join("0")).unwrap();
+        site.disk.unmount();
+        let image = std::fs::read(site.disk.image()).unwrap();
+        let first = name.as_bytes()[0];
+        let told = image
+            .iter()
+            .enumerate()
+            .filter(|(_, byte)| **byte == first)
+            .any(|(at, _)| image[at..].starts_with(name.as_bytes()));
+        assert!(
+            told,
+            "{fs:?}: a rename does overwrite names; then it is worth its time"
+        );
+    }
+}
+
 fn method(mode: WipeMode) -> WipeMethod {
     WipeMethod {
         mode,

@@ -3,7 +3,8 @@
 //! It has two parts. [`Overwrite::ahead`] goes through the whole tree once (in each pass): it
 //! writes over every extent of every regular file that has one name, large files past the page
 //! cache and small ones through it, makes that durable by one `syncfs` for thousands of files,
-//! and reads the very places on the device back that the extents had before they were written.
+//! and reads the very places on the device back that the extents had before they were written
+//! (where there is no rate to keep to, by a second thread, while the next thousands are written).
 //! That costs little where a sync and a read for each file cost hundreds of times the unlink.
 //! Then the walk unlinks; before each file it asks [`BeforeUnlink::before_unlink`], which lets go
 //! what bears the mark of this run (a time of change that nobody can guess, lost by any later
@@ -24,8 +25,10 @@
 //!   and only a regular file is opened, through its descriptor.
 //!
 //! Files are not renamed before they are unlinked: where the old name stood in the directory and in
-//! the journal is not overwritten by that, and one more change of metadata a file would cost as much
-//! as the unlink itself.
+//! the journal is not overwritten by that (the test `root_a_rename_leaves_the_old_name_on_the_disk`
+//! shows it for ext4, xfs and btrfs), so that it would promise what it does not do; and one more change of
+//! metadata a file would cost as much as the unlink itself. Nor are they truncated first: the unlink
+//! of a file with one name gives back the same blocks in the same transaction.
 //!
 //! It promises nothing about file names, earlier places of the data that the file system gave up
 //! before, the journal's copies of metadata, and what a device keeps below the addresses that it
@@ -39,7 +42,8 @@ mod tree;
 
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread::{Scope, ScopedJoinHandle};
 use std::time::Duration;
 
 use rustix::fs::{OFlags, fsync, syncfs};
@@ -69,8 +73,12 @@ const DIRECT_FROM: u64 = 256 << 10;
 /// So many bytes in the page cache are written out before there are more: the neighbour's fsync
 /// waits for them.
 const DIRTY: u64 = 64 << 20;
+/// The same where nobody asked for politeness: such a window is written out and read back by a
+/// second thread while the next one is being filled, and the last one is waited for.
+const DIRTY_UNPACED: u64 = 16 << 20;
 /// So many extents are remembered until they are read back.
 const EXTENTS: usize = 32 << 10;
+const EXTENTS_UNPACED: usize = 16 << 10;
 /// How often a file is overwritten again because it was written to meanwhile.
 const TRIES: u8 = 4;
 /// So many files that have to be done again are remembered.
@@ -149,8 +157,7 @@ impl<'a> Overwrite<'a> {
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
-        // Sets of which one more or less entry is always whole.
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.memory)
     }
 
     /// The patterns, the last of which stays.
@@ -165,27 +172,67 @@ impl<'a> Overwrite<'a> {
     /// Overwrites what it reaches of a whole tree, and marks it.
     pub(super) fn ahead(&self, root: BorrowedFd<'_>) -> Result<(), StopReason> {
         for (pattern, last) in self.patterns() {
-            let mut window = Window {
-                pieces: Vec::new(),
-                dirty: 0,
-            };
-            let mut pace = Pace::new(1);
-            let mut extents = Vec::new();
-            tree::visit(root, self.control, &mut |visit, path| {
-                if let Visit::File(dir, name) = visit {
-                    self.visit(dir, name, path, (pattern, last), &mut window, &mut extents)?;
-                    if window.dirty >= DIRTY || window.pieces.len() >= EXTENTS {
-                        self.settle(root, &mut window)?;
+            std::thread::scope(|scope| {
+                let mut window = Window::default();
+                let mut beside = None;
+                let mut pace = Pace::new(1);
+                let mut extents = Vec::new();
+                let went = tree::visit(root, self.control, &mut |visit, path| {
+                    if let Visit::File(dir, name) = visit {
+                        let how = (pattern, last);
+                        self.visit(dir, name, path, how, &mut window, &mut extents)?;
+                        if window.is_full(self.control.rate() > 0) {
+                            self.settled(beside.take())?;
+                            beside = self.settle_beside(scope, root, &mut window)?;
+                        }
+                        if !pace.removed(self.control, monotonic) {
+                            return Err(StopReason::Cancelled);
+                        }
                     }
-                    if !pace.removed(self.control, monotonic) {
-                        return Err(StopReason::Cancelled);
-                    }
-                }
-                Ok(Go::On)
+                    Ok(Go::On)
+                });
+                let before = self.settled(beside);
+                went.and(before)?;
+                self.settle(root, &mut window)
             })?;
-            self.settle(root, &mut window)?;
         }
         Ok(())
+    }
+
+    /// Settles a window on a thread of its own where there is no rate to keep to, at once otherwise;
+    /// `window` is empty afterwards.
+    fn settle_beside<'scope>(
+        &'scope self,
+        scope: &'scope Scope<'scope, '_>,
+        root: BorrowedFd<'scope>,
+        window: &mut Window,
+    ) -> Result<Option<Beside<'scope>>, StopReason> {
+        if self.control.rate() > 0 {
+            return self.settle(root, window).map(|()| None);
+        }
+        let full = Arc::new(Mutex::new(std::mem::take(window)));
+        let theirs = Arc::clone(&full);
+        let spawned = std::thread::Builder::new()
+            .name("settle".to_owned())
+            .stack_size(128 << 10)
+            .spawn_scoped(scope, move || self.settle(root, &mut lock(&theirs)));
+        match spawned {
+            Ok(handle) => Ok(Some(handle)),
+            Err(_) => self.settle(root, &mut lock(&full)).map(|()| None),
+        }
+    }
+
+    /// Waits for a window that is settled beside.
+    fn settled(&self, beside: Option<Beside<'_>>) -> Result<(), StopReason> {
+        match beside.map(ScopedJoinHandle::join) {
+            None => Ok(()),
+            Some(Ok(result)) => result,
+            // What it would have found is not known: everything is done again.
+            Some(Err(_panicked)) => {
+                self.memory().all_again = true;
+                Ok(())
+            }
+        }
     }
 
     /// One file, ahead of the walk. What goes wrong here is tried again, and reported, before the
@@ -478,6 +525,14 @@ impl BeforeUnlink for Overwrite<'_> {
         name: &[u8],
         path: &dyn Fn() -> Raw,
     ) -> Result<Ready, StopReason> {
+        // The usual case, without opening anything: between a look by descriptor and the unlink the
+        // name could be given to another file as well.
+        if let Ok(Some(look)) = target::glance(dir, name)
+            && look.links == 1
+            && self.is_done(&look)
+        {
+            return Ok(Ready::Unlink);
+        }
         let (entry, look) = match target::find(dir, name) {
             Ok(Some(found)) => found,
             // No regular file, or not to be reached: the unlink says which.
@@ -523,9 +578,29 @@ impl BeforeUnlink for Overwrite<'_> {
 }
 
 /// What was written and is not durable yet, nor read back.
+#[derive(Debug, Default)]
 struct Window {
     pieces: Vec<Piece>,
     dirty: u64,
+}
+
+impl Window {
+    fn is_full(&self, paced: bool) -> bool {
+        let (dirty, extents) = if paced {
+            (DIRTY, EXTENTS)
+        } else {
+            (DIRTY_UNPACED, EXTENTS_UNPACED)
+        };
+        self.dirty >= dirty || self.pieces.len() >= extents
+    }
+}
+
+/// A window that a thread of its own settles.
+type Beside<'scope> = ScopedJoinHandle<'scope, Result<(), StopReason>>;
+
+/// Sets and lists of which one more or less entry is always whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Why a promise can't be kept for an extent.

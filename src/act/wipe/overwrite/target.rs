@@ -3,8 +3,8 @@
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use rustix::fs::{
-    AtFlags, CWD, IFlags, Mode, OFlags, StatxFlags, Timespec, Timestamps, UTIME_OMIT, futimens,
-    ioctl_getflags, ioctl_setflags, openat, statx,
+    AtFlags, CWD, IFlags, Mode, OFlags, Statx, StatxFlags, Timespec, Timestamps, UTIME_OMIT,
+    futimens, ioctl_getflags, ioctl_setflags, openat, statx,
 };
 use rustix::io::{Errno, retry_on_intr};
 
@@ -93,8 +93,20 @@ pub(super) fn fill_random(mut bytes: &mut [u8]) -> Result<(), Errno> {
 pub(super) fn look(fd: BorrowedFd<'_>) -> Result<Option<Look>, Errno> {
     let flags = AtFlags::STATX_DONT_SYNC | AtFlags::EMPTY_PATH;
     let found = retry_on_intr(|| statx(fd, c"", flags, StatxFlags::BASIC_STATS))?;
+    Ok(of_regular(&found))
+}
+
+/// Looks at what this name shows at this moment, itself if it is a link, and asks nothing of a file
+/// system that may be mounted there; what it is a moment later is the caller's risk.
+pub(super) fn glance(dir: BorrowedFd<'_>, name: &[u8]) -> Result<Option<Look>, Errno> {
+    let flags = AtFlags::STATX_DONT_SYNC | AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+    let found = retry_on_intr(|| statx(dir, name, flags, StatxFlags::BASIC_STATS))?;
+    Ok(of_regular(&found))
+}
+
+fn of_regular(found: &Statx) -> Option<Look> {
     let kind = rustix::fs::FileType::from_raw_mode(u32::from(found.stx_mode));
-    Ok(kind.is_file().then_some(Look {
+    kind.is_file().then_some(Look {
         inode: found.stx_ino,
         links: found.stx_nlink,
         size: found.stx_size,
@@ -103,7 +115,7 @@ pub(super) fn look(fd: BorrowedFd<'_>) -> Result<Option<Look>, Errno> {
             seconds: found.stx_mtime.tv_sec,
             nanos: found.stx_mtime.tv_nsec,
         },
-    }))
+    })
 }
 
 /// The entry of this name if it is a regular file; nothing is opened for access.

@@ -50,7 +50,8 @@ struct Request {
     folder: PathBuf,
     /// The program that is measured.
     ours: PathBuf,
-    /// Only these file systems, workloads and sections, where any are named.
+    /// Only these file systems, workloads, sections, states and peers, where any are named, and
+    /// `name=value` for numbers and the file of finished tables.
     only: Vec<String>,
 }
 
@@ -66,6 +67,23 @@ impl Request {
             folder: args[1].clone().into(),
             ours: args[2].clone().into(),
             only: args[3..].to_vec(),
+        }
+    }
+
+    /// What was given for this name.
+    fn given(&self, name: &str) -> Option<&str> {
+        self.only.iter().find_map(|only| {
+            let (key, value) = only.split_once('=')?;
+            (key == name).then_some(value)
+        })
+    }
+
+    /// The number that was given for this name.
+    fn number(&self, name: &str) -> Option<u64> {
+        let value = self.given(name)?;
+        match value.parse() {
+            Ok(number) if number > 0 => Some(number),
+            Ok(_) | Err(_) => panic_with(&format!("{name}={value} is no number above 0")),
         }
     }
 

@@ -18,11 +18,19 @@ pub(crate) struct Run {
 }
 
 /// Runs a command to its end and syncs; it has to succeed.
+pub(crate) fn run(command: &mut Command, sync: impl FnOnce()) -> Run {
+    match try_run(command, sync) {
+        Ok(run) => run,
+        Err(status) => super::panic_with(&format!("{command:?}: {status}")),
+    }
+}
+
+/// Runs a command to its end and syncs; how it ended where it failed.
 #[expect(
     clippy::zombie_processes,
     reason = "it is waited for by its process id"
 )]
-pub(crate) fn run(command: &mut Command, sync: impl FnOnce()) -> Run {
+pub(crate) fn try_run(command: &mut Command, sync: impl FnOnce()) -> Result<Run, ExitStatus> {
     command.stdin(Stdio::null()).stdout(Stdio::null());
     let begun = Instant::now();
     let child = command.spawn().unwrap();
@@ -31,15 +39,15 @@ pub(crate) fn run(command: &mut Command, sync: impl FnOnce()) -> Run {
     sync();
     let to_sync = begun.elapsed();
     if !status.success() {
-        super::panic_with(&format!("{command:?}: {status}"));
+        return Err(status);
     }
     let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
-    Run {
+    Ok(Run {
         wall: wall.as_secs_f64(),
         to_sync: to_sync.as_secs_f64(),
         cpu: seconds(usage.ru_utime) + seconds(usage.ru_stime),
         mib: usage.ru_maxrss as f64 / 1024.0,
-    }
+    })
 }
 
 #[expect(unsafe_code, reason = "std does not tell what a child has used")]

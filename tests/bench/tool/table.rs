@@ -11,6 +11,8 @@ pub(crate) struct Table {
     pub(crate) title: String,
     pub(crate) contenders: Vec<&'static str>,
     pub(crate) runs: BTreeMap<&'static str, Vec<Run>>,
+    /// Those that could not remove the tree, with how they ended.
+    pub(crate) failed: BTreeMap<&'static str, String>,
 }
 
 impl Table {
@@ -49,6 +51,9 @@ impl Table {
                 runs.iter().map(|run| run.mib).fold(0.0, f64::max),
             );
         }
+        for (contender, how) in &self.failed {
+            println!("  {contender:<18} did not remove it: {how}");
+        }
     }
 
     pub(crate) fn json(&self) -> Value {
@@ -74,6 +79,9 @@ impl Table {
                 (contender.to_owned(), value)
             })
             .collect();
-        json!({ "title": self.title, "base": self.contenders[0], "contenders": contenders })
+        json!({
+            "title": self.title, "base": self.contenders[0], "contenders": contenders,
+            "failed": self.failed,
+        })
     }
 }

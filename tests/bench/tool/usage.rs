@@ -63,6 +63,7 @@ pub(crate) fn run(request: &Request) -> Value {
             ),
             contenders: CONTENDERS.to_vec(),
             runs,
+            failed: BTreeMap::new(),
         };
         table.print();
         tables.push(table.json());

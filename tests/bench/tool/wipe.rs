@@ -6,13 +6,21 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::disk::Disk;
+use super::disk::{Disk, sh};
 use super::measure::{self, Run};
 use super::table::Table;
 use super::{Request, Size, aside, disks, neighbour, trees};
 
 const FILE_SYSTEMS: [&str; 3] = ["ext4", "xfs", "btrfs"];
 const NAMES: [&str; 5] = ["W1", "W2", "W3", "W4", "W5"];
+const STATES: [&str; 2] = ["warm", "cold"];
+/// Other removers: the program, and what its row is called.
+const PEERS: [(&str, &str); 4] = [
+    ("rmz", "rmz"),
+    ("find", "find -delete"),
+    ("rsync", "rsync --delete"),
+    ("perl", "perl remove_tree"),
+];
 const SECTIONS: [&str; 5] = ["trees", "neighbour", "disks", "aside", "memory"];
 
 pub(crate) fn run(request: &Request) -> Value {
@@ -22,30 +30,56 @@ pub(crate) fn run(request: &Request) -> Value {
             Size::Usual => (&["ext4", "xfs"], &["W1", "W2", "W5"], 4, 5, 4),
             Size::Full => (&FILE_SYSTEMS, &NAMES, 1, 5, 12),
         };
-    let mut tables = Vec::new();
+    let rounds = request.number("rounds").unwrap_or(rounds);
+    let divisor = request.number("part").unwrap_or(divisor);
+    // W4 takes 8 GiB at its size, W1 and W2 three.
+    let gib = if request.number("part").is_some() {
+        8_u64.div_ceil(divisor).max(2) + 2
+    } else {
+        gib
+    };
+    let mut finished = Finished::read(request);
     if request.wants("trees", &SECTIONS) {
         for fs in FILE_SYSTEMS {
             let named = request.only.iter().any(|only| only == fs);
             if !(named || file_systems.contains(&fs)) || !request.wants(fs, &FILE_SYSTEMS) {
                 continue;
             }
-            let disk = Disk::new(&request.folder, fs, gib, "rw");
-            let site = Site::new(request, &disk);
+            // Made when the first workload is to be measured on it.
+            let mut disk = None;
             for workload in NAMES {
                 let named = request.only.iter().any(|only| only == workload);
                 if !(named || workloads.contains(&workload)) || !request.wants(workload, &NAMES) {
                     continue;
                 }
-                for cold in [false, true] {
-                    if cold && request.size != Size::Full {
+                for (cold, state) in [(false, "warm"), (true, "cold")] {
+                    let named = request.only.iter().any(|only| only == state);
+                    if cold && !named && request.size != Size::Full
+                        || !request.wants(state, &STATES)
+                    {
                         continue;
                     }
-                    let table = compare(request, &site, workload, divisor, rounds, cold);
+                    let case = Case {
+                        fs,
+                        workload,
+                        divisor,
+                        rounds,
+                        cold,
+                    };
+                    let contenders = contenders(request, fs);
+                    if finished.has(&case, &contenders) {
+                        eprintln!("{}: measured before", case.title());
+                        continue;
+                    }
+                    let disk =
+                        disk.get_or_insert_with(|| Disk::new(&request.folder, fs, gib, "rw"));
+                    let table = compare(&Site::new(request, disk), &case, contenders);
                     table.print();
-                    tables.push(table.json());
+                    finished.add(case.json(&table));
                 }
             }
         }
+        finished.sums();
     }
     let neighbour = (request.wants("neighbour", &SECTIONS))
         .then(|| neighbour::run(request, divisor, gib, rounds.min(3)));
@@ -62,7 +96,7 @@ pub(crate) fn run(request: &Request) -> Value {
     json!({
         "size": format!("{:?}", request.size),
         "divisor": divisor,
-        "tables": tables,
+        "tables": finished.tables,
         "neighbour": neighbour,
         "disks": disks,
         "aside": aside,
@@ -95,6 +129,7 @@ fn memory(request: &Request) -> Value {
         ),
         contenders,
         runs,
+        failed: BTreeMap::new(),
     };
     table.print();
     table.json()
@@ -116,7 +151,10 @@ impl<'a> Site<'a> {
         let meta = work_dir.join("meta");
         std::fs::create_dir_all(meta.join("resources")).unwrap();
         std::fs::create_dir_all(meta.join("slaves/S0")).unwrap();
-        std::os::unix::fs::symlink(meta.join("slaves/S0"), meta.join("slaves/latest")).unwrap();
+        let latest = meta.join("slaves/latest");
+        if !latest.is_symlink() {
+            std::os::unix::fs::symlink(meta.join("slaves/S0"), latest).unwrap();
+        }
         let boot_id = std::fs::read("/proc/sys/kernel/random/boot_id").unwrap();
         std::fs::write(meta.join("boot_id"), boot_id).unwrap();
         // An agent that holds nothing: both checkpoint generations say so.
@@ -231,73 +269,218 @@ fn in_path(program: &str) -> bool {
     std::env::split_paths(&path).any(|dir| Path::new(&dir).join(program).exists())
 }
 
-fn compare(
-    request: &Request,
-    site: &Site<'_>,
-    workload: &str,
+/// Ours by one and by two threads, `rm`, and the peers that are wanted and installed.
+fn contenders(request: &Request, fs: &str) -> Vec<&'static str> {
+    let mut contenders = vec!["rm -rf", "wipe", "engine"];
+    if fs == "ext4" {
+        contenders.extend(["wipe, 2 threads", "engine, 2 threads"]);
+    }
+    let programs: Vec<&str> = PEERS.iter().map(|(program, _)| *program).collect();
+    for (program, name) in PEERS {
+        let named = request.only.iter().any(|only| only == program);
+        if !(named || request.size == Size::Full) || !request.wants(program, &programs) {
+            continue;
+        }
+        if in_path(program) {
+            contenders.push(name);
+        } else if named {
+            super::panic_with(&format!(
+                "{program} is not installed; see scripts/bench peers"
+            ));
+        }
+    }
+    contenders
+}
+
+/// One table.
+struct Case {
+    fs: &'static str,
+    workload: &'static str,
     divisor: u64,
     rounds: u64,
     cold: bool,
-) -> Table {
-    let mut contenders = vec!["rm -rf", "wipe", "engine"];
-    if site.disk.fs == "ext4" {
-        contenders.extend(["wipe, 2 threads", "engine, 2 threads"]);
-    }
-    if request.size == Size::Full {
-        let peers = [
-            ("rmz", "rmz"),
-            ("find", "find -delete"),
-            ("rsync", "rsync --delete"),
-            ("perl", "perl remove_tree"),
-        ];
-        contenders.extend(
-            peers
-                .iter()
-                .filter(|(program, _)| in_path(program))
-                .map(|(_, name)| *name),
-        );
-    }
-    let what = trees::WORKLOADS
-        .iter()
-        .find(|known| known.0 == workload)
-        .unwrap()
-        .1;
-    let title = format!(
-        "{} {workload} ({what}{}), {}, {rounds} rounds",
-        site.disk.fs,
-        if divisor == 1 || workload == "W3" {
+}
+
+impl Case {
+    fn title(&self) -> String {
+        let Self {
+            fs,
+            workload,
+            divisor,
+            rounds,
+            cold,
+        } = self;
+        let known = trees::WORKLOADS.iter().find(|known| known.0 == *workload);
+        let part = if *divisor == 1 || *workload == "W3" {
             String::new()
         } else {
             format!("; 1/{divisor} of it")
-        },
-        if cold { "cold" } else { "warm" },
-    );
+        };
+        format!(
+            "{fs} {workload} ({}{part}), {}, {rounds} rounds",
+            known.unwrap().1,
+            if *cold { "cold" } else { "warm" },
+        )
+    }
+
+    fn json(&self, table: &Table) -> Value {
+        let mut value = table.json();
+        for (key, of) in [
+            ("fs", json!(self.fs)),
+            ("workload", json!(self.workload)),
+            ("divisor", json!(self.divisor)),
+            ("rounds", json!(self.rounds)),
+            ("cold", json!(self.cold)),
+        ] {
+            value[key] = of;
+        }
+        value
+    }
+}
+
+/// Tables that were finished, now or, where they are kept in a file, earlier.
+struct Finished {
+    file: Option<PathBuf>,
+    tables: Vec<Value>,
+}
+
+impl Finished {
+    fn read(request: &Request) -> Self {
+        let file = request.given("tables").map(PathBuf::from);
+        let text = file.as_ref().map(std::fs::read_to_string);
+        let tables = match text {
+            Some(Ok(text)) => text
+                .lines()
+                .map(|line| serde_json::from_str(line).unwrap())
+                .collect(),
+            Some(Err(_)) | None => Vec::new(),
+        };
+        Self { file, tables }
+    }
+
+    fn has(&self, case: &Case, contenders: &[&str]) -> bool {
+        self.tables.iter().any(|table| {
+            table["fs"] == case.fs
+                && table["workload"] == case.workload
+                && table["divisor"] == case.divisor
+                && table["cold"] == case.cold
+                && table["rounds"].as_u64() >= Some(case.rounds)
+                && contenders.iter().all(|&contender| {
+                    !table["contenders"][contender].is_null()
+                        || !table["failed"][contender].is_null()
+                })
+        })
+    }
+
+    fn add(&mut self, table: Value) {
+        if let Some(file) = &self.file {
+            use std::io::Write as _;
+            let mut options = std::fs::OpenOptions::new();
+            let mut file = options.append(true).create(true).open(file).unwrap();
+            writeln!(file, "{table}").unwrap();
+        }
+        self.tables.push(table);
+    }
+
+    /// Everything that each remover took, over all tables, against what `rm` took for the same ones.
+    fn sums(&self) {
+        let took = |table: &Value, contender: &str| {
+            let runs = table["contenders"][contender]["runs"].as_array()?;
+            let runs = runs.iter().filter_map(|run| run["to_sync_s"].as_f64());
+            Some(measure::median(runs))
+        };
+        println!(
+            "\nsums of the medians to the end of a sync over {} tables; \"by file system\" is two \
+             threads on ext4, and one elsewhere",
+            self.tables.len()
+        );
+        let by_file_system = |table: &Value, name: &str| {
+            let two = format!("{name}, 2 threads");
+            took(table, &two).or_else(|| took(table, name))
+        };
+        let mut rows: Vec<(String, Vec<Option<f64>>)> = Vec::new();
+        let each = |of: &dyn Fn(&Value) -> Option<f64>| self.tables.iter().map(of).collect();
+        for name in ["rm -rf", "wipe", "engine"] {
+            rows.push((name.to_owned(), each(&|table| took(table, name))));
+        }
+        for name in ["wipe", "engine"] {
+            rows.push((
+                format!("{name}, by file system"),
+                each(&|table| by_file_system(table, name)),
+            ));
+        }
+        for (_, name) in PEERS {
+            rows.push((name.to_owned(), each(&|table| took(table, name))));
+        }
+        let rm = rows[0].1.clone();
+        for (name, took) in rows {
+            let both: Vec<(f64, f64)> = took
+                .iter()
+                .zip(&rm)
+                .filter_map(|(took, rm)| Some(((*took)?, (*rm)?)))
+                .collect();
+            if both.is_empty() {
+                continue;
+            }
+            let (sum, of_rm) = both
+                .iter()
+                .fold((0.0, 0.0), |(a, b), (took, rm)| (a + took, b + rm));
+            println!(
+                "  {name:<24} {sum:>9.3} s in {:>2} tables, {:.2} of rm's in the same",
+                both.len(),
+                sum / of_rm
+            );
+        }
+    }
+}
+
+fn compare(site: &Site<'_>, case: &Case, contenders: Vec<&'static str>) -> Table {
+    let title = case.title();
     let mut runs: BTreeMap<&'static str, Vec<Run>> = BTreeMap::new();
-    for round in 0..rounds {
+    let mut failed: BTreeMap<&'static str, String> = BTreeMap::new();
+    for round in 0..case.rounds {
         eprintln!("{title}: round {}", round + 1);
         // Not always the same one after the same one.
         let shift = usize::try_from(round).unwrap() % contenders.len();
         let (late, early) = contenders.split_at(shift);
         for &contender in early.iter().chain(late) {
-            site.plant(workload, divisor);
-            if cold {
+            if failed.contains_key(contender) {
+                continue;
+            }
+            site.plant(case.workload, case.divisor);
+            if case.cold {
                 site.disk.cool();
             }
             let mut command = site.command(contender);
             measure::rest();
-            let run = measure::run(&mut command, || site.disk.sync());
-            if contender == "rsync --delete" {
+            let run = measure::try_run(&mut command, || site.disk.sync());
+            if contender == "rsync --delete" && run.is_ok() {
                 std::fs::remove_dir(&site.volume).unwrap();
             }
-            if site.volume.exists() {
-                super::panic_with(&format!("{contender} left something"));
+            let is_peer = PEERS.iter().any(|(_, name)| *name == contender);
+            match run {
+                Ok(run) if !site.volume.exists() => runs.entry(contender).or_default().push(run),
+                how if is_peer => {
+                    let how = match how {
+                        Ok(_) => "it said it did, and left something".to_owned(),
+                        Err(status) => status.to_string(),
+                    };
+                    failed.insert(contender, how);
+                    runs.remove(contender);
+                    sh("rm", &["-rf", site.volume.to_str().unwrap()]);
+                }
+                Ok(_) => super::panic_with(&format!("{contender} left something")),
+                Err(status) => super::panic_with(&format!("{command:?}: {status}")),
             }
-            runs.entry(contender).or_default().push(run);
         }
     }
     Table {
         title,
-        contenders,
+        contenders: contenders
+            .into_iter()
+            .filter(|contender| !failed.contains_key(contender))
+            .collect(),
         runs,
+        failed,
     }
 }

@@ -7,6 +7,7 @@ mod daemon;
 mod destroy;
 pub(crate) mod host;
 mod hotplug;
+mod killed_modes;
 mod master;
 mod modes;
 mod mount;

@@ -462,6 +462,11 @@ fn root_hazard_a_file_that_grows_while_it_is_overwritten_is_given_up_and_said() 
                     std::hint::spin_loop();
                 }
             });
+            // A busy machine may let it wait for longer than the wipe takes.
+            let path = site.volume.join("grows");
+            wait_until("it grows", Duration::from_secs(20), || {
+                path.metadata().unwrap().len() > 2 * MIB as u64
+            });
             let report = site.wipe_by(OVERWRITE, &Control::new(0));
             over.store(true, Ordering::Relaxed);
             report

@@ -247,5 +247,12 @@ fn purge(entries: &[String], all: bool, context: &Context) -> anyhow::Result<Exi
         entries: entries.to_vec(),
         all,
     });
-    sweep::end(context, &operate(context, ask)?)
+    let operated = operate(context, ask)?;
+    if all && operated.entries.is_empty() && operated.result == Ending::Done {
+        context
+            .output
+            .value_or(&operated, |_| "the trash is empty\n".to_owned())?;
+        return Ok(Exit::Done);
+    }
+    sweep::end(context, &operated)
 }

@@ -84,8 +84,14 @@ Example: mesos-volumed volumes create --role db --id disk1 --disk MOUNT:/dcos/vo
 Refused (exit 5) where anything lies in its place: the agent would take that over as its data.")]
     Create(create::Args),
     /// Make a volume on ROOT or PATH larger, through the master
+    #[command(after_help = "\
+Example: mesos-volumed volumes grow db/data1 --by 2GiB
+  reserves what is missing, grows it, and returns when the agent's own checkpoint says so")]
     Grow(resize::Args),
     /// Make a volume on ROOT or PATH smaller, through the master, and give back what it had
+    #[command(after_help = "\
+Example: mesos-volumed volumes shrink db/data1 --by 2GiB --dry-run
+  prints the calls as curl would make them")]
     Shrink(resize::Args),
 }
 

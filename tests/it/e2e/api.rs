@@ -261,7 +261,13 @@ fn still(mut value: Value) -> Value {
     fn walk(value: &mut Value) {
         match value {
             Value::Object(object) => {
-                for key in ["free_bytes", "expires_in_ms", "plan", "agent_pids"] {
+                for key in [
+                    "age_ms",
+                    "free_bytes",
+                    "expires_in_ms",
+                    "plan",
+                    "agent_pids",
+                ] {
                     object.remove(key);
                 }
                 let code = object.get("code").and_then(Value::as_str);

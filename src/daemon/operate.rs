@@ -386,9 +386,14 @@ impl Prepared {
 fn settled(id: &TrashId, entry: &Entry, outcomes: &[Became]) -> Entry {
     let named = format!("(trash entry {id})");
     let about = |step: &&Became| step.subject.contains(&named);
-    let (Entry::UnderWay, Some(step)) = (entry, outcomes.iter().rfind(about)) else {
+    let Some(step) = outcomes.iter().rfind(about) else {
         return entry.clone();
     };
+    match (entry, step.result) {
+        // It went with an earlier pass, and the last one saw nothing of it any more.
+        (Entry::UnderWay, _) | (Entry::Missing, StepResult::Done) => {}
+        _ => return entry.clone(),
+    }
     match step.result {
         StepResult::Done if step.step == "restore" => {
             let path = step.detail.get("path").cloned().unwrap_or_default();

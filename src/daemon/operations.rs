@@ -90,6 +90,7 @@ impl Waiting {
             return Next::Over;
         }
         let mut went_well = true;
+        let mut moved = false;
         for step in &mut self.outcomes {
             if step.result != StepResult::Started {
                 continue;
@@ -103,8 +104,12 @@ impl Waiting {
                 step.result,
                 StepResult::Done | StepResult::Stale | StepResult::Identity
             );
+            // Another job had it, or the world moved: it is planned anew, whatever was asked for.
+            moved |= step.result == StepResult::Stale;
         }
-        if went_well && self.prepared.goes_on() && self.passes < MOST_PASSES {
+        if went_well && (moved || self.prepared.goes_on()) && self.passes < MOST_PASSES {
+            self.outcomes
+                .retain(|step| step.result != StepResult::Stale);
             Next::Pass(self)
         } else {
             self.answer()

@@ -272,7 +272,9 @@ impl WorkersHandle {
     }
 
     /// How the step with this subject ended, if a job for it ended after the end of this number;
-    /// `None` while one waits or runs. Where there is none, and none is remembered, that is said.
+    /// `None` while a job works on that subject, be it for this step or for the one before it: a trash
+    /// entry shows that it is cleared a moment before the job that cleared it has ended. Where there is
+    /// none, and none is remembered, that is said.
     #[must_use]
     pub fn end_of(&self, step: &str, subject: &str, after: u64) -> Option<Became> {
         let state = lock(&self.work.state);
@@ -285,7 +287,7 @@ impl WorkersHandle {
         let lives = state
             .jobs
             .values()
-            .any(|running| running.kind == step && running.subject == subject);
+            .any(|running| running.subject == subject);
         (!lives).then(|| Became::unseen(step, subject))
     }
 
@@ -506,202 +508,4 @@ impl Worker {
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "tests make their own files")]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::act::executor::Desk;
-    use crate::act::gate::Gate;
-    use crate::act::roots::RootLocks;
-    use crate::config::{WipeRate, WipeSettings};
-    use crate::decide::facts::{Fingerprint, WipeMethod};
-    use crate::decide::manifest::{Manifest, TrashState};
-    use crate::decide::steps::{Evidence, TrashId, TrashPlace};
-    use crate::mesos::disk::DiskType;
-    use crate::mesos::ids::{PersistenceId, Role};
-    use crate::units::Span;
-
-    fn identity(handle: &str) -> FileIdentity {
-        FileIdentity {
-            filesystem: "no-such-file-system".to_owned(),
-            handle: handle.to_owned(),
-        }
-    }
-
-    /// A job that ends at once when it runs: its root is not there.
-    fn job(root: &str) -> Job {
-        let disk = DiskRef {
-            kind: DiskType::Mount,
-            root: Raw::from(root),
-        };
-        let manifest = Manifest {
-            version: Manifest::VERSION,
-            id: TrashId("1-a".to_owned()),
-            volume: VolumeKey::new(Role::new("role"), PersistenceId::new("id")),
-            disk: disk.clone(),
-            path: Raw::from("volume"),
-            identity: identity(root),
-            emptied: None,
-            state: TrashState::Moved,
-            evidence: Evidence::Operator,
-            unconfirmed: false,
-            asked: None,
-            machine_id: Raw::from("m"),
-            work_dir: Raw::from("/w"),
-            plan: "p".to_owned(),
-            lived_at: Span::ZERO,
-            retention: Span::ZERO,
-            quarantined_at: 0,
-            method: None,
-            size: None,
-        };
-        let root = Fingerprint {
-            filesystem: "no-such-file-system".to_owned(),
-            fs_type: "ext4".to_owned(),
-            directory: identity("root"),
-        };
-        Job::MoveBack {
-            entry: Box::new(TrashPlace {
-                disk,
-                root,
-                manifest,
-                data: None,
-                hidden: None,
-            }),
-        }
-    }
-
-    fn workers(state_dir: &std::path::Path) -> Workers {
-        let store = Store::open(state_dir).unwrap();
-        let shared = Shared {
-            desk: Desk {
-                sys: Arc::new(Kernel::new()),
-                locks: RootLocks::default(),
-                gate: Arc::new(Gate::new(store.clone(), Vec::new())),
-                store,
-                wall_seconds: || 7,
-            },
-            agents: Arc::new(|| Known::Known(Vec::new())),
-            limit: Arc::default(),
-            pace: Pace::from(&WipeSettings {
-                rate: WipeRate::ByFileSystem,
-                pressure_limit: 20,
-                threads: 1,
-                method: WipeMethod::UNLINK,
-                mount_mode: None,
-            }),
-        };
-        Workers::new(shared, Arc::new(|_| {}))
-    }
-
-    fn ends(handle: &WorkersHandle) -> bool {
-        for _ in 0..500 {
-            if handle.idle() && handle.jobs().is_empty() {
-                return true;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        false
-    }
-
-    #[test]
-    fn what_is_paused_waits_whenever_it_comes_and_over_a_restart() {
-        let temp = tempfile::tempdir().unwrap();
-        let (a, b) = ("/nowhere/a", "/nowhere/b");
-        let mut first = workers(temp.path());
-        let handle = first.handle();
-        handle.pause(Some(&Raw::from(a))).unwrap();
-        assert!(matches!(first.run(job(a), "p", "s"), Outcome::Started));
-        // The same drive, as far as can be told: it is not held up by the one that is paused.
-        assert!(matches!(first.run(job(b), "p", "s"), Outcome::Started));
-        for _ in 0..500 {
-            if handle.jobs().len() == 1 {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        let [waits] = &handle.jobs()[..] else {
-            panic!("{:?}", handle.jobs());
-        };
-        assert_eq!(waits.root, Raw::from(a));
-        assert_eq!((waits.state, waits.started_at), (JobState::Paused, None));
-        assert_eq!((waits.kind, waits.queued_at), ("put_back", 7));
-        assert_eq!(waits.persistence_id, "id");
-        handle.stop();
-        assert!(ends_idle(&handle), "a worker that waits hears the end");
-
-        let mut second = workers(temp.path());
-        let handle = second.handle();
-        assert!(handle.pauses().holds(&Raw::from(a)));
-        assert!(matches!(second.run(job(a), "p", "s"), Outcome::Started));
-        std::thread::sleep(Duration::from_millis(50));
-        assert_eq!(handle.jobs()[0].state, JobState::Paused);
-        handle.resume(Some(&Raw::from(a))).unwrap();
-        assert!(ends(&handle));
-        assert_eq!(workers(temp.path()).handle().pauses(), Pauses::none());
-    }
-
-    fn ends_idle(handle: &WorkersHandle) -> bool {
-        for _ in 0..500 {
-            if handle.idle() {
-                return true;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        false
-    }
-
-    #[test]
-    fn a_damaged_note_of_pauses_pauses_everything_until_it_is_taken_back() {
-        let temp = tempfile::tempdir().unwrap();
-        std::fs::write(temp.path().join(Pauses::NAME), "{").unwrap();
-        let mut workers = workers(temp.path());
-        let handle = workers.handle();
-        assert!(matches!(
-            workers.run(job("/nowhere/a"), "p", "s"),
-            Outcome::Started
-        ));
-        std::thread::sleep(Duration::from_millis(50));
-        assert_eq!(handle.jobs()[0].state, JobState::Paused);
-        handle.resume(None).unwrap();
-        assert!(ends(&handle));
-        let text = std::fs::read_to_string(temp.path().join(Pauses::NAME)).unwrap();
-        assert!(text.contains("\"all\": false"), "{text}");
-    }
-
-    #[test]
-    fn a_pause_reaches_a_job_that_runs() {
-        let temp = tempfile::tempdir().unwrap();
-        let workers = workers(temp.path());
-        let handle = workers.handle();
-        let control = Arc::new(workers.shared.pace.control());
-        let disk = DiskRef {
-            kind: DiskType::Path,
-            root: Raw::from("/mnt/a"),
-        };
-        lock(&workers.work.state).jobs.insert(
-            identity("x"),
-            Running {
-                number: 1,
-                quick: false,
-                subject: String::new(),
-                kind: "wipe",
-                volume: VolumeKey::new(Role::new("role"), PersistenceId::new("id")),
-                disk,
-                plan: String::new(),
-                queued_at: 0,
-                started_at: Some(1),
-                control: Arc::clone(&control),
-                progress: Arc::default(),
-            },
-        );
-        handle.pause(None).unwrap();
-        assert!(control.is_paused());
-        assert_eq!(handle.jobs()[0].state, JobState::Paused);
-        handle.resume(Some(&Raw::from("/mnt/a"))).unwrap();
-        assert!(!control.is_paused());
-        assert!(handle.pauses().holds(&Raw::from("/mnt/b")));
-        assert_eq!(handle.jobs()[0].state, JobState::Running);
-    }
-}
+mod tests;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -46,10 +46,19 @@ pub(crate) struct State {
     pub(crate) access: Access,
     /// Calls that the asking principal may not make.
     pub(crate) forbidden: Vec<String>,
-    /// How long a message is on its way to an agent.
-    pub(crate) delivered_after: Duration,
+    /// How messages to agents fare.
+    pub(crate) post: Arc<Mutex<Post>>,
     /// How long after an operation ended it is acknowledged.
     pub(crate) acknowledged_after: Duration,
+}
+
+/// Messages to agents.
+#[derive(Debug, Default)]
+pub(crate) struct Post {
+    /// How long each is on its way, those included that are.
+    after: Duration,
+    /// Those that came to where an agent listens, or did not.
+    pub(crate) ended: u32,
 }
 
 /// An agent as a master knows it.
@@ -107,7 +116,7 @@ pub(crate) enum MasterOrder {
     Forbid(Vec<String>),
     /// Offers these resources of an agent to a framework that keeps them.
     Offer(String, Vec<Resource>),
-    /// Seconds that a message needs to an agent.
+    /// Seconds that a message needs to an agent, also one that is on its way.
     DeliveredAfter(f64),
     /// Seconds from the end of an operation to its acknowledgement.
     AcknowledgedAfter(f64),
@@ -142,7 +151,7 @@ impl Master {
                 completed: Vec::new(),
                 access: Access::default(),
                 forbidden: Vec::new(),
-                delivered_after: Duration::ZERO,
+                post: Arc::default(),
                 acknowledged_after: Duration::from_millis(500),
             }),
         }
@@ -182,7 +191,8 @@ impl Master {
                 agent.offered = resources;
             }
             MasterOrder::DeliveredAfter(seconds) => {
-                state.delivered_after = Duration::try_from_secs_f64(seconds)?;
+                let mut post = state.post.lock().unwrap_or_else(PoisonError::into_inner);
+                post.after = Duration::try_from_secs_f64(seconds)?;
             }
             MasterOrder::AcknowledgedAfter(seconds) => {
                 state.acknowledged_after = Duration::try_from_secs_f64(seconds)?;
@@ -290,15 +300,15 @@ impl State {
 impl Known {
     fn new(registration: Registration, state: &State, is_simulated: bool) -> Self {
         let (mail, box_) = channel();
-        let (control, delivered, acknowledged) = (
+        let (control, post, acknowledged) = (
             registration.control.clone(),
-            state.delivered_after,
+            Arc::clone(&state.post),
             state.acknowledged_after,
         );
         if !is_simulated {
             std::thread::spawn(move || {
                 for order in box_ {
-                    deliver(&control, &order, delivered, acknowledged);
+                    deliver(&control, &order, &post, acknowledged);
                 }
             });
         }
@@ -391,10 +401,21 @@ impl Known {
     }
 }
 
+/// How often a message that is on its way is looked at.
+const SLICE: Duration = Duration::from_millis(10);
+
 /// One message: it is lost where nobody listens, and waits where the agent is busy.
-fn deliver(control: &std::path::Path, order: &Order, delivered: Duration, acknowledged: Duration) {
-    std::thread::sleep(delivered);
+fn deliver(control: &std::path::Path, order: &Order, post: &Mutex<Post>, acknowledged: Duration) {
+    let post = || post.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut waited = Duration::ZERO;
+    while waited < post().after {
+        std::thread::sleep(SLICE);
+        waited = waited.saturating_add(SLICE);
+    }
     let done = control::send(control, order);
+    let mut post = post();
+    post.ended = post.ended.saturating_add(1);
+    drop(post);
     let ends = matches!(order, Order::Apply { change } if change.kind().is_some());
     if done.is_ok() && ends {
         let control = control.to_owned();

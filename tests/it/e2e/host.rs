@@ -366,7 +366,7 @@ impl Host {
             log,
             memory: self.state_dir().join("memory.json"),
         };
-        wait_until("the daemon is ready", Duration::from_secs(20), || {
+        wait_until("the daemon is ready", Duration::from_mins(1), || {
             assert!(daemon.runs(), "{}", daemon.log());
             daemon.log().contains(" ready\n")
         });
@@ -405,7 +405,7 @@ impl Daemon {
         for _ in 0..2 {
             let before = stamp().unwrap();
             self.signal(Signal::USR1);
-            wait_until("the daemon makes a pass", Duration::from_secs(20), || {
+            wait_until("the daemon makes a pass", Duration::from_mins(1), || {
                 stamp().is_ok_and(|now| now != before)
             });
         }

@@ -7,6 +7,7 @@
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::host::{self, Host, Parts, Run, fill, is_gone, names};
@@ -14,6 +15,9 @@ use crate::own_namespace::entered;
 use crate::stand_ins::cluster::{Cluster, Flags};
 use crate::stand_ins::master::MasterOrder;
 use crate::support::stand_in::wait_until;
+
+/// For what is only a matter of how busy the machine is.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Everything that is below a folder. The folder itself was renamed, which its ctime tells.
 fn tree(folder: &Path) -> String {
@@ -26,6 +30,7 @@ fn tree(folder: &Path) -> String {
 struct Site {
     host: Host,
     cluster: Cluster,
+    settings: String,
 }
 
 impl Site {
@@ -38,49 +43,50 @@ impl Site {
         let mut host = Host::new(Parts::default());
         let address = format!("--master={}", cluster.address());
         host.agent.set_flags(&[&address]);
-        host.configure(&format!(
-            "{settings}\n[master]\nurls = [\"http://127.0.0.1:1\", \"http://{}\"]\nconfirm = \"4s\"\n",
+        let settings = format!(
+            "{settings}\n[master]\nurls = [\"http://127.0.0.1:1\", \"http://{}\"]\n",
             cluster.address()
-        ));
-        let mut site = Self { host, cluster };
+        );
+        let mut site = Self {
+            host,
+            cluster,
+            settings,
+        };
+        site.confirms_within("2m");
         site.start();
         site
     }
 
+    /// So long a destroy waits for the agent's checkpoint.
+    fn confirms_within(&self, span: &str) {
+        let settings = format!("{}confirm = \"{span}\"\n", self.settings);
+        self.host.configure(&settings);
+    }
+
     fn start(&mut self) {
         self.host.agent.start();
-        wait_until("the agent registers", Duration::from_secs(10), || {
+        wait_until("the agent registers", PATIENCE, || {
             !self.cluster.master.lock().agents.is_empty()
         });
     }
 
-    /// Another master leads, whose messages need so long to the agent.
-    fn delivers_after(&self, seconds: f64) {
-        self.order(MasterOrder::DeliveredAfter(seconds));
-        self.order(MasterOrder::Failover);
-        wait_until("the agent is back", Duration::from_secs(10), || {
-            !self.cluster.master.lock().agents.is_empty()
-        });
+    /// The master's messages do not reach the agent until [`Site::delivers`].
+    fn holds_messages(&self) {
+        self.order(MasterOrder::DeliveredAfter(3600.0));
     }
 
-    /// Kills the agent, and waits until the next one has registered.
-    fn restart(&mut self) {
-        let registered = || {
-            let master = self.cluster.master.lock();
-            master
-                .agents
-                .values()
-                .map(|one| one.registered_time)
-                .fold(0.0, f64::max)
+    /// They do, those included that are on their way; those to no agent are lost by the time that
+    /// this returns.
+    fn delivers(&self) {
+        let ended = || {
+            let post = Arc::clone(&self.cluster.master.lock().post);
+            let post = post.lock().unwrap();
+            post.ended
         };
-        let before = registered();
-        self.host.agent.restart();
-        wait_until("the agent registers again", Duration::from_secs(10), || {
-            let master = self.cluster.master.lock();
-            master
-                .agents
-                .values()
-                .any(|one| one.registered_time > before)
+        let before = ended();
+        self.order(MasterOrder::DeliveredAfter(0.0));
+        wait_until("the message has come somewhere", PATIENCE, || {
+            ended() > before
         });
     }
 
@@ -369,7 +375,8 @@ fn root_an_undecided_destroy_loses_nothing_and_ends_either_way() {
     ];
 
     // The message is long on its way.
-    site.delivers_after(8.0);
+    site.holds_messages();
+    site.confirms_within("3s");
     let late = site.destroy("late", &[]).ends(1);
     assert!(late.err.contains("undecided"), "{}", late.err);
     let manifest = site.manifest("PATH");
@@ -385,7 +392,8 @@ fn root_an_undecided_destroy_loses_nothing_and_ends_either_way() {
     assert!(is_gone(&site.host.volume("PATH", "late")));
     let data = site.trash("PATH").join(&id).join("data");
     assert_eq!(tree(&data), trees[0]);
-    wait_until("the agent hears of it", Duration::from_secs(15), || {
+    site.delivers();
+    wait_until("the agent hears of it", PATIENCE, || {
         !site.held().contains("r/late")
     });
     let swept = site.host.sweep(0);
@@ -393,15 +401,17 @@ fn root_an_undecided_destroy_loses_nothing_and_ends_either_way() {
     assert!(names(&site.trash("PATH")).is_empty());
 
     // The message is lost with the agent that it was for.
+    site.holds_messages();
+    site.confirms_within("3s");
     let lost = site.destroy("lost", &[]).ends(1);
     assert!(lost.err.contains("undecided"), "{}", lost.err);
     site.host.agent.stop();
-    std::thread::sleep(Duration::from_secs(9));
+    site.delivers();
     // While nobody can tell, nothing happens.
     site.host.sweep(0);
     assert!(is_gone(&site.host.volume("ROOT", "lost")));
     site.start();
-    wait_until("it has registered again", Duration::from_secs(10), || {
+    wait_until("it has registered again", PATIENCE, || {
         site.host.sweep(0);
         !is_gone(&site.host.volume("ROOT", "lost"))
     });
@@ -409,8 +419,7 @@ fn root_an_undecided_destroy_loses_nothing_and_ends_either_way() {
     assert_eq!(site.host.states("lost"), ["held"]);
     assert!(names(&site.trash("ROOT")).is_empty());
     // And now it goes.
-    site.delivers_after(0.0);
-    site.restart();
+    site.confirms_within("2m");
     site.destroy("lost", &[]).ends(0);
     assert!(is_gone(&site.host.volume("ROOT", "lost")));
 }
@@ -423,7 +432,8 @@ fn root_a_mount_is_never_emptied_before_its_destroy_is_committed() {
     let site = Site::new("");
     site.tenant("MOUNT", "m");
     let before = tree(&site.host.root("MOUNT"));
-    site.delivers_after(6.0);
+    site.holds_messages();
+    site.confirms_within("3s");
     let undecided = site.destroy("m", &[]).ends(1);
     assert!(
         undecided.err.contains("nothing was moved"),
@@ -431,13 +441,14 @@ fn root_a_mount_is_never_emptied_before_its_destroy_is_committed() {
         undecided.err
     );
     assert_eq!(tree(&site.host.root("MOUNT")), before);
-    wait_until("the agent destroys it", Duration::from_secs(15), || {
+    site.delivers();
+    wait_until("the agent destroys it", PATIENCE, || {
         !site.held().contains("r/m")
     });
     // It was the agent's to empty.
     assert_ne!(tree(&site.host.root("MOUNT")), before);
     site.host.sweep(0);
-    site.delivers_after(0.0);
+    site.confirms_within("2m");
     site.create("MOUNT", "n", &[]).ends(0);
     site.destroy("n", &["--unreserve"]).ends(0);
     assert_eq!(site.held(), "");

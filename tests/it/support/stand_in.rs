@@ -110,7 +110,7 @@ impl StandIn {
             .spawn()
             .unwrap();
         let mut ended = None;
-        wait_until("the stand-in takes orders", Duration::from_secs(10), || {
+        wait_until("the stand-in takes orders", Duration::from_mins(1), || {
             let has_ended = child.try_wait().unwrap().is_some();
             let log = std::fs::read_to_string(self.log()).unwrap();
             if has_ended {

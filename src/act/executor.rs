@@ -40,6 +40,8 @@ pub enum Job {
         authorization: WipeAuthorization,
         /// The root as it was verified.
         root: Fingerprint,
+        /// It is empty already, and only its free space is left to be seen to.
+        fill_only: bool,
     },
     /// Move the entries of a prepared MOUNT disk into its trash behind the gate.
     MoveOut {
@@ -377,10 +379,12 @@ fn execute_step<H: Host>(step: Step, plan: &str, subject: &str, host: &mut H) ->
         Step::EmptyMount {
             authorization,
             root,
+            fill_only,
         } => host.run(
             Job::EmptyMount {
                 authorization,
                 root,
+                fill_only,
             },
             plan,
             subject,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use super::store::{Store, StoreError};
+use crate::decide::facts::{GateFile, Known, OwedFill};
 use crate::units::Raw;
 
 /// Which roots the gate is closed for. Every change is durable before the call returns.
@@ -17,16 +18,33 @@ pub struct Gate {
 struct State {
     /// As in the file.
     closed_for: BTreeSet<Raw>,
+    /// As in the file: at most one for each root that it is closed for.
+    fills: Vec<OwedFill>,
     /// Roots that a job of this process is emptying right now.
     busy: BTreeSet<Raw>,
 }
 
 impl Gate {
-    /// The gate as it was found: a crash may have left it closed.
+    /// The gate as its file was found: a crash may have left it closed.
     #[must_use]
-    pub fn new(store: Store, closed_for: impl IntoIterator<Item = Raw>) -> Self {
+    pub fn found(store: Store, file: &Known<GateFile>) -> Self {
+        match file {
+            Known::Known(file) => Self::new(store, file.roots.clone(), file.fills.clone()),
+            // Its file stays until all MOUNT disks are empty; then there is nothing to know.
+            Known::Absent | Known::Unknown(_) => Self::new(store, [], Vec::new()),
+        }
+    }
+
+    /// A gate that is closed for these roots, of which these have a fill owed.
+    #[must_use]
+    pub fn new(
+        store: Store,
+        closed_for: impl IntoIterator<Item = Raw>,
+        fills: Vec<OwedFill>,
+    ) -> Self {
         let state = State {
             closed_for: closed_for.into_iter().collect(),
+            fills,
             busy: BTreeSet::new(),
         };
         Self {
@@ -38,14 +56,28 @@ impl Gate {
     /// Closes the gate for this root too; whether it was closed for it before, by a wipe that did
     /// not end.
     pub fn close(&self, root: &Raw) -> Result<bool, StoreError> {
+        self.close_owing(root, None)
+    }
+
+    /// The same; and, in one stroke, notes what is to be done to its free space once it is empty, in
+    /// place of what was owed before.
+    pub fn close_owing(&self, root: &Raw, fill: Option<OwedFill>) -> Result<bool, StoreError> {
         let mut state = self.state();
         let mut roots = state.closed_for.clone();
         let before = !roots.insert(root.clone());
-        self.store
-            .close_gate(&roots.iter().cloned().collect::<Vec<_>>())?;
+        let mut fills = state.fills.clone();
+        fills.retain(|owed| owed.root != *root);
+        fills.extend(fill);
+        self.write(&roots, &fills)?;
         state.closed_for = roots;
+        state.fills = fills;
         state.busy.insert(root.clone());
         Ok(before)
+    }
+
+    fn write(&self, roots: &BTreeSet<Raw>, fills: &[OwedFill]) -> Result<(), StoreError> {
+        let roots: Vec<Raw> = roots.iter().cloned().collect();
+        self.store.close_gate(&roots, fills)
     }
 
     /// The job on this root ended; `emptied`: it need not be closed for it any more.
@@ -67,18 +99,17 @@ impl Gate {
     }
 
     fn shrink(&self, state: &mut State, stays: impl Fn(&Raw) -> bool) -> Result<(), StoreError> {
-        let roots: Vec<Raw> = state
-            .closed_for
-            .iter()
-            .filter(|root| stays(root))
-            .cloned()
-            .collect();
+        let mut roots = state.closed_for.clone();
+        roots.retain(|root| stays(root));
+        let mut fills = state.fills.clone();
+        fills.retain(|fill| roots.contains(&fill.root));
         if roots.is_empty() {
             self.store.open_gate()?;
         } else {
-            self.store.close_gate(&roots)?;
+            self.write(&roots, &fills)?;
         }
-        state.closed_for = roots.into_iter().collect();
+        state.closed_for = roots;
+        state.fills = fills;
         Ok(())
     }
 
@@ -102,7 +133,7 @@ mod tests {
         let store = Store::open(temp.path()).unwrap();
         let file = temp.path().join("gate.json");
         let (a, b) = (Raw::from("/a"), Raw::from("/b"));
-        let gate = Gate::new(store, [Raw::from("/left/by/a/crash")]);
+        let gate = Gate::new(store, [Raw::from("/left/by/a/crash")], Vec::new());
         gate.close(&a).unwrap();
         gate.close(&b).unwrap();
         gate.done(&a, true).unwrap();

@@ -10,10 +10,11 @@ use super::trash::{self, OpenEntry};
 use super::volume_dir::VolumeDir;
 use super::wipe::reformat::{Old, ReformatError};
 use super::wipe::{Control, Extent, Options, Progress, Proof, WipeReport, promise, wipe};
-use crate::decide::facts::{Fingerprint, Known, WipeMode};
+use crate::decide::facts::{Fingerprint, Known, OwedFill, WipeMode};
 use crate::decide::guards::{Reason, Refusal};
 use crate::decide::manifest::TrashState;
 use crate::decide::steps::{TrashPlace, WipeAuthorization};
+use crate::sys::{Batch, More};
 use crate::units::{Raw, Span, chain};
 
 /// Process ids of agents that run now, whatever their work_dir.
@@ -54,7 +55,8 @@ pub fn run<S: Sys>(context: &JobContext<'_, S>, job: Job, plan: &str) -> Outcome
         Job::EmptyMount {
             authorization,
             root,
-        } => empty_mount(context, &authorization, &root, plan),
+            fill_only,
+        } => empty_mount(context, &authorization, &root, fill_only, plan),
         Job::MoveOut { entry, .. } => trash::move_out(context, &entry, plan),
         Job::MoveBack { entry } => trash::move_back(context, &entry, None, plan),
         Job::Clear { entry } => trash::clear(context, &entry, plan),
@@ -113,6 +115,7 @@ fn empty_mount<S: Sys>(
     context: &JobContext<'_, S>,
     authorization: &WipeAuthorization,
     print: &Fingerprint,
+    fill_only: bool,
     plan: &str,
 ) -> Result<Outcome, Outcome> {
     let JobContext {
@@ -133,7 +136,19 @@ fn empty_mount<S: Sys>(
             }
         })?;
     promised(*sys, volume.dir(), authorization, control)?;
-    let begun_before = gate.close(&disk.root).map_err(StepError::from)?;
+    if fill_only {
+        still_empty(*sys, volume.dir(), &disk.root)?;
+    }
+    let owed = (authorization.method().mode == WipeMode::ZeroFree).then(|| OwedFill {
+        root: disk.root.clone(),
+        directory: authorization.identity().clone(),
+        volume: authorization.volume().clone(),
+        evidence: authorization.evidence().clone(),
+        method: authorization.method(),
+    });
+    let begun_before = gate
+        .close_owing(&disk.root, owed)
+        .map_err(StepError::from)?;
     if let Some(reason) = agent_runs(agents()) {
         // Where nothing was begun, nothing has to be held back for this disk.
         gate.done(&disk.root, !begun_before)
@@ -160,6 +175,29 @@ fn empty_mount<S: Sys>(
         disk.root.clone(),
         &report,
     ))
+}
+
+/// What was decided for an empty disk is for nothing that lies there by now.
+fn still_empty<S: Sys>(sys: &S, dir: &S::Dir, root: &Raw) -> Result<(), Outcome> {
+    let failed = |source| StepError::Call {
+        what: "look into",
+        path: root.clone(),
+        left: "nothing was changed",
+        source,
+    };
+    let dir = sys.reopen(dir).map_err(failed)?;
+    let mut batch = Batch::new(1);
+    loop {
+        batch.clear();
+        let more = sys.read_entries(&dir, &mut batch).map_err(failed)?;
+        // What mkfs put there is empty, or was looked at as data.
+        if batch.iter().any(|(name, ..)| name != b"lost+found") {
+            return Err(Outcome::Stale(format!("{root} is empty no more")));
+        }
+        if more == More::No {
+            return Ok(());
+        }
+    }
 }
 
 /// Makes the file system anew, behind the closed gate.

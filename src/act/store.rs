@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use super::audit::{AuditLimits, AuditLog};
 use super::durable::{self, ReadError, ReplaceError};
-use crate::decide::facts::{Fingerprint, GateFile, Pauses};
+use crate::decide::facts::{Fingerprint, GateFile, OwedFill, Pauses};
 use crate::decide::ledger::{Ledger, LedgerChange, LedgerPlace, LedgerRoot, Verified};
 use crate::decide::memory::Memory;
 use crate::mesos::disk::DiskRef;
@@ -189,13 +189,15 @@ impl Store {
         }
     }
 
-    /// Closes the gate for these roots; durable when this returns.
-    pub fn close_gate(&self, roots: &[Raw]) -> Result<(), StoreError> {
+    /// Closes the gate for these roots, and notes what is owed to some of them; durable when this
+    /// returns.
+    pub fn close_gate(&self, roots: &[Raw], fills: &[OwedFill]) -> Result<(), StoreError> {
         self.write(
             GateFile::NAME,
             &GateFile {
                 version: GateFile::VERSION,
                 roots: roots.to_vec(),
+                fills: fills.to_vec(),
             },
         )
     }
@@ -313,7 +315,9 @@ mod tests {
     fn the_gate_closes_and_opens_and_opening_twice_is_no_error() {
         let temp = tempfile::tempdir().unwrap();
         let store = Store::open(&temp.path().join("state")).unwrap();
-        store.close_gate(&[Raw::from("/dcos/volume0")]).unwrap();
+        store
+            .close_gate(&[Raw::from("/dcos/volume0")], &[])
+            .unwrap();
         let text = std::fs::read_to_string(store.dir().join("gate.json")).unwrap();
         assert!(text.contains("/dcos/volume0"), "{text}");
         store.open_gate().unwrap();

@@ -60,7 +60,7 @@ impl Owner {
             Err(error @ LockError::Io { .. }) => return Err(error.into()),
         };
         let observer = Observer::new(settings);
-        let gate = Gate::new(store.clone(), observer.gate_roots());
+        let gate = Gate::found(store.clone(), &observer.gate_file());
         Ok(Ok(Self {
             _lock: lock,
             shared: Shared {

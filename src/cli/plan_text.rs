@@ -62,8 +62,17 @@ fn step_text(step: &Step) -> String {
             entry.manifest.evidence,
             by(authorization.method())
         ),
-        Step::EmptyMount { authorization, .. } => format!(
-            "empty       {} of {}: {}; agents are held back meanwhile{}",
+        Step::EmptyMount {
+            authorization,
+            fill_only,
+            ..
+        } => format!(
+            "{} {} of {}: {}; agents are held back meanwhile{}",
+            if *fill_only {
+                "end empty  "
+            } else {
+                "empty      "
+            },
             authorization.disk(),
             authorization.volume(),
             authorization.evidence(),

@@ -6,7 +6,7 @@ use super::clients;
 use crate::act::jobs::AgentsNow;
 use crate::config::Settings;
 use crate::decide::facts::{
-    AgentAnswer, Facts, Known, MasterFacts, Policy, Registered, Why, Words,
+    AgentAnswer, Facts, GateFile, Known, MasterFacts, Policy, Registered, Why, Words,
 };
 use crate::decide::ledger::Ledger;
 use crate::decide::own::wants_master;
@@ -134,13 +134,10 @@ impl Observer {
         }
     }
 
-    /// Roots that the gate was left closed for.
+    /// The gate's file, as it was left.
     #[must_use]
-    pub fn gate_roots(&self) -> Vec<Raw> {
-        gate::closed_for(&self.state_dir)
-            .known()
-            .cloned()
-            .unwrap_or_default()
+    pub fn gate_file(&self) -> Known<GateFile> {
+        gate::file(&self.state_dir)
     }
 
     /// Looks for agent processes now.

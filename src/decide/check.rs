@@ -28,7 +28,7 @@ use super::facts::{
 use super::manifest::{Manifest, TrashState};
 use super::memory::{Memory, Sighting, VolumeRecord};
 use super::plan::Plan;
-use super::steps::{Step, TrashId, TrashPlace, VolumePlace, WipeAuthorization};
+use super::steps::{Evidence, Step, TrashId, TrashPlace, VolumePlace, WipeAuthorization};
 use crate::mesos::disk::{DiskRef, DiskType};
 use crate::mesos::ids::VolumeKey;
 use crate::units::Raw;
@@ -265,8 +265,9 @@ impl<'a> Reader<'a> {
             Step::EmptyMount {
                 authorization,
                 root,
+                fill_only,
             } => {
-                self.empty_mount(authorization, root)?;
+                self.empty_mount(authorization, root, *fill_only)?;
                 Ok(Some(authorization.identity().clone()))
             }
             Step::MoveOut {
@@ -542,7 +543,12 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn empty_mount(&self, authorization: &WipeAuthorization, print: &Fingerprint) -> Verdict {
+    fn empty_mount(
+        &self,
+        authorization: &WipeAuthorization,
+        print: &Fingerprint,
+        fill_only: bool,
+    ) -> Verdict {
         let disk = authorization.disk();
         let key = authorization.volume();
         let root = self.root(disk, print)?;
@@ -556,11 +562,22 @@ impl<'a> Reader<'a> {
         must(*authorization.identity() == print.directory, || {
             "the authorization is for another directory".to_owned()
         })?;
-        must(root.content == Known::Known(MountContent::Data), || {
-            format!("{} holds nothing to wipe", root.disk.root)
+        let owed = self.facts.gate.fills.iter().find(|fill| {
+            fill.volume == *key && fill.root == disk.root && fill.directory == print.directory
+        });
+        let expected = if fill_only {
+            MountContent::Empty
+        } else {
+            MountContent::Data
+        };
+        must(root.content == Known::Known(expected), || {
+            format!("{} holds nothing to wipe, or something", root.disk.root)
+        })?;
+        must(!fill_only || owed.is_some(), || {
+            format!("nothing is owed to {}", root.disk.root)
         })?;
         let whole = mount.is_mount_point && mount.location.path == "/".into();
-        self.mode(authorization, None, whole)?;
+        self.mode(authorization, owed.map(|fill| fill.method), whole)?;
         self.nobody_wants(key)?;
         must(!self.named.on_disk(disk), || {
             format!("{disk} holds another volume")
@@ -580,7 +597,8 @@ impl<'a> Reader<'a> {
         must(root.hidden == Known::Absent, || {
             format!("{disk} has a hidden side, and a trash there")
         })?;
-        self.mount_evidence(authorization, print)
+        let word_kept = fill_only && owed.is_some_and(|fill| fill.evidence == Evidence::Operator);
+        self.mount_evidence(authorization, print, word_kept)
     }
 
     /// No agent runs, and none starts while the gate is closed.

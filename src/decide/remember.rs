@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use self::destroys::{Destroys, Spent};
 use super::authority::{Claim, Claims, Source, effective_file, empty_doubt, our_agents};
-use super::facts::{AgentAnswer, CheckpointFile, Facts, FileKind, Known, MountContent};
+use super::facts::{AgentAnswer, CheckpointFile, Facts, FileKind, Known, MountContent, RootFacts};
 use super::guards::Refusal;
 use super::manifest::{Manifest, TrashState};
 use super::memory::{Gone, LivedClock, Memory, StaleSince, VolumePlaceRecord, VolumeRecord};
@@ -407,9 +407,16 @@ fn may_owe(
             });
             !has_tenant(pass.claims, &place.disk)
                 && (pass.moving.contains(&(&place.disk, key))
-                    || (!over && !matches!(view.root.content, Known::Known(MountContent::Empty))))
+                    || (!over && !matches!(view.root.content, Known::Known(MountContent::Empty)))
+                    || owed_a_fill(pass, view.root, key))
         }
     }
+}
+
+/// Whether it is empty, and its free space is still to be filled for this volume.
+fn owed_a_fill(pass: &Pass<'_>, root: &RootFacts, key: &VolumeKey) -> bool {
+    let owed = pass.facts.gate.owed(root);
+    owed.is_some_and(|fill| fill.volume == *key)
 }
 
 fn find_evidence(

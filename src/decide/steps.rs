@@ -268,6 +268,10 @@ pub enum Step {
         authorization: WipeAuthorization,
         /// The root as it was verified.
         root: Fingerprint,
+        /// It is empty already: only what is owed to its free space is to be done, and nothing if it
+        /// is empty no more.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        fill_only: bool,
     },
     /// Move the entries of a prepared MOUNT disk into its trash, one by one, behind the gate; or go
     /// on with that.

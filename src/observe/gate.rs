@@ -3,7 +3,7 @@
 use super::places::Places;
 use super::state_dir;
 use super::units;
-use crate::decide::facts::{GateFacts, GateFile, Known};
+use crate::decide::facts::{GateFacts, GateFile, Known, OwedFill};
 use crate::sys::ReadError;
 use crate::units::{Raw, chain};
 
@@ -12,9 +12,19 @@ pub use super::units::AGENT_UNITS;
 /// Gate file and unit.
 #[must_use]
 pub fn observe(places: &Places, state_dir: &Raw) -> GateFacts {
+    let file = file(state_dir);
     GateFacts {
-        closed_for: closed_for(state_dir),
+        fills: fills(&file),
+        closed_for: file.map(|file| file.roots),
         unit: unit(places),
+    }
+}
+
+fn fills(file: &Known<GateFile>) -> Vec<OwedFill> {
+    match file {
+        Known::Known(file) => file.fills.clone(),
+        // Which keeps the gate closed until every MOUNT disk is empty.
+        Known::Absent | Known::Unknown(_) => Vec::new(),
     }
 }
 
@@ -22,13 +32,18 @@ pub fn observe(places: &Places, state_dir: &Raw) -> GateFacts {
 /// and an agent's start is held back all the same.
 #[must_use]
 pub fn closed_for(state_dir: &Raw) -> Known<Vec<Raw>> {
+    file(state_dir).map(|file| file.roots)
+}
+
+/// The gate file.
+#[must_use]
+pub fn file(state_dir: &Raw) -> Known<GateFile> {
     state_dir::versioned::<GateFile>(
         &state_dir.join(GateFile::NAME),
         GateFile::VERSION,
         "the agent's start is held back; see which MOUNT disk was being emptied \
          (`mesos-volumed volumes list`), then remove the file",
     )
-    .map(|file| file.roots)
 }
 
 /// The unit file or drop-in that runs `mesos-volumed preflight --gate` before the agent.

@@ -393,7 +393,7 @@ fn restored<S: Sys>(host: &Host, sys: &S, state: TrashState) -> Outcome {
     let context = crate::act::jobs::JobContext {
         sys,
         locks: &RootLocks::default(),
-        gate: &crate::act::gate::Gate::new(store, Vec::new()),
+        gate: &crate::act::gate::Gate::new(store, [], Vec::new()),
         agents: &|| crate::decide::facts::Known::Known(Vec::new()),
         control: &crate::act::wipe::Control::new(0),
         progress: &crate::act::wipe::Progress::default(),

@@ -73,7 +73,7 @@ fn workers(state_dir: &std::path::Path) -> Workers {
         desk: Desk {
             sys: Arc::new(Kernel::new()),
             locks: RootLocks::default(),
-            gate: Arc::new(Gate::new(store.clone(), Vec::new())),
+            gate: Arc::new(Gate::new(store.clone(), [], Vec::new())),
             store,
             wall_seconds: || 7,
         },

@@ -119,16 +119,19 @@ impl<'a> Reader<'a> {
         must(before, || format!("{key} was not sighted before"))
     }
 
-    /// A MOUNT disk may be emptied for this evidence.
+    /// A MOUNT disk may be emptied for this evidence. `word_kept`: the operator named it before, and
+    /// nothing but free space is left of it.
     pub(super) fn mount_evidence(
         &self,
         authorization: &WipeAuthorization,
         print: &Fingerprint,
+        word_kept: bool,
     ) -> Verdict {
         let key = authorization.volume();
         let record = match authorization.evidence() {
             Evidence::Operator => {
-                must(self.facts.words.wipe.as_ref() == Some(key), || {
+                let named = self.facts.words.wipe.as_ref() == Some(key);
+                must(named || word_kept, || {
                     "the operator did not name it".to_owned()
                 })?;
                 self.prior_record(key)?

@@ -129,7 +129,7 @@ impl Reader<'_> {
                 || "the manifest does not describe the step".to_owned(),
             )?;
             self.alone_on(entry, None)?;
-            return self.mount_evidence(authorization, &entry.root);
+            return self.mount_evidence(authorization, &entry.root, false);
         }
         let found = self.trash_entry(entry)?;
         self.unclaimed_entry(entry, found)?;

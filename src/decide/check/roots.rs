@@ -305,6 +305,19 @@ impl<'a> Reader<'a> {
             });
             closed && !empty
         };
+        let unfilled = |text: &Raw| {
+            facts.gate.fills.iter().any(|fill| {
+                fill.root == *text
+                    && facts.roots.iter().any(|root| {
+                        root.disk.root == *text
+                            && root
+                                .filesystem
+                                .present
+                                .known()
+                                .is_some_and(|present| present.directory == fill.directory)
+                    })
+            })
+        };
         for root in &facts.roots {
             let closed = match &facts.gate.closed_for {
                 Known::Known(roots) => roots.contains(&root.disk.root),
@@ -321,15 +334,17 @@ impl<'a> Reader<'a> {
                     place.disk.kind != DiskType::Mount
                         || self.named.names(&record.key)
                         || self.kept_by_a_mark(&place.disk, &record.key)
-                        || !half_emptied(&place.disk.root),
+                        || !(half_emptied(&place.disk.root) || unfilled(&place.disk.root)),
                     || format!("{} may be half emptied", place.disk),
                 )?;
             }
         }
         match (&facts.memory, &facts.gate.closed_for) {
             (Known::Known(_), _) => Ok(()),
-            (Known::Absent | Known::Unknown(_), Known::Known(roots)) => {
-                must(!roots.iter().any(half_emptied), || {
+            (memory, Known::Known(roots)) => {
+                let forgotten = *memory == Known::Absent;
+                let over = |root: &Raw| !half_emptied(root) && (forgotten || !unfilled(root));
+                must(roots.iter().all(over), || {
                     "a disk may be half emptied".to_owned()
                 })
             }

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Known;
+use super::super::steps::Evidence;
+use super::{FileIdentity, Known, RootFacts, WipeMethod};
+use crate::mesos::ids::VolumeKey;
 use crate::units::{Raw, Span};
 
 /// The host at the moment of observation.
@@ -34,8 +36,39 @@ pub struct Moment {
 pub struct GateFacts {
     /// Root texts named in the gate file; `Absent`: the gate is open.
     pub closed_for: Known<Vec<Raw>>,
+    /// Of these, what is to be filled with zeros once it is empty; none where the file can't be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fills: Vec<OwedFill>,
     /// The agent's unit (file or drop-in) that runs `preflight --gate`, if one was found.
     pub unit: Known<Raw>,
+}
+
+impl GateFacts {
+    /// What is owed to the disk at this root, if it is the very disk that it is owed to.
+    #[must_use]
+    pub fn owed(&self, root: &RootFacts) -> Option<&OwedFill> {
+        let present = root.filesystem.present.known()?;
+        self.fills
+            .iter()
+            .find(|fill| fill.root == root.disk.root && fill.directory == present.directory)
+    }
+}
+
+/// A MOUNT disk whose free space is to be filled with zeros when it is empty. Noted, durably, before
+/// the first unlink, and gone with the last zero: an empty disk does not tell whether that was done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OwedFill {
+    /// The root's text.
+    pub root: Raw,
+    /// Its directory: another file system at that root is owed nothing.
+    pub directory: FileIdentity,
+    /// The volume that was on it.
+    pub volume: VolumeKey,
+    /// Why its data goes. An operator's word is not remembered elsewhere.
+    pub evidence: Evidence,
+    /// How, with all that was promised.
+    pub method: WipeMethod,
 }
 
 /// `state_dir/gate.json`: there while the gate is closed, durable before the first change and
@@ -47,6 +80,9 @@ pub struct GateFile {
     pub version: u32,
     /// Root texts of the disks that are being emptied; never empty.
     pub roots: Vec<Raw>,
+    /// Of these, what is to be filled with zeros once it is empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fills: Vec<OwedFill>,
 }
 
 impl GateFile {

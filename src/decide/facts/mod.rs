@@ -33,7 +33,7 @@ pub use devices::{
 pub use disks::{DiscoveryRules, DiskRule, DiskRules, RootRule, SizeRule};
 pub use doctor::{BootMount, DoctorFacts, FileAccess, Fix, UnitOrder, VolumeUse};
 pub use holders::{ContainerRun, FsLocation, Holder, HolderKind, MountView, Mounting, RunEnd};
-pub use host::{GateFacts, GateFile, HostFacts, Moment};
+pub use host::{GateFacts, GateFile, HostFacts, Moment, OwedFill};
 pub use master::{MasterFacts, Registered};
 pub use mounts::{FsClass, MountEntry, MountTable};
 pub use pauses::Pauses;

@@ -28,14 +28,19 @@ impl Planner<'_> {
                 matches!(manifest.state, TrashState::Prepared | TrashState::Moved)
             }) && entry.data != Known::Absent
         });
-        if matches!(root.content, Known::Known(MountContent::Empty))
-            || moving
-            || root.half_moved().next().is_some()
-        {
+        let empty = root.content == Known::Known(MountContent::Empty);
+        let owed = self.facts().gate.owed(root);
+        if (empty && owed.is_none()) || moving || root.half_moved().next().is_some() {
             return;
         }
         for record in records {
-            let word = self.facts().words.wipe.as_ref() == Some(&record.key);
+            let owed = owed.filter(|fill| fill.volume == record.key);
+            if empty && owed.is_none() {
+                continue;
+            }
+            let word = self.facts().words.wipe.as_ref() == Some(&record.key)
+                // A word that was given before is none for what lies there by now.
+                || (empty && owed.is_some_and(|fill| fill.evidence == Evidence::Operator));
             match self.judge.witnessed(&record.key, &root.disk, None, root) {
                 Some((gone, evidence)) => {
                     let deleting = agent_may_delete(self.facts(), self.judge.memory, gone)
@@ -111,6 +116,10 @@ impl Planner<'_> {
         let method = facts
             .words
             .method(key, root.kind(), &facts.policy)
+            .or_else(|| {
+                let owed = facts.gate.owed(root).filter(|fill| fill.volume == *key);
+                owed.map(|fill| fill.method)
+            })
             .unwrap_or_else(|| facts.policy.method(root.kind()));
         whole_disk(method, root, &mut reasons);
         let mut due = true;
@@ -155,6 +164,7 @@ impl Planner<'_> {
             return Ok(Step::EmptyMount {
                 authorization,
                 root: present.clone(),
+                fill_only: root.content == Known::Known(MountContent::Empty),
             });
         };
         let (key, none) = (authorization.volume().clone(), Raw::default());
@@ -378,6 +388,7 @@ impl Planner<'_> {
         // An empty disk has nothing half wiped, whatever else is not known.
         let concerns =
             |root: &Raw| closed.is_none_or(|closed| closed.contains(root)) && !self.is_empty(root);
+        let filled = |root: &Raw| !self.owes_a_fill(root);
         let wanted = self
             .steps
             .iter()
@@ -386,7 +397,7 @@ impl Planner<'_> {
             Known::Known(_) => self
                 .on_mounts
                 .iter()
-                .filter(|(disk, _)| concerns(&disk.root))
+                .filter(|(disk, _)| concerns(&disk.root) || !filled(&disk.root))
                 .flat_map(|(disk, records)| records.iter().map(move |record| (disk, record)))
                 .any(|(disk, record)| {
                     !self.judge.claims.volumes.contains_key(&record.key)
@@ -394,9 +405,9 @@ impl Planner<'_> {
                 }),
 
             // What it was closed for is forgotten.
-            Known::Absent | Known::Unknown(_) => {
-                closed.is_none_or(|closed| closed.iter().any(concerns))
-            }
+            Known::Absent => closed.is_none_or(|closed| closed.iter().any(concerns)),
+            Known::Unknown(_) => closed
+                .is_none_or(|closed| closed.iter().any(|root| concerns(root) || !filled(root))),
         };
         let half_moved = facts.roots.iter().any(|root| {
             closed.is_none_or(|closed| closed.contains(&root.disk.root))
@@ -414,6 +425,15 @@ impl Planner<'_> {
                 && matches!(root.hidden, Known::Known(_))
                 && self.judge.mark_of(root, key).is_some()
         })
+    }
+
+    /// Whether the free space of the disk that is there is still to be filled.
+    fn owes_a_fill(&self, root: &Raw) -> bool {
+        let facts = self.facts();
+        facts
+            .roots
+            .iter()
+            .any(|one| one.disk.root == *root && facts.gate.owed(one).is_some())
     }
 
     fn is_empty(&self, root: &Raw) -> bool {

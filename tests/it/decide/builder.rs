@@ -341,6 +341,7 @@ pub(crate) fn first_met() -> Facts {
         mountings: Known::Known(Vec::new()),
         containers: Known::Known(Vec::new()),
         gate: GateFacts {
+            fills: Vec::new(),
             closed_for: Known::Absent,
             unit: Known::Absent,
         },

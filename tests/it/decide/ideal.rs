@@ -233,6 +233,7 @@ fn apply_step(step: &Step, after: &mut Facts) {
                 moved_out(root(after, disk), entry);
             }
             root(after, disk).content = Known::Known(MountContent::Empty);
+            after.gate.fills.retain(|fill| fill.root != disk.root);
             after.gate.closed_for = match &after.gate.closed_for {
                 Known::Known(roots) => {
                     let mut roots = roots.clone();
@@ -242,7 +243,10 @@ fn apply_step(step: &Step, after: &mut Facts) {
                 Known::Absent | Known::Unknown(_) => Known::Known(vec![disk.root.clone()]),
             };
         }
-        Step::OpenGate => after.gate.closed_for = Known::Absent,
+        Step::OpenGate => {
+            after.gate.closed_for = Known::Absent;
+            after.gate.fills.clear();
+        }
         Step::Create { place: at } => {
             let here = root(after, &at.disk).clone();
             for root in after.roots.iter_mut().filter(|root| same(&here, root)) {

@@ -10,6 +10,7 @@
 mod builder;
 mod doctor;
 mod explain;
+mod fills;
 mod golden;
 mod guards;
 mod ideal;

@@ -485,6 +485,7 @@ fn the_check_rejects_what_the_planner_would_never_say() {
             *step = Step::EmptyMount {
                 authorization: authorization.clone(),
                 root: entry.root.clone(),
+                fill_only: false,
             };
         }
     });

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use mesos_volumed::decide::facts::{
     AdoptWord, AgentAnswer, AgentView, CheckpointFile, Facts, FileKind, FreeBelow, FsFailure,
     HiddenSide, Holder, HolderKind, Known, MarkerOf, MountContent, Operation, OperationKind,
-    OperationState, OrphanPolicy, PidNamespace, ProviderState, ResourceState, RootFacts,
-    RootWitness, StrangeEntry, TaskUse, TrashFacts, Why,
+    OperationState, OrphanPolicy, OwedFill, PidNamespace, ProviderState, ResourceState, RootFacts,
+    RootWitness, StrangeEntry, TaskUse, TrashFacts, Why, WipeMethod, WipeMode,
 };
 use mesos_volumed::decide::manifest::{AdoptedMark, HIDDEN_TRASH, Manifest, TrashSize, TrashState};
 use mesos_volumed::decide::memory::{
@@ -813,5 +813,21 @@ pub(crate) fn facts(tape: &mut Tape<'_>) -> Facts {
     };
     let remembered = memory(tape, &facts);
     facts.memory = tape.known(remembered);
+    if facts.gate.closed_for == Known::Known(vec![mount().root]) && tape.pick(3) == 0 {
+        let mut roots = facts.roots.iter();
+        let there = roots
+            .find(|root| root.disk == mount())
+            .and_then(|root| root.filesystem.present.known().cloned());
+        facts.gate.fills.extend(there.map(|there| OwedFill {
+            root: mount().root,
+            directory: there.directory,
+            volume: tape.of(&keys()),
+            evidence: tape.of(&[Evidence::Operator, Evidence::OwnDestroy]),
+            method: WipeMethod {
+                mode: WipeMode::ZeroFree,
+                ..WipeMethod::UNLINK
+            },
+        }));
+    }
     facts
 }

@@ -130,8 +130,8 @@ fn on_a_mount(mode: &str, points: usize) {
     destroyed(&mut host, "SECRET ");
     assert!(!below_strace(&host, "signal=none", &log, &wiping));
     let calls = calls(&log, points);
-    let (mut killed, mut unmounted, mut cut_short) = (0, 0, 0);
-    for call in &calls {
+    let (mut killed, mut unmounted, mut owed) = (0, 0, 0);
+    for (number, call) in calls.iter().enumerate() {
         let at = format!("{}, number {}", call.0, call.1);
         destroyed(&mut host, "SECRET ");
         let told_before = told(&host);
@@ -171,13 +171,29 @@ fn on_a_mount(mode: &str, points: usize) {
                 "{mode}, {at}: half a disk, and the gate is open"
             );
         }
-        let again = host.run(&wiping);
-        let nothing_left = again.code == 5 && again.err.contains("there is no volume");
-        assert!(again.code == 0 || nothing_left, "{mode}, {at}: {again:?}");
+        let owing = std::fs::read_to_string(&gate).is_ok_and(|text| text.contains("fills"));
+        let emptied = names(&host.root("MOUNT")).is_empty();
+        owed += usize::from(owing && emptied);
+        // An operator may want it no more.
+        let given_up = owing && emptied && number % 3 == 2;
+        if given_up {
+            let word = ["wipe", "r/goes", "--confirm", "goes", "--mode", "unlink"];
+            host.run(&word).ends(0);
+            assert!(is_gone(&gate), "{mode}, {at}");
+        }
+        // What is owed is taken up by whoever comes next: the same command, or any sweep.
+        if !given_up && (number % 2 == 0 || !owing) {
+            let again = host.run(&wiping);
+            let nothing_left = again.code == 5 && again.err.contains("there is no volume");
+            assert!(
+                again.code == 0 || (nothing_left && !owing),
+                "{mode}, {at}: {again:?}"
+            );
+        }
         // A disk that was emptied before the kill is nobody's any more; a sweep lets agents start.
         host.sweep(0);
         assert!(names(&host.root("MOUNT")).is_empty(), "{mode}, {at}");
-        assert!(is_gone(&gate), "{mode}, {at}: {again:?}");
+        assert!(is_gone(&gate), "{mode}, {at}");
         assert_eq!(seen(&host), disk, "{mode}, {at}");
         assert_eq!(tree(&host.volume("ROOT", "stays")), stays);
         if mode == "zero_free" {
@@ -185,17 +201,17 @@ fn on_a_mount(mode: &str, points: usize) {
             let bytes = std::fs::read(&image).unwrap();
             let left = bytes.chunks(512).any(|block| block.starts_with(b"SECRET "));
             host.mount_disk.mount();
-            // Killed while it filled the free space, it is not taken up again: then nobody may have
-            // been told that it was done.
-            cut_short += usize::from(left);
-            assert_eq!(told(&host) > told_before, !left, "{mode}, {at}");
+            assert!(!left || given_up, "{mode}, {at}: old data is left");
+            // A kill after the last zero and before the line of the audit log leaves none.
+            assert!(told(&host) > told_before || !owing, "{mode}, {at}");
         }
     }
     println!(
         "{mode}: killed at {killed} of {} calls tried, {unmounted} times with the disk unmounted, \
-         {cut_short} times with old data left and nothing claimed",
+         {owed} times with an empty disk whose free space was owed its zeros",
         calls.len()
     );
+    assert!(mode != "zero_free" || owed > 1, "{owed} of {calls:?}");
     // Where mkfs was killed, the program itself went on to say so.
     assert!(
         (killed + unmounted) * 2 > calls.len(),
@@ -204,10 +220,8 @@ fn on_a_mount(mode: &str, points: usize) {
 }
 
 #[test]
-fn root_a_zero_free_that_is_killed_at_a_call_ends_the_same_when_run_again() {
-    if !entered(
-        "e2e::killed_modes::root_a_zero_free_that_is_killed_at_a_call_ends_the_same_when_run_again",
-    ) {
+fn root_a_zero_free_that_is_killed_at_a_call_is_taken_up_again() {
+    if !entered("e2e::killed_modes::root_a_zero_free_that_is_killed_at_a_call_is_taken_up_again") {
         return;
     }
     on_a_mount("zero_free", 14);

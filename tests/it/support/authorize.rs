@@ -178,6 +178,7 @@ fn facts(identity: &FileIdentity) -> Facts {
         mountings: Known::Known(Vec::new()),
         containers: Known::Known(Vec::new()),
         gate: GateFacts {
+            fills: Vec::new(),
             closed_for: Known::Absent,
             unit: Known::Absent,
         },

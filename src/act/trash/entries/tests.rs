@@ -159,7 +159,7 @@ impl Disk {
         step: impl FnOnce(&JobContext<'_, Hooked<'_>>) -> Result<Outcome, Outcome>,
     ) -> Outcome {
         let store = Store::open(&self.temp.path().join("state")).unwrap();
-        let gate = Gate::new(store, self.gate());
+        let gate = Gate::new(store, self.gate(), Vec::new());
         let agent = Arc::clone(&self.agent);
         let agents = move || {
             Known::Known(if agent.load(Ordering::Relaxed) {
@@ -339,7 +339,7 @@ fn a_move_out_that_ends_at_any_call_can_be_put_back_whole() {
             } else {
                 // Only the gate was closed, if that: the next plan opens it.
                 let store = Store::open(&disk.temp.path().join("state")).unwrap();
-                Gate::new(store, disk.gate()).open().unwrap();
+                Gate::new(store, disk.gate(), Vec::new()).open().unwrap();
                 Outcome::Identity
             }
         },
@@ -363,13 +363,13 @@ fn a_way_back_that_ends_at_any_call_goes_on_to_the_same_end() {
                 };
                 let outcome = super::super::void(&sys, &RootLocks::default(), &frame);
                 let store = Store::open(&disk.temp.path().join("state")).unwrap();
-                Gate::new(store, disk.gate()).open().unwrap();
+                Gate::new(store, disk.gate(), Vec::new()).open().unwrap();
                 outcome
             }
             Some(_) => disk.back(&Hooked::new(&quiet), &disk.again()),
             None => {
                 let store = Store::open(&disk.temp.path().join("state")).unwrap();
-                Gate::new(store, disk.gate()).open().unwrap();
+                Gate::new(store, disk.gate(), Vec::new()).open().unwrap();
                 Outcome::Identity
             }
         },
@@ -390,7 +390,7 @@ fn a_restore_that_ends_at_any_call_goes_on_to_the_same_end_and_is_marked_first()
         |disk| {
             let open = || {
                 let store = Store::open(&disk.temp.path().join("state")).unwrap();
-                Gate::new(store, disk.gate()).open().unwrap();
+                Gate::new(store, disk.gate(), Vec::new()).open().unwrap();
             };
             match disk.manifest() {
                 Some(_) if std::fs::metadata(disk.entry().join("data")).is_err() => {

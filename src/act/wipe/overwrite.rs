@@ -35,24 +35,22 @@
 //! shows. In the words of NIST SP 800-88 that is no *clear* of the medium, as that means all
 //! addressable places, and never a *purge*.
 
+mod ahead;
 mod io;
 mod storage;
+mod survey;
 pub(super) mod target;
 mod tree;
 
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
-use std::thread::{Scope, ScopedJoinHandle};
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{OFlags, fsync, syncfs};
+use rustix::fs::{OFlags, fsync};
 use rustix::io::{Errno, retry_on_intr};
-use rustix::time::{ClockId, clock_gettime};
 
 use self::target::{Look, Mark};
-use self::tree::{Go, Visit};
-use super::control::{Control, Pace};
+use super::control::Control;
 use super::links::Links;
 use super::progress::Progress;
 use super::proof::{Account, ShortOf};
@@ -65,26 +63,16 @@ use crate::sys::ioctl::{FileExtent, file_extents};
 use crate::units::Raw;
 
 use self::io::write_over;
-pub(super) use self::io::{Aligned, BLOCK, Halt, Range, read_back};
+pub(super) use self::io::{Aligned, BLOCK, Halt, Range, in_time, read_back};
 pub(super) use self::storage::{Storage, device_name, is_device};
+pub(super) use self::survey::survey;
 
 /// From so many bytes on, a file is written past the page cache.
 const DIRECT_FROM: u64 = 256 << 10;
 /// So many bytes in the page cache are written out before there are more: the neighbour's fsync
 /// waits for them.
-const DIRTY: u64 = 64 << 20;
-/// The same where nobody asked for politeness: such a window is written out and read back by a
-/// second thread while the next one is being filled, and the last one is waited for.
-const DIRTY_UNPACED: u64 = 16 << 20;
-/// So many extents are remembered until they are read back.
-const EXTENTS: usize = 32 << 10;
-const EXTENTS_UNPACED: usize = 16 << 10;
 /// How often a file is overwritten again because it was written to meanwhile.
 const TRIES: u8 = 4;
-/// So many files that have to be done again are remembered.
-const REMEMBERED: usize = 4096;
-/// How often a wait for the device looks whether it is to end.
-const LOOK: Duration = Duration::from_millis(20);
 
 /// An overwrite of one tree.
 #[derive(Debug)]
@@ -169,119 +157,6 @@ impl<'a> Overwrite<'a> {
             .chain([(self.zeros.get(), true)])
     }
 
-    /// Overwrites what it reaches of a whole tree, and marks it.
-    pub(super) fn ahead(&self, root: BorrowedFd<'_>) -> Result<(), StopReason> {
-        for (pattern, last) in self.patterns() {
-            std::thread::scope(|scope| {
-                let mut window = Window::default();
-                let mut beside = None;
-                let mut pace = Pace::new(1);
-                let mut extents = Vec::new();
-                let went = tree::visit(root, self.control, &mut |visit, path| {
-                    if let Visit::File(dir, name) = visit {
-                        let how = (pattern, last);
-                        self.visit(dir, name, path, how, &mut window, &mut extents)?;
-                        if window.is_full(self.control.rate() > 0) {
-                            self.settled(beside.take())?;
-                            beside = self.settle_beside(scope, root, &mut window)?;
-                        }
-                        if !pace.removed(self.control, monotonic) {
-                            return Err(StopReason::Cancelled);
-                        }
-                    }
-                    Ok(Go::On)
-                });
-                let before = self.settled(beside);
-                went.and(before)?;
-                self.settle(root, &mut window)
-            })?;
-        }
-        Ok(())
-    }
-
-    /// Settles a window on a thread of its own where there is no rate to keep to, at once otherwise;
-    /// `window` is empty afterwards.
-    fn settle_beside<'scope>(
-        &'scope self,
-        scope: &'scope Scope<'scope, '_>,
-        root: BorrowedFd<'scope>,
-        window: &mut Window,
-    ) -> Result<Option<Beside<'scope>>, StopReason> {
-        if self.control.rate() > 0 {
-            return self.settle(root, window).map(|()| None);
-        }
-        let full = Arc::new(Mutex::new(std::mem::take(window)));
-        let theirs = Arc::clone(&full);
-        let spawned = std::thread::Builder::new()
-            .name("settle".to_owned())
-            .stack_size(128 << 10)
-            .spawn_scoped(scope, move || self.settle(root, &mut lock(&theirs)));
-        match spawned {
-            Ok(handle) => Ok(Some(handle)),
-            Err(_) => self.settle(root, &mut lock(&full)).map(|()| None),
-        }
-    }
-
-    /// Waits for a window that is settled beside.
-    fn settled(&self, beside: Option<Beside<'_>>) -> Result<(), StopReason> {
-        match beside.map(ScopedJoinHandle::join) {
-            None => Ok(()),
-            Some(Ok(result)) => result,
-            // What it would have found is not known: everything is done again.
-            Some(Err(_panicked)) => {
-                self.memory().all_again = true;
-                Ok(())
-            }
-        }
-    }
-
-    /// One file, ahead of the walk. What goes wrong here is tried again, and reported, before the
-    /// file is unlinked.
-    fn visit(
-        &self,
-        dir: BorrowedFd<'_>,
-        name: &[u8],
-        path: &dyn Fn() -> Raw,
-        (pattern, last): (&[u8], bool),
-        window: &mut Window,
-        extents: &mut Vec<FileExtent>,
-    ) -> Result<(), StopReason> {
-        let Ok(Some((entry, look))) = target::find(dir, name) else {
-            return Ok(());
-        };
-        if look.links != 1 || look.is_empty() || look.bears(self.mark) {
-            return Ok(());
-        }
-        let direct = look.allocated >= DIRECT_FROM;
-        let Ok(Some(file)) = take(&entry, &look, direct) else {
-            return Ok(());
-        };
-        drop(entry);
-        let known = window.pieces.len();
-        let pieces = last.then_some(&mut window.pieces);
-        let covered = match self.cover(file.as_fd(), &look, pattern, pieces, extents) {
-            Ok(covered) => covered,
-            Err(halt) => {
-                window.pieces.truncate(known);
-                return halt.errno().map(|_again_later| ());
-            }
-        };
-        if !direct {
-            window.dirty = window.dirty.saturating_add(covered.bytes);
-        }
-        self.account.written(covered.bytes);
-        let grew = covered.grew || grown(file.as_fd(), &look, &covered);
-        if !last || grew || self.mark.set(file.as_fd()).is_err() {
-            return Ok(());
-        }
-        self.account.file();
-        self.progress.overwritten(covered.bytes);
-        if let Some(short) = self.storage.short.or(covered.short) {
-            self.account.short(short, Some(path));
-        }
-        Ok(())
-    }
-
     /// Writes over every extent of a file.
     fn cover(
         &self,
@@ -352,34 +227,6 @@ impl<'a> Overwrite<'a> {
                 return Ok(covered);
             }
         }
-    }
-
-    /// Makes what was written durable, and reads it back.
-    fn settle(&self, root: BorrowedFd<'_>, window: &mut Window) -> Result<(), StopReason> {
-        let pieces = std::mem::take(&mut window.pieces);
-        window.dirty = 0;
-        match in_time(root, self.control, |fd| retry_on_intr(|| syncfs(fd))) {
-            Ok(()) => {}
-            Err(Halt::Stopped) => return Err(StopReason::Cancelled),
-            Err(Halt::Io(errno)) => return Err(StopReason::from_errno(errno)),
-        }
-        let (wrong, bytes) = match self.read_pieces(pieces) {
-            Ok(read) => read,
-            // Everything is done again, one by one, and what is wrong is said there.
-            Err(halt) => {
-                halt.errno()?;
-                self.memory().all_again = true;
-                return Ok(());
-            }
-        };
-        self.account.read_back(bytes);
-        let mut memory = self.memory();
-        memory.again.extend(wrong);
-        if memory.again.len() > REMEMBERED {
-            memory.again.clear();
-            memory.all_again = true;
-        }
-        Ok(())
     }
 
     /// Reads pieces back: the inodes of those that are not all zeros, and how many bytes were.
@@ -577,27 +424,6 @@ impl BeforeUnlink for Overwrite<'_> {
     }
 }
 
-/// What was written and is not durable yet, nor read back.
-#[derive(Debug, Default)]
-struct Window {
-    pieces: Vec<Piece>,
-    dirty: u64,
-}
-
-impl Window {
-    fn is_full(&self, paced: bool) -> bool {
-        let (dirty, extents) = if paced {
-            (DIRTY, EXTENTS)
-        } else {
-            (DIRTY_UNPACED, EXTENTS_UNPACED)
-        };
-        self.dirty >= dirty || self.pieces.len() >= extents
-    }
-}
-
-/// A window that a thread of its own settles.
-type Beside<'scope> = ScopedJoinHandle<'scope, Result<(), StopReason>>;
-
 /// Sets and lists of which one more or less entry is always whole.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -636,123 +462,5 @@ fn grown(file: BorrowedFd<'_>, before: &Look, covered: &Covered) -> bool {
     match target::look(file) {
         Ok(Some(now)) => now.links != 1 || now.size > before.size.max(covered.end),
         Ok(None) | Err(_) => true,
-    }
-}
-
-/// Makes a call that may take long on a thread of its own, so that a stop need not wait for it.
-pub(super) fn in_time<T: Send + 'static>(
-    fd: BorrowedFd<'_>,
-    control: &Control,
-    call: impl Fn(BorrowedFd<'_>) -> Result<T, Errno> + Send + 'static,
-) -> Result<T, Halt> {
-    let own = fd
-        .try_clone_to_owned()
-        .map_err(|error| Halt::Io(Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
-    let (sender, receiver) = mpsc::channel();
-    let spawned = std::thread::Builder::new()
-        .name("sync".to_owned())
-        .stack_size(64 << 10)
-        .spawn(move || {
-            let result = call(own.as_fd());
-            // Whoever hears the result may unmount.
-            drop(own);
-            // Nobody may be there to hear it any more.
-            match sender.send(result) {
-                Ok(()) | Err(_) => {}
-            }
-        });
-    if spawned.is_err() {
-        return Err(Halt::Io(Errno::NOMEM));
-    }
-    loop {
-        match receiver.recv_timeout(LOOK) {
-            Ok(result) => return result.map_err(Halt::Io),
-            Err(mpsc::RecvTimeoutError::Disconnected) => return Err(Halt::Io(Errno::IO)),
-            Err(mpsc::RecvTimeoutError::Timeout) if control.proceed() => {}
-            Err(mpsc::RecvTimeoutError::Timeout) => return Err(Halt::Stopped),
-        }
-    }
-}
-
-fn monotonic() -> Duration {
-    let now = clock_gettime(ClockId::Monotonic);
-    Duration::new(
-        u64::try_from(now.tv_sec).unwrap_or(0),
-        u32::try_from(now.tv_nsec).unwrap_or(0),
-    )
-}
-
-/// Looks through a tree before anything is touched: the first file, if any, for which the promise
-/// can't be kept.
-pub(super) fn survey(
-    root: BorrowedFd<'_>,
-    control: &Control,
-) -> Result<Option<(ShortOf, Raw)>, StopReason> {
-    let storage = Storage::of(root).map_err(StopReason::from_errno)?;
-    if let Some(short) = storage.short {
-        return Ok(Some((short, Raw::from("."))));
-    }
-    let mut found = None;
-    let mut extents = Vec::new();
-    tree::visit(root, control, &mut |visit, path| {
-        found = match visit {
-            Visit::TooDeep => Some(ShortOf::TooDeep),
-            Visit::File(dir, name) => look_through(&storage, dir, name, &mut extents),
-        }
-        .map(|why| (why, path()));
-        Ok(if found.is_some() { Go::Enough } else { Go::On })
-    })?;
-    Ok(found)
-}
-
-/// Why the promise can't be kept for one file, as far as that shows without writing to it.
-fn look_through(
-    storage: &Storage,
-    dir: BorrowedFd<'_>,
-    name: &[u8],
-    extents: &mut Vec<FileExtent>,
-) -> Option<ShortOf> {
-    let unreadable = |errno: Errno| {
-        Some(ShortOf::NotOverwritten {
-            errno: errno.raw_os_error(),
-        })
-    };
-    let (entry, look) = match target::find(dir, name) {
-        Ok(Some(found)) => found,
-        Ok(None) | Err(OpenError::Missing) => return None,
-        Err(OpenError::Io(errno)) => return unreadable(errno),
-        Err(_) => return unreadable(Errno::XDEV),
-    };
-    if look.links > 1 {
-        return Some(ShortOf::HardLink);
-    }
-    if look.is_empty() {
-        return None;
-    }
-    let quiet = target::open(&entry, OFlags::RDONLY | OFlags::NOATIME);
-    let file = match quiet.or_else(|_refused| target::open(&entry, OFlags::RDONLY)) {
-        Ok(file) => file,
-        Err(errno) => return unreadable(errno),
-    };
-    if storage.kind == FsKind::Ext4 && target::is_journaled(file.as_fd()) {
-        return Some(ShortOf::JournaledData);
-    }
-    let mut from = 0;
-    loop {
-        if let Err(errno) = file_extents(file.as_fd(), from, false, extents) {
-            return unreadable(errno);
-        }
-        // What has no place yet gets one of its own.
-        let short = extents
-            .iter()
-            .filter(|extent| !extent.is_pending())
-            .find_map(short_of);
-        let end = extents
-            .last()
-            .map_or(from, |extent| extent.logical.saturating_add(extent.length));
-        if short.is_some() || end <= from || extents.last().is_none_or(FileExtent::is_last) {
-            return short;
-        }
-        from = end;
     }
 }

@@ -1,8 +1,9 @@
 //! Writing over parts of files, and reading parts of devices back.
 
-use std::os::fd::BorrowedFd;
-use std::sync::Mutex;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, mpsc};
+use std::time::Duration;
 
 use rustix::io::{Errno, pread, pwrite, retry_on_intr};
 
@@ -19,6 +20,8 @@ const AT_ONCE: usize = 8;
 const PARALLEL_FROM: u64 = 8 << 20;
 /// What O_DIRECT needs.
 const ALIGNMENT: usize = 4096;
+/// How often a wait for the device looks whether it is to end.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Bytes at an address that O_DIRECT takes.
 #[derive(Debug)]
@@ -248,4 +251,39 @@ fn read_piece(
         at = at.saturating_add(u64::try_from(done).unwrap_or(u64::MAX));
     }
     Ok(())
+}
+
+/// Makes a call that may take long on a thread of its own, so that a stop need not wait for it.
+pub(in crate::act::wipe) fn in_time<T: Send + 'static>(
+    fd: BorrowedFd<'_>,
+    control: &Control,
+    call: impl Fn(BorrowedFd<'_>) -> Result<T, Errno> + Send + 'static,
+) -> Result<T, Halt> {
+    let own = fd
+        .try_clone_to_owned()
+        .map_err(|error| Halt::Io(Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
+    let (sender, receiver) = mpsc::channel();
+    let spawned = std::thread::Builder::new()
+        .name("sync".to_owned())
+        .stack_size(64 << 10)
+        .spawn(move || {
+            let result = call(own.as_fd());
+            // Whoever hears the result may unmount.
+            drop(own);
+            // Nobody may be there to hear it any more.
+            match sender.send(result) {
+                Ok(()) | Err(_) => {}
+            }
+        });
+    if spawned.is_err() {
+        return Err(Halt::Io(Errno::NOMEM));
+    }
+    loop {
+        match receiver.recv_timeout(LOOK) {
+            Ok(result) => return result.map_err(Halt::Io),
+            Err(mpsc::RecvTimeoutError::Disconnected) => return Err(Halt::Io(Errno::IO)),
+            Err(mpsc::RecvTimeoutError::Timeout) if control.proceed() => {}
+            Err(mpsc::RecvTimeoutError::Timeout) => return Err(Halt::Stopped),
+        }
+    }
 }

@@ -1,0 +1,201 @@
+//! Ahead of the walk: thousands of files are overwritten, made durable by one sync, and read back in
+//! the order of the device.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::{Arc, Mutex};
+use std::thread::{Scope, ScopedJoinHandle};
+use std::time::Duration;
+
+use rustix::fs::syncfs;
+use rustix::io::retry_on_intr;
+use rustix::time::{ClockId, clock_gettime};
+
+use super::io::{Halt, in_time};
+use super::tree::{self, Go, Visit};
+use super::{DIRECT_FROM, Overwrite, Piece, grown, lock, take, target};
+use crate::act::wipe::control::Pace;
+use crate::act::wipe::report::StopReason;
+use crate::sys::ioctl::FileExtent;
+use crate::units::Raw;
+
+const DIRTY: u64 = 64 << 20;
+/// The same where nobody asked for politeness: such a window is written out and read back by a
+/// second thread while the next one is being filled, and the last one is waited for.
+const DIRTY_UNPACED: u64 = 16 << 20;
+/// So many extents are remembered until they are read back.
+const EXTENTS: usize = 32 << 10;
+const EXTENTS_UNPACED: usize = 16 << 10;
+/// So many files that have to be done again are remembered.
+const REMEMBERED: usize = 4096;
+
+impl Overwrite<'_> {
+    /// Overwrites what it reaches of a whole tree, and marks it.
+    pub(in crate::act::wipe) fn ahead(&self, root: BorrowedFd<'_>) -> Result<(), StopReason> {
+        for (pattern, last) in self.patterns() {
+            std::thread::scope(|scope| {
+                let mut window = Window::default();
+                let mut beside = None;
+                let mut pace = Pace::new(1);
+                let mut extents = Vec::new();
+                let went = tree::visit(root, self.control, &mut |visit, path| {
+                    if let Visit::File(dir, name) = visit {
+                        let how = (pattern, last);
+                        self.visit(dir, name, path, how, &mut window, &mut extents)?;
+                        if window.is_full(self.control.rate() > 0) {
+                            self.settled(beside.take())?;
+                            beside = self.settle_beside(scope, root, &mut window)?;
+                        }
+                        if !pace.removed(self.control, monotonic) {
+                            return Err(StopReason::Cancelled);
+                        }
+                    }
+                    Ok(Go::On)
+                });
+                let before = self.settled(beside);
+                went.and(before)?;
+                self.settle(root, &mut window)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Settles a window on a thread of its own where there is no rate to keep to, at once otherwise;
+    /// `window` is empty afterwards.
+    fn settle_beside<'scope>(
+        &'scope self,
+        scope: &'scope Scope<'scope, '_>,
+        root: BorrowedFd<'scope>,
+        window: &mut Window,
+    ) -> Result<Option<Beside<'scope>>, StopReason> {
+        if self.control.rate() > 0 {
+            return self.settle(root, window).map(|()| None);
+        }
+        let full = Arc::new(Mutex::new(std::mem::take(window)));
+        let theirs = Arc::clone(&full);
+        let spawned = std::thread::Builder::new()
+            .name("settle".to_owned())
+            .stack_size(128 << 10)
+            .spawn_scoped(scope, move || self.settle(root, &mut lock(&theirs)));
+        match spawned {
+            Ok(handle) => Ok(Some(handle)),
+            Err(_) => self.settle(root, &mut lock(&full)).map(|()| None),
+        }
+    }
+
+    /// Waits for a window that is settled beside.
+    fn settled(&self, beside: Option<Beside<'_>>) -> Result<(), StopReason> {
+        match beside.map(ScopedJoinHandle::join) {
+            None => Ok(()),
+            Some(Ok(result)) => result,
+            // What it would have found is not known: everything is done again.
+            Some(Err(_panicked)) => {
+                self.memory().all_again = true;
+                Ok(())
+            }
+        }
+    }
+
+    /// One file, ahead of the walk. What goes wrong here is tried again, and reported, before the
+    /// file is unlinked.
+    fn visit(
+        &self,
+        dir: BorrowedFd<'_>,
+        name: &[u8],
+        path: &dyn Fn() -> Raw,
+        (pattern, last): (&[u8], bool),
+        window: &mut Window,
+        extents: &mut Vec<FileExtent>,
+    ) -> Result<(), StopReason> {
+        let Ok(Some((entry, look))) = target::find(dir, name) else {
+            return Ok(());
+        };
+        if look.links != 1 || look.is_empty() || look.bears(self.mark) {
+            return Ok(());
+        }
+        let direct = look.allocated >= DIRECT_FROM;
+        let Ok(Some(file)) = take(&entry, &look, direct) else {
+            return Ok(());
+        };
+        drop(entry);
+        let known = window.pieces.len();
+        let pieces = last.then_some(&mut window.pieces);
+        let covered = match self.cover(file.as_fd(), &look, pattern, pieces, extents) {
+            Ok(covered) => covered,
+            Err(halt) => {
+                window.pieces.truncate(known);
+                return halt.errno().map(|_again_later| ());
+            }
+        };
+        if !direct {
+            window.dirty = window.dirty.saturating_add(covered.bytes);
+        }
+        self.account.written(covered.bytes);
+        let grew = covered.grew || grown(file.as_fd(), &look, &covered);
+        if !last || grew || self.mark.set(file.as_fd()).is_err() {
+            return Ok(());
+        }
+        self.account.file();
+        self.progress.overwritten(covered.bytes);
+        if let Some(short) = self.storage.short.or(covered.short) {
+            self.account.short(short, Some(path));
+        }
+        Ok(())
+    }
+
+    /// Makes what was written durable, and reads it back.
+    fn settle(&self, root: BorrowedFd<'_>, window: &mut Window) -> Result<(), StopReason> {
+        let pieces = std::mem::take(&mut window.pieces);
+        window.dirty = 0;
+        match in_time(root, self.control, |fd| retry_on_intr(|| syncfs(fd))) {
+            Ok(()) => {}
+            Err(Halt::Stopped) => return Err(StopReason::Cancelled),
+            Err(Halt::Io(errno)) => return Err(StopReason::from_errno(errno)),
+        }
+        let (wrong, bytes) = match self.read_pieces(pieces) {
+            Ok(read) => read,
+            // Everything is done again, one by one, and what is wrong is said there.
+            Err(halt) => {
+                halt.errno()?;
+                self.memory().all_again = true;
+                return Ok(());
+            }
+        };
+        self.account.read_back(bytes);
+        let mut memory = self.memory();
+        memory.again.extend(wrong);
+        if memory.again.len() > REMEMBERED {
+            memory.again.clear();
+            memory.all_again = true;
+        }
+        Ok(())
+    }
+}
+
+/// What was written and is not durable yet, nor read back.
+#[derive(Debug, Default)]
+struct Window {
+    pieces: Vec<Piece>,
+    dirty: u64,
+}
+
+impl Window {
+    fn is_full(&self, paced: bool) -> bool {
+        let (dirty, extents) = if paced {
+            (DIRTY, EXTENTS)
+        } else {
+            (DIRTY_UNPACED, EXTENTS_UNPACED)
+        };
+        self.dirty >= dirty || self.pieces.len() >= extents
+    }
+}
+
+/// A window that a thread of its own settles.
+type Beside<'scope> = ScopedJoinHandle<'scope, Result<(), StopReason>>;
+
+fn monotonic() -> Duration {
+    let now = clock_gettime(ClockId::Monotonic);
+    Duration::new(
+        u64::try_from(now.tv_sec).unwrap_or(0),
+        u32::try_from(now.tv_nsec).unwrap_or(0),
+    )
+}

@@ -22,8 +22,8 @@ use globset::{GlobBuilder, GlobMatcher};
 use self::named::Named;
 use self::places::Places;
 use super::facts::{
-    AgentAnswer, Facts, FileIdentity, FileKind, Fingerprint, Known, MountContent, Operation,
-    TrashFacts, WipeMethod,
+    AgentAnswer, DirFacts, Facts, FileIdentity, FileKind, Fingerprint, Known, MountContent,
+    Operation, TrashFacts, WipeMethod,
 };
 use super::manifest::{Manifest, TrashState};
 use super::memory::{Memory, Sighting, VolumeRecord};
@@ -110,7 +110,7 @@ struct Reader<'a> {
     adopted: BTreeSet<&'a DiskRef>,
     named: Named,
     places: Places,
-    dirs: BTreeMap<(&'a DiskRef, &'a Raw, &'a Raw), &'a super::facts::DirFacts>,
+    dirs: BTreeMap<(&'a DiskRef, &'a Raw, &'a Raw), &'a DirFacts>,
     held_identities: BTreeSet<&'a FileIdentity>,
     records: BTreeMap<&'a VolumeKey, &'a VolumeRecord>,
     sightings: BTreeMap<(&'a DiskRef, &'a VolumeKey), &'a Sighting>,
@@ -349,6 +349,23 @@ impl<'a> Reader<'a> {
         must(root.disk.kind != DiskType::Mount, || {
             "a MOUNT has no trash".to_owned()
         })?;
+        let dir = self.directory_of(place, identity)?;
+        self.nobody_wants(&place.volume)?;
+        must(!self.held_identities.contains(identity), || {
+            format!("{} is the directory of a held volume", place.path())
+        })?;
+        self.unused(&place.volume, &dir.location, &place.path())?;
+        self.unmarked(root, |mark| mark.volume == place.volume)?;
+        self.describes(manifest, place, identity, false)?;
+        self.evidence(place, identity, manifest)
+    }
+
+    /// The directory that was seen there; it is the volume's, and the one that is meant.
+    fn directory_of(
+        &self,
+        place: &VolumePlace,
+        identity: &FileIdentity,
+    ) -> Result<&DirFacts, String> {
         plain_name(&place.role_dir)?;
         plain_name(&place.id_dir)?;
         must(
@@ -356,7 +373,7 @@ impl<'a> Reader<'a> {
                 && *place.volume.id.as_raw() == place.id_dir,
             || format!("{} is not the directory of {}", place.path(), place.volume),
         )?;
-        let dir = self
+        let dir = *self
             .dirs
             .get(&(&place.disk, &place.role_dir, &place.id_dir))
             .ok_or_else(|| format!("{} was not seen", place.path()))?;
@@ -369,16 +386,21 @@ impl<'a> Reader<'a> {
         must(identity.filesystem == place.root.filesystem, || {
             format!("{} is on another file system", place.path())
         })?;
-        self.nobody_wants(&place.volume)?;
-        must(!self.held_identities.contains(identity), || {
-            format!("{} is the directory of a held volume", place.path())
-        })?;
-        self.unused(&place.volume, &dir.location, &place.path())?;
-        self.unmarked(root, |mark| mark.volume == place.volume)?;
+        Ok(dir)
+    }
+
+    /// A manifest of this pass, for a move that has not begun.
+    fn describes(
+        &self,
+        manifest: &Manifest,
+        place: &VolumePlace,
+        identity: &FileIdentity,
+        unconfirmed: bool,
+    ) -> Verdict {
         must(
             manifest.version == Manifest::VERSION
                 && manifest.state == TrashState::Prepared
-                && !manifest.unconfirmed
+                && manifest.unconfirmed == unconfirmed
                 && manifest.volume == place.volume
                 && manifest.disk == place.disk
                 && place.disk.root.join(&manifest.path) == place.path()
@@ -388,8 +410,7 @@ impl<'a> Reader<'a> {
                 && self.facts.host.machine_id.known() == Some(&manifest.machine_id),
             || "the manifest does not describe the step".to_owned(),
         )?;
-        plain_name(&Raw::from(manifest.id.0.as_str()))?;
-        self.evidence(place, identity, manifest)
+        plain_name(&Raw::from(manifest.id.0.as_str()))
     }
 
     fn wipe(&self, authorization: &WipeAuthorization, entry: &TrashPlace) -> Verdict {

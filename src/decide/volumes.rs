@@ -216,6 +216,27 @@ impl<'a> Judge<'a> {
         reasons.extend(self.empty.clone());
     }
 
+    /// Adds what forbids to act for a volume as one that is held: the agent itself does not believe
+    /// so, or a change of it, or of anything, is on its way.
+    pub(in crate::decide) fn unsettled_reasons(&self, key: &VolumeKey, reasons: &mut Vec<Reason>) {
+        let claim = self.claims.get(key);
+        if !claim.is_some_and(|claim| claim.effective) {
+            reasons.push(Reason::new(
+                Refusal::StaleGeneration,
+                "the checkpoint that the agent believes does not name it".to_owned(),
+            ));
+        }
+        for operation in claim.into_iter().flat_map(|claim| &claim.pending) {
+            reasons.push(Reason::new(Refusal::PendingOperation, operation.clone()));
+        }
+        if self.claims.in_flight {
+            reasons.push(Reason::new(
+                Refusal::PendingOperation,
+                "a target file exists: a change is in flight".to_owned(),
+            ));
+        }
+    }
+
     /// Adds `role_hidden` where the agent's answer is filtered and does not show this role.
     pub(in crate::decide) fn hidden_role(&self, key: &VolumeKey, reasons: &mut Vec<Reason>) {
         if self

@@ -1,9 +1,7 @@
 //! Destroys of our own, read a second time.
 
-use super::{Reader, Verdict, must, plain_name};
-use crate::decide::facts::{
-    AgentAnswer, CheckpointFile, FileIdentity, FileKind, Phase, Registered,
-};
+use super::{Reader, Verdict, must};
+use crate::decide::facts::{AgentAnswer, CheckpointFile, FileIdentity, Phase, Registered};
 use crate::decide::manifest::{Asked, Manifest, TrashState};
 use crate::decide::steps::{Evidence, MasterCall, TrashPlace, VolumePlace};
 use crate::mesos::disk::{DiskRef, DiskType};
@@ -83,41 +81,14 @@ impl Reader<'_> {
         must(root.disk.kind != DiskType::Mount, || {
             "a MOUNT is never emptied before its destroy is committed".to_owned()
         })?;
-        plain_name(&place.role_dir)?;
-        plain_name(&place.id_dir)?;
-        must(
-            place.volume.role.directory() == place.role_dir
-                && *place.volume.id.as_raw() == place.id_dir,
-            || format!("{} is not the directory of {}", place.path(), place.volume),
-        )?;
-        let dir = self
-            .dirs
-            .get(&(&place.disk, &place.role_dir, &place.id_dir))
-            .ok_or_else(|| format!("{} was not seen", place.path()))?;
-        must(
-            dir.kind == FileKind::Directory
-                && dir.identity.known() == Some(identity)
-                && identity.filesystem == place.root.filesystem,
-            || format!("{} is another directory", place.path()),
-        )?;
+        let dir = self.directory_of(place, identity)?;
         self.may_be_destroyed(&place.volume, &place.disk)?;
         self.held_alone(&place.volume, &dir.location, &place.path())?;
         must(
-            manifest.version == Manifest::VERSION
-                && manifest.state == TrashState::Prepared
-                && manifest.unconfirmed
-                && manifest.asked.is_none()
-                && manifest.evidence == Evidence::OwnDestroy
-                && manifest.volume == place.volume
-                && manifest.disk == place.disk
-                && place.disk.root.join(&manifest.path) == place.path()
-                && manifest.identity == *identity
-                && manifest.work_dir == self.facts.agent.work_dir
-                && manifest.lived_at == self.memory.clock.lived
-                && self.facts.host.machine_id.known() == Some(&manifest.machine_id),
+            manifest.asked.is_none() && manifest.evidence == Evidence::OwnDestroy,
             || "the manifest does not describe the step".to_owned(),
         )?;
-        plain_name(&crate::units::Raw::from(manifest.id.0.as_str()))
+        self.describes(manifest, place, identity, true)
     }
 
     /// A call is a DESTROY of exactly the volume that is meant, as the master lists it, for our

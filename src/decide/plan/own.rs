@@ -65,22 +65,7 @@ impl Planner<'_> {
         judge.doubt_reasons(&mut reasons);
         judge.hidden_role(key, &mut reasons);
         judge.protect_reasons(key, &mut reasons);
-        let claim = judge.claims.get(key);
-        if !claim.is_some_and(|claim| claim.effective) {
-            reasons.push(Reason::new(
-                Refusal::StaleGeneration,
-                "the checkpoint that the agent believes does not name it".to_owned(),
-            ));
-        }
-        for operation in claim.into_iter().flat_map(|claim| &claim.pending) {
-            reasons.push(Reason::new(Refusal::PendingOperation, operation.clone()));
-        }
-        if judge.claims.in_flight {
-            reasons.push(Reason::new(
-                Refusal::PendingOperation,
-                "a target file exists: a change is in flight".to_owned(),
-            ));
-        }
+        judge.unsettled_reasons(key, &mut reasons);
         let unknown = |detail: String| Reason::new(Refusal::AuthorityUnknown, detail);
         match &facts.answer {
             AgentAnswer::State(state) => {

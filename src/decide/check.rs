@@ -122,8 +122,8 @@ struct Reader<'a> {
     protect: Vec<Result<GlobMatcher, String>>,
     authorities: Verdict,
     /// Entries of the trash that this plan wipes, and those that it keeps for their time alone.
-    wiped: BTreeSet<&'a TrashId>,
-    waiting: BTreeSet<&'a TrashId>,
+    wiped: BTreeSet<&'a FileIdentity>,
+    waiting: BTreeSet<(&'a DiskRef, &'a TrashId)>,
 }
 
 impl<'a> Reader<'a> {
@@ -356,6 +356,7 @@ impl<'a> Reader<'a> {
         })?;
         self.unused(&place.volume, &dir.location, &place.path())?;
         self.unmarked(root, |mark| mark.volume == place.volume)?;
+        self.unmarked_elsewhere(&place.disk, identity)?;
         self.describes(manifest, place, identity, false)?;
         self.evidence(place, identity, manifest)
     }
@@ -491,6 +492,7 @@ impl<'a> Reader<'a> {
         {
             self.unmarked(root, |mark| mark.trash.as_ref() == Some(&manifest.id))?;
         }
+        self.unmarked_elsewhere(&entry.disk, &manifest.identity)?;
         let path = match &entry.hidden {
             Some(hidden) => hidden.path.join(super::manifest::HIDDEN_TRASH),
             None => entry.disk.root.join(super::manifest::TRASH),

@@ -127,7 +127,7 @@ pub fn volumes(facts: &Facts, plan: &Plan) -> Vec<VolumeRow> {
     }
     let mut list = List {
         plan,
-        grace: facts.policy.grace,
+        facts,
         claims: &claims,
         views: &views,
         kept,
@@ -235,7 +235,7 @@ fn kept_trash(plan: &Plan, root: &RootFacts, id: &TrashId) -> Vec<Reason> {
 
 struct List<'a> {
     plan: &'a Plan,
-    grace: Span,
+    facts: &'a Facts,
     claims: &'a Claims,
     views: &'a [RootView<'a>],
     kept: BTreeMap<(&'a DiskRef, &'a Raw), Vec<&'a Kept>>,
@@ -247,7 +247,7 @@ impl List<'_> {
     /// Whether only the older file names it, and the agent's answers have released that name.
     fn released(&self, key: &VolumeKey) -> bool {
         self.claims.get(key).is_some_and(Claim::stale_only)
-            && stale_released(&self.plan.memory, key, self.grace)
+            && stale_released(self.facts, &self.plan.memory, key)
     }
 
     fn reasons_at(&self, disk: &DiskRef, path: &Raw) -> Vec<Reason> {

@@ -216,7 +216,7 @@ struct Planner<'a> {
     on_mounts: BTreeMap<&'a DiskRef, Vec<&'a VolumeRecord>>,
     trashed: BTreeMap<&'a VolumeKey, Vec<&'a TrashId>>,
     /// Entries of the trash that go before their time, for want of space.
-    early: BTreeSet<TrashId>,
+    early: BTreeSet<FileIdentity>,
 }
 
 impl<'a> Planner<'a> {

@@ -525,16 +525,20 @@ fn note_stale(memory: &mut Memory, facts: &Facts, claims: &Claims) {
     }
 }
 
-/// Whether the claim of the older file on this volume has been released.
+/// Whether the claim of the older file on this volume has been released: the agent, which answers
+/// now, has not borne it out for the grace. What an earlier pass heard is not enough.
 #[must_use]
-pub fn stale_released(memory: &Memory, key: &VolumeKey, grace: Span) -> bool {
+pub fn stale_released(facts: &Facts, memory: &Memory, key: &VolumeKey) -> bool {
+    if !matches!(facts.answer, AgentAnswer::State(_)) {
+        return false;
+    }
     // In the order of their keys: see `note_stale`.
     memory
         .stale
         .binary_search_by(|entry| entry.key.cmp(key))
         .ok()
         .and_then(|index| memory.stale.get(index))
-        .is_some_and(|entry| memory.clock.lived.minus(entry.since) >= grace)
+        .is_some_and(|entry| memory.clock.lived.minus(entry.since) >= facts.policy.grace)
 }
 
 /// Whether a running agent of ours may still be carrying out a destroy that it committed.

@@ -77,9 +77,7 @@ impl<'a> Judge<'a> {
         let named: BTreeSet<&VolumeKey> = claims
             .volumes
             .iter()
-            .filter(|(key, claim)| {
-                !(claim.stale_only() && stale_released(memory, key, facts.policy.grace))
-            })
+            .filter(|(key, claim)| !(claim.stale_only() && stale_released(facts, memory, key)))
             .map(|(key, _)| key)
             .collect();
         let mut tasks: BTreeMap<&VolumeKey, Vec<&TaskUse>> = BTreeMap::new();
@@ -163,6 +161,9 @@ impl<'a> Judge<'a> {
         self.use_reasons(key, &dir.location, &mut reasons);
         self.protect_reasons(key, &mut reasons);
         self.adopted_reasons(root, key, &mut reasons);
+        if let Known::Known(identity) = &dir.identity {
+            self.adopted_elsewhere(root, identity, &mut reasons);
+        }
         let (evidence, due) = if named {
             // The operator's word waits behind its being named.
             (None, self.facts.words.wipe.as_ref() == Some(key))
@@ -196,7 +197,7 @@ impl<'a> Judge<'a> {
             return false;
         };
         if claim.stale_only() {
-            if stale_released(self.memory, key, self.facts.policy.grace) {
+            if stale_released(self.facts, self.memory, key) {
                 return false;
             }
             reasons.push(Refusal::StaleGeneration.into());
@@ -356,6 +357,41 @@ impl<'a> Judge<'a> {
         }
     }
 
+    /// Adds that another root keeps this very directory: one file system can be seen at two places,
+    /// and what can't be judged at the one must not be lost at the other.
+    pub(in crate::decide) fn adopted_elsewhere(
+        &self,
+        root: &RootFacts,
+        directory: &FileIdentity,
+        reasons: &mut Vec<Reason>,
+    ) {
+        for other in &self.facts.roots {
+            if other.disk == root.disk {
+                continue;
+            }
+            match &other.adopted {
+                Known::Known(marks) => {
+                    let mut marks = marks.iter();
+                    let kept =
+                        marks.find(|mark| mark.identity == *directory && !self.is_void(mark));
+                    if let Some(mark) = kept {
+                        reasons.push(Reason::new(
+                            Refusal::Adopted,
+                            format!("{} on {}", in_words(mark), mark.disk),
+                        ));
+                    }
+                }
+                Known::Unknown(why) if may_show(other, root, directory) => {
+                    reasons.push(Reason::new(
+                        Refusal::AuthorityUnknown,
+                        format!("marks on {}: {why}", other.disk),
+                    ));
+                }
+                Known::Absent | Known::Unknown(_) => {}
+            }
+        }
+    }
+
     /// The mark that keeps a volume on this root.
     pub(in crate::decide) fn mark_of(
         &self,
@@ -504,6 +540,19 @@ impl<'a> Judge<'a> {
         if let Known::Known(location) = location {
             self.overlap.reasons(own, key, location, path, reasons);
         }
+    }
+}
+
+/// Whether another root may show a directory of this one: it lies on the same file system, or, where
+/// that is not known, on the same device.
+fn may_show(other: &RootFacts, root: &RootFacts, directory: &FileIdentity) -> bool {
+    match (present_filesystem(other), &other.mount, &root.mount) {
+        (Some(present), _, _) => present == directory.filesystem,
+        (None, Known::Known(other), Known::Known(root)) => {
+            other.location.device == root.location.device
+        }
+        (None, Known::Absent, _) => false,
+        (None, Known::Unknown(_), _) | (None, _, Known::Absent | Known::Unknown(_)) => true,
     }
 }
 

@@ -4,25 +4,26 @@
 use std::collections::BTreeSet;
 
 use super::Reader;
-use crate::decide::facts::{Known, RootFacts};
+use crate::decide::facts::{FileIdentity, Known, RootFacts};
 use crate::decide::guards::Refusal;
 use crate::decide::manifest::{Manifest, TrashState};
 use crate::decide::plan::Plan;
 use crate::decide::steps::{Step, TrashId, TrashPlace};
+use crate::mesos::disk::DiskRef;
 
-/// Entries that the plan wipes.
-pub(super) fn wiped(plan: &Plan) -> BTreeSet<&TrashId> {
+/// The data of the entries that the plan wipes.
+pub(super) fn wiped(plan: &Plan) -> BTreeSet<&FileIdentity> {
     let mut wiped = BTreeSet::new();
     for step in &plan.steps {
         if let Step::Wipe { entry, .. } = step {
-            wiped.insert(&entry.manifest.id);
+            wiped.insert(&entry.manifest.identity);
         }
     }
     wiped
 }
 
-/// Entries that it keeps for nothing but their time.
-pub(super) fn waiting(plan: &Plan) -> BTreeSet<&TrashId> {
+/// Entries that it keeps for nothing but their time; an id is unique in one trash only.
+pub(super) fn waiting(plan: &Plan) -> BTreeSet<(&DiskRef, &TrashId)> {
     plan.kept
         .iter()
         .filter(|kept| {
@@ -30,7 +31,7 @@ pub(super) fn waiting(plan: &Plan) -> BTreeSet<&TrashId> {
                 .iter()
                 .all(|reason| reason.code == Refusal::Retention)
         })
-        .filter_map(|kept| kept.trash.as_ref().map(|(id, _)| id))
+        .filter_map(|kept| kept.trash.as_ref().map(|(id, _)| (&kept.disk, id)))
         .collect()
 }
 
@@ -47,26 +48,32 @@ impl Reader<'_> {
         let here = |root: &&RootFacts| {
             let present = root.filesystem.present.known();
             present.is_some_and(|print| print.filesystem == *filesystem)
+                && matches!(root.mount, Known::Known(_))
         };
         let roots: Vec<&RootFacts> = self.facts.roots.iter().filter(here).collect();
         let mut seen = BTreeSet::new();
-        let others: Vec<&Manifest> = roots
+        let others: Vec<(&RootFacts, &Manifest)> = roots
             .iter()
-            .flat_map(|root| root.trash.known().into_iter().flatten())
-            .filter_map(|found| {
-                let manifest = found.manifest.known()?;
-                (found.data.known() == Some(&manifest.identity)).then_some(manifest)
+            .flat_map(|root| {
+                let entries = root.trash.known().into_iter().flatten();
+                entries.map(move |found| (*root, found))
             })
-            .filter(|manifest| {
-                manifest.identity.filesystem == *filesystem && seen.insert(&manifest.id)
+            .filter_map(|(root, found)| {
+                let manifest = found.manifest.known()?;
+                (found.data.known() == Some(&manifest.identity)).then_some((root, manifest))
+            })
+            .filter(|(_, manifest)| {
+                manifest.identity.filesystem == *filesystem && seen.insert(&manifest.identity)
             })
             .collect();
         let bytes = |manifest: &Manifest| manifest.size.map_or(0, |size| size.bytes);
         let sum = |of: &dyn Fn(&Manifest) -> bool| {
             others
                 .iter()
-                .filter(|manifest| of(manifest))
-                .fold(0_u64, |sum, manifest| sum.saturating_add(bytes(manifest)))
+                .filter(|(_, manifest)| of(manifest))
+                .fold(0_u64, |sum, (_, manifest)| {
+                    sum.saturating_add(bytes(manifest))
+                })
         };
         let over = policy
             .max_bytes
@@ -82,23 +89,26 @@ impl Reader<'_> {
             .max()
             .unwrap_or(0);
         let need = over.max(lacks);
-        let age = |manifest: &Manifest| (manifest.lived_at, manifest.id.clone());
+        let age = |manifest: &Manifest| {
+            let Manifest { id, identity, .. } = manifest;
+            (manifest.lived_at, id.clone(), identity.clone())
+        };
         // What goes anyway, and what goes before this one, must leave something to be done.
         let goes_first = |manifest: &Manifest| {
             let expired = lived.minus(manifest.lived_at) >= manifest.retention;
-            manifest.id != this.id
+            manifest.identity != this.identity
                 && (manifest.state == TrashState::Wiping
-                    || (self.wiped.contains(&manifest.id)
+                    || (self.wiped.contains(&manifest.identity)
                         && (expired || age(manifest) < age(this))))
         };
         let unknown = others
             .iter()
-            .any(|manifest| goes_first(manifest) && manifest.size.is_none());
-        let passed_over = others.iter().any(|manifest| {
+            .any(|(_, manifest)| goes_first(manifest) && manifest.size.is_none());
+        let passed_over = others.iter().any(|(root, manifest)| {
             manifest.state == TrashState::Cleared
                 && age(manifest) < age(this)
                 && lived.minus(manifest.lived_at) >= policy.min_retention
-                && self.waiting.contains(&manifest.id)
+                && self.waiting.contains(&(&root.disk, &manifest.id))
         });
         need > 0 && !unknown && !passed_over && sum(&goes_first) < need
     }

@@ -2,7 +2,7 @@
 //! everything here.
 
 use super::{Reader, Verdict, must, plain_name};
-use crate::decide::facts::{FileKind, Known, RootFacts};
+use crate::decide::facts::{FileIdentity, FileKind, Known, RootFacts};
 use crate::decide::manifest::{AdoptedMark, TrashState};
 use crate::decide::steps::{OursPlace, TrashId, TrashPlace, Unadopted};
 use crate::mesos::disk::{DiskRef, DiskType};
@@ -29,6 +29,27 @@ impl<'a> Reader<'a> {
             None => Ok(()),
             Some(mark) => Err(format!("{} was adopted on {}", mark.volume, root.disk)),
         }
+    }
+
+    /// No mark in force on any other root is of this very directory.
+    pub(super) fn unmarked_elsewhere(&self, disk: &DiskRef, directory: &FileIdentity) -> Verdict {
+        let here = self.facts.roots.iter().find(|root| root.disk == *disk);
+        let device = |root: &RootFacts| Some(root.mount.known()?.location.device);
+        for root in &self.facts.roots {
+            let elsewhere = match &root.filesystem.present {
+                Known::Known(print) => print.filesystem != directory.filesystem,
+                Known::Absent | Known::Unknown(_) => {
+                    root.mount == Known::Absent
+                        || device(root)
+                            .zip(here.and_then(device))
+                            .is_some_and(|(other, this)| other != this)
+                }
+            };
+            if root.disk != *disk && (root.adopted.known().is_some() || !elsewhere) {
+                self.unmarked(root, |mark| mark.identity == *directory)?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether the agent has held the volume since it was marked.

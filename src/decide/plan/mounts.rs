@@ -206,7 +206,9 @@ impl Planner<'_> {
                 "several entries hold parts of what was on the disk".to_owned(),
             ));
         }
-        if named || !doubt.is_empty() {
+        // An operator who wants what lies on the disk wants the half that has left it, too.
+        let adopted = self.judge.mark_of(root, &manifest.volume).is_some();
+        if named || adopted || !doubt.is_empty() {
             let pending = doubt
                 .iter()
                 .any(|reason| reason.code == Refusal::PendingOperation);

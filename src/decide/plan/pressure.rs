@@ -11,18 +11,18 @@ use globset::GlobBuilder;
 
 use super::Planner;
 use super::trash::unseen_side;
-use crate::decide::facts::{Known, RoleRetention, TrashFacts};
+use crate::decide::facts::{FileIdentity, Known, RoleRetention, TrashFacts};
 use crate::decide::manifest::{Manifest, TrashState};
 use crate::decide::roots::{RootView, present_filesystem};
-use crate::decide::steps::{TrashId, TrashPlace};
+use crate::decide::steps::TrashPlace;
 use crate::mesos::ids::Role;
 use crate::units::Span;
 
 /// The trash of one file system.
 #[derive(Default)]
 struct Heap<'a> {
-    free: Option<u64>,
-    total: u64,
+    /// How much less than `trash.free_below` is free.
+    lacks: u64,
     /// What the entries take up, as far as it is known.
     bytes: u64,
     /// What is on its way out, and whether that is known.
@@ -30,7 +30,8 @@ struct Heap<'a> {
     going_unknown: bool,
     /// Entries that may go, with when they were moved.
     candidates: Vec<(Span, &'a Manifest)>,
-    seen: BTreeSet<&'a TrashId>,
+    /// The data that was met: an id is unique in one trash only, and a copied disk repeats them.
+    seen: BTreeSet<&'a FileIdentity>,
 }
 
 impl Planner<'_> {
@@ -61,8 +62,8 @@ impl Planner<'_> {
             && self.lived().minus(manifest.lived_at) >= policy.min_retention
     }
 
-    /// The entries that go early now.
-    pub(super) fn pressure(&self) -> BTreeSet<TrashId> {
+    /// The data of the entries that go early now.
+    pub(super) fn pressure(&self) -> BTreeSet<FileIdentity> {
         let policy = &self.facts().policy.trash;
         let mut early = BTreeSet::new();
         if policy.max_bytes.is_none() && policy.free_below.is_none() {
@@ -72,21 +73,17 @@ impl Planner<'_> {
             let over = policy
                 .max_bytes
                 .map_or(0, |most| heap.bytes.saturating_sub(most.0));
-            let lacks = match (policy.free_below, heap.free) {
-                (Some(least), Some(free)) => least.of(heap.total).saturating_sub(free),
-                (Some(_) | None, _) => 0,
-            };
-            let mut need = over.max(lacks).saturating_sub(heap.going);
+            let mut need = over.max(heap.lacks).saturating_sub(heap.going);
             if heap.going_unknown {
                 continue;
             }
             let mut oldest = heap.candidates;
-            oldest.sort_by_key(|(at, manifest)| (*at, &manifest.id));
+            oldest.sort_by_key(|(at, manifest)| (*at, &manifest.id, &manifest.identity));
             for (_, manifest) in oldest {
                 if need == 0 {
                     break;
                 }
-                early.insert(manifest.id.clone());
+                early.insert(manifest.identity.clone());
                 match manifest.size {
                     Some(size) => need = need.saturating_sub(size.bytes),
                     // How much that was is seen when it is gone.
@@ -107,8 +104,10 @@ impl Planner<'_> {
                 continue;
             };
             let heap = heaps.entry(filesystem.clone()).or_default();
-            heap.free = Some(mount.free_bytes);
-            heap.total = mount.total_bytes;
+            if let Some(least) = self.facts().policy.trash.free_below {
+                let lacks = least.of(mount.total_bytes).saturating_sub(mount.free_bytes);
+                heap.lacks = heap.lacks.max(lacks);
+            }
             for entry in view.root.trash.known().into_iter().flatten() {
                 let Some(manifest) = entry.manifest.known() else {
                     continue;
@@ -116,7 +115,7 @@ impl Planner<'_> {
                 // One that two roots show counts once; one without data takes up nothing.
                 if entry.data.known() == Some(&manifest.identity)
                     && manifest.identity.filesystem == filesystem
-                    && heap.seen.insert(&manifest.id)
+                    && heap.seen.insert(&manifest.identity)
                 {
                     self.pile(heap, view, entry, manifest);
                 }
@@ -138,7 +137,10 @@ impl Planner<'_> {
         let age = self.lived().minus(manifest.lived_at);
         let due = match manifest.state {
             TrashState::Wiping => true,
-            TrashState::Cleared => free && (age >= manifest.retention || self.purged(manifest)),
+            TrashState::Cleared => {
+                let asked = self.facts().words.wipe.as_ref() == Some(&manifest.volume);
+                free && (age >= manifest.retention || asked || self.purged(manifest))
+            }
             TrashState::Prepared | TrashState::Moved => false,
         };
         if due {

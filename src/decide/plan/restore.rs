@@ -7,6 +7,7 @@
 
 use super::Planner;
 use super::trash::Look;
+use crate::decide::authority::effective_file;
 use crate::decide::facts::{AdoptWord, FileIdentity, FileKind, Known, MountContent, TrashFacts};
 use crate::decide::guards::{Reason, Refusal};
 use crate::decide::manifest::{AdoptedMark, TrashState};
@@ -114,7 +115,12 @@ impl Planner<'_> {
         for mark in root.adopted.known().into_iter().flatten() {
             let Some(at) = ours(view) else { continue };
             let claim = self.judge.claims.get(&mark.volume);
-            let held = claim.is_some_and(|claim| claim.effective && claim.pending.is_empty());
+            // A file that is not committed yet may never be.
+            let committed = effective_file(self.facts());
+            let held = claim.is_some_and(|claim| {
+                committed.is_some_and(|file| claim.sources.contains(&file))
+                    && claim.pending.is_empty()
+            });
             let asked = word
                 .as_ref()
                 .is_some_and(|word| word.undo && word.volume == mark.volume);

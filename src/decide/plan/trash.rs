@@ -162,6 +162,7 @@ impl Planner<'_> {
         if let Known::Unknown(why) = &root.adopted {
             in_use.push(Reason::new(Refusal::AuthorityUnknown, why.to_string()));
         }
+        self.judge.adopted_elsewhere(root, &data, &mut in_use);
         if present_filesystem(root).as_ref() != Some(&data.filesystem) {
             in_use.push(Refusal::WrongFilesystem.into());
         }
@@ -304,7 +305,7 @@ impl Planner<'_> {
         match manifest.state {
             TrashState::Wiping | TrashState::Prepared | TrashState::Moved => true,
             TrashState::Cleared => {
-                self.early.contains(&manifest.id)
+                self.early.contains(&manifest.identity)
                     || self.purged(manifest)
                     || self.facts().words.wipe.as_ref() == Some(&manifest.volume)
                     || self.lived().minus(manifest.lived_at) >= manifest.retention

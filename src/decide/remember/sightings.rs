@@ -63,9 +63,9 @@ fn orphaned(memory: &Memory, pass: &Pass<'_>, key: &VolumeKey, dir: &DirFacts) -
 }
 
 fn nameless(memory: &Memory, pass: &Pass<'_>, key: &VolumeKey) -> bool {
-    pass.claims.get(key).is_none_or(|claim| {
-        claim.stale_only() && stale_released(memory, key, pass.facts.policy.grace)
-    })
+    pass.claims
+        .get(key)
+        .is_none_or(|claim| claim.stale_only() && stale_released(pass.facts, memory, key))
 }
 
 fn looked_into(view: &RootView<'_>) -> bool {

@@ -58,6 +58,12 @@ fn tapes() -> impl Strategy<Value = Drawn> {
 /// What is done to whom, or to which disk.
 type Doom = BTreeSet<(&'static str, VolumeKey, FileIdentity)>;
 
+fn things(doom: &Doom) -> BTreeSet<(&'static str, &FileIdentity)> {
+    doom.iter()
+        .map(|(what, _, identity)| (*what, identity))
+        .collect()
+}
+
 fn doom(plan: &Plan) -> Doom {
     plan.steps
         .iter()
@@ -322,6 +328,8 @@ proptest! {
         let mut changed = facts.clone();
         let what = worsen(&mut tape, &mut changed);
         let after = doom(&plan(&changed));
+        // One directory can be seen under two names: it is the directory that is doomed.
+        let (before, after) = (things(&before), things(&after));
         prop_assert!(
             after.is_subset(&before),
             "{what} dooms {:?}",

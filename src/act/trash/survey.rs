@@ -8,6 +8,9 @@
 //! Nothing is followed and no mount is entered; only directories and regular files are opened. Memory
 //! and descriptors are bounded: one small batch of names a level, and no deeper than [`DEEPEST`]; what
 //! lies deeper is told as left out. Half of the time is rest, unless pacing is off.
+//!
+//! The count is made once and kept, so that what fails is tried once more: a moment's lack of memory
+//! or descriptors must not make it wrong for good. What fails twice is told as left out.
 
 use std::time::Duration;
 
@@ -32,6 +35,19 @@ pub(in crate::act) struct Survey {
     pub(in crate::act) cleared: u64,
     /// Inodes whose id could not be taken.
     pub(in crate::act) left: u64,
+}
+
+impl Survey {
+    /// Something could not be looked at, nor its id taken where that was to be.
+    fn leave_out(&mut self, strip: bool) {
+        self.size.skipped = self.size.skipped.saturating_add(1);
+        self.left = self.left.saturating_add(u64::from(strip));
+    }
+}
+
+/// What a call says, or, where it fails, what it says the second time.
+fn twice<T, E>(mut call: impl FnMut() -> Result<T, E>) -> Result<T, E> {
+    call().or_else(|_| call())
 }
 
 /// Why there is none.
@@ -70,13 +86,13 @@ pub(in crate::act) fn survey<S: Sys>(
 ) -> Result<Survey, SurveyStop> {
     let io = SurveyStop::Io;
     let mut survey = Survey::default();
-    let own = sys.footprint(top, b"").map_err(io)?;
+    let own = twice(|| sys.footprint(top, b"")).map_err(io)?;
     survey.size.entries = 1;
     survey.size.bytes = own.bytes;
     let mut levels = vec![Level::new(sys.reopen(top).map_err(io)?)];
     let mut rest = Rest::new(sys, control);
     while let Some(level) = levels.last_mut() {
-        let Some(name) = next(sys, level, &mut survey) else {
+        let Some(name) = next(sys, level, strip, &mut survey) else {
             levels.pop();
             continue;
         };
@@ -88,8 +104,7 @@ pub(in crate::act) fn survey<S: Sys>(
             if levels.len() < DEEPEST {
                 levels.push(Level::new(child));
             } else {
-                survey.size.skipped = survey.size.skipped.saturating_add(1);
-                survey.left = survey.left.saturating_add(u64::from(strip));
+                survey.leave_out(strip);
             }
         }
     }
@@ -100,7 +115,12 @@ pub(in crate::act) fn survey<S: Sys>(
 }
 
 /// The next name of a directory.
-fn next<S: Sys>(sys: &S, level: &mut Level<S::Dir>, survey: &mut Survey) -> Option<Vec<u8>> {
+fn next<S: Sys>(
+    sys: &S,
+    level: &mut Level<S::Dir>,
+    strip: bool,
+    survey: &mut Survey,
+) -> Option<Vec<u8>> {
     loop {
         if let Some((name, _, _)) = level.batch.get(level.at) {
             let name = name.to_vec();
@@ -110,10 +130,14 @@ fn next<S: Sys>(sys: &S, level: &mut Level<S::Dir>, survey: &mut Survey) -> Opti
         if level.more == More::No {
             return None;
         }
-        level.batch.clear();
         level.at = 0;
-        let Ok(more) = sys.read_entries(&level.dir, &mut level.batch) else {
-            survey.size.skipped = survey.size.skipped.saturating_add(1);
+        let Level { dir, batch, .. } = level;
+        let read = twice(|| {
+            batch.clear();
+            sys.read_entries(dir, batch)
+        });
+        let Ok(more) = read else {
+            survey.leave_out(strip);
             return None;
         };
         level.more = more;
@@ -128,21 +152,20 @@ fn one<S: Sys>(
     strip: bool,
     survey: &mut Survey,
 ) -> Option<S::Dir> {
-    let found = match sys.footprint(dir, name) {
+    let found = match twice(|| sys.footprint(dir, name)) {
         Ok(found) if !found.mounted => found,
         Err(Errno::NOENT) => return None,
         Ok(_) | Err(_) => {
-            survey.size.skipped = survey.size.skipped.saturating_add(1);
+            survey.leave_out(strip);
             return None;
         }
     };
     let child = if found.directory {
-        match sys.open_child(dir, name) {
+        match twice(|| sys.open_child(dir, name)) {
             Ok(child) => Some(child),
             Err(OpenError::Missing) => return None,
             Err(_) => {
-                survey.size.skipped = survey.size.skipped.saturating_add(1);
-                survey.left = survey.left.saturating_add(u64::from(strip));
+                survey.leave_out(strip);
                 return None;
             }
         }
@@ -159,10 +182,10 @@ fn one<S: Sys>(
     let share = found.bytes.checked_div(u64::from(names)).unwrap_or(0);
     survey.size.bytes = survey.size.bytes.saturating_add(share);
     if strip {
-        let cleared = match &child {
+        let cleared = twice(|| match &child {
             Some(child) => sys.clear_project(child),
             None => sys.clear_entry_project(dir, name),
-        };
+        });
         match cleared {
             Ok(cleared) => survey.cleared = survey.cleared.saturating_add(u64::from(cleared)),
             Err(Errno::NOENT) => {}

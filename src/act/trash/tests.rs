@@ -589,6 +589,18 @@ fn a_survey_counts_everything_once_and_is_cut_short_without_a_word_too_much() {
         (found.size.entries, found.size.skipped),
         (4 + 700 + 2 - 2, 2)
     );
+    // Ids that could not be taken are told, too.
+    let found = survey(&Hooked::new(&refuse), &top, &control, true).unwrap();
+    assert_eq!((found.size.skipped, found.left), (2, 2));
+    // What fails once only is counted all the same.
+    let refused = std::cell::RefCell::new(std::collections::BTreeSet::new());
+    let once = |call: &'static str, name: &[u8]| {
+        let now = refuse(call, name).is_ok() || !refused.borrow_mut().insert(call);
+        if now { Ok(()) } else { Err(Errno::IO) }
+    };
+    let found = survey(&Hooked::new(&once), &top, &control, true).unwrap();
+    assert_eq!(refused.borrow().len(), 2);
+    assert_eq!((found.size.entries, found.size.skipped), (4 + 700 + 2, 0));
     control.stop();
     assert_eq!(
         survey(&sys, &top, &control, false),

@@ -286,7 +286,7 @@ mod tests {
 
     #[test]
     fn the_rate_is_kept_and_can_be_changed_on_the_way() {
-        for (rate, removals, least, most) in [(1000, 200, 150, 400), (50, 10, 150, 400)] {
+        for (rate, removals, least, most) in [(1000, 200, 150, 20_000), (50, 10, 150, 20_000)] {
             let control = Control::new(rate);
             let mut pace = Pace::new(1);
             let begun = clock();
@@ -309,7 +309,7 @@ mod tests {
             assert!(pace.removed(&control, clock));
         }
         helper.join().unwrap();
-        assert!(clock().saturating_sub(begun) < Duration::from_secs(1));
+        assert!(clock().saturating_sub(begun) < Duration::from_secs(20));
     }
 
     #[test]

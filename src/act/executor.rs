@@ -15,12 +15,14 @@ use super::sys::Sys;
 use super::trash;
 use crate::decide::check::CheckedPlan;
 use crate::decide::facts::{FileIdentity, Fingerprint, MarkerOf, Who};
+use crate::decide::guards::{Reason, Refusal};
 use crate::decide::ledger::Verified;
-use crate::decide::manifest::{AdoptedMark, Manifest, Marker};
+use crate::decide::manifest::{AdoptedMark, Asked, Manifest, Marker};
 use crate::decide::plan::Plan;
-use crate::decide::steps::{MasterCall, Step, TrashPlace, WipeAuthorization};
+use crate::decide::steps::{Barrier, MasterCall, Step, TrashPlace, WipeAuthorization};
 use crate::mesos::disk::{DiskRef, DiskType};
 use crate::mesos::ids::VolumeKey;
+use crate::mesos::operator::Change;
 use crate::sys::http::SiteError;
 use crate::units::{Raw, chain};
 
@@ -34,7 +36,7 @@ pub enum Job {
         /// From which entry.
         entry: Box<TrashPlace>,
     },
-    /// Empty a plain MOUNT disk behind the gate.
+    /// Empty a plain MOUNT disk behind a barrier.
     EmptyMount {
         /// What may go.
         authorization: WipeAuthorization,
@@ -42,13 +44,17 @@ pub enum Job {
         root: Fingerprint,
         /// It is empty already, and only its free space is left to be seen to.
         fill_only: bool,
+        /// Behind what.
+        barrier: Barrier,
     },
-    /// Move the entries of a prepared MOUNT disk into its trash behind the gate.
+    /// Move the entries of a prepared MOUNT disk into its trash behind a barrier.
     MoveOut {
         /// What may go.
         authorization: WipeAuthorization,
         /// Where to.
         entry: Box<TrashPlace>,
+        /// Behind what.
+        barrier: Barrier,
     },
     /// Move them back, behind the gate.
     MoveBack {
@@ -196,6 +202,8 @@ pub trait Host {
     fn busy(&self, directory: &FileIdentity) -> bool;
     /// Runs the job, or hands it to a worker and answers [`Outcome::Started`].
     fn run(&mut self, job: Job, plan: &str, subject: &str) -> Outcome;
+    /// Waits for a while until the agent's checkpoint has the disk reserved to our role, or has not.
+    fn await_agent(&mut self, _disk: &DiskRef, _reserved: bool) {}
     /// Calls the leading master. A host that has none to call says so, and nothing came of it.
     fn call(&mut self, call: &MasterCall) -> Result<(), ChangeError> {
         Err(ChangeError::Site {
@@ -285,6 +293,7 @@ fn working_on(step: &Step) -> Option<&FileIdentity> {
         }
         // A frame of a MOUNT disk may be that of an entry which a worker has just begun.
         Step::Tidy { at, .. } => Some(&at.root.directory),
+        Step::Bar { directory, .. } => directory.as_ref(),
         Step::AdoptRoot { .. }
         | Step::Quarantine { .. }
         | Step::Void { .. }
@@ -323,10 +332,12 @@ fn execute_step<H: Host>(step: Step, plan: &str, subject: &str, host: &mut H) ->
         Step::MoveOut {
             authorization,
             entry,
+            barrier,
         } => host.run(
             Job::MoveOut {
                 authorization,
                 entry,
+                barrier,
             },
             plan,
             subject,
@@ -338,32 +349,7 @@ fn execute_step<H: Host>(step: Step, plan: &str, subject: &str, host: &mut H) ->
             disk,
             asked,
             entry,
-        } => match entry {
-            None => asked_of(host.call(&call), &call, plan, &volume, &disk),
-            Some(entry) => {
-                if let Err(outcome) = trash::asked(sys, locks, &entry, Some(&asked)) {
-                    return outcome;
-                }
-                let said = host.call(&call);
-                let refused = said.as_ref().is_err_and(ChangeError::changed_nothing);
-                // One that was asked before may still be on its way.
-                if refused && entry.manifest.asked.is_none() {
-                    let desk = host.desk();
-                    let place = TrashPlace {
-                        manifest: Manifest {
-                            asked: Some(asked),
-                            ..entry.manifest.clone()
-                        },
-                        ..*entry
-                    };
-                    let (sys, locks) = (desk.sys.as_ref(), &desk.locks);
-                    if let Err(outcome) = trash::asked(sys, locks, &place, None) {
-                        return outcome;
-                    }
-                }
-                asked_of(said, &call, plan, &volume, &disk)
-            }
-        },
+        } => ask(host, (&call, plan), (&volume, &disk), asked, entry),
         Step::Void { entry } => trash::void(sys, locks, &entry),
         Step::Wipe {
             authorization,
@@ -380,15 +366,18 @@ fn execute_step<H: Host>(step: Step, plan: &str, subject: &str, host: &mut H) ->
             authorization,
             root,
             fill_only,
+            barrier,
         } => host.run(
             Job::EmptyMount {
                 authorization,
                 root,
                 fill_only,
+                barrier,
             },
             plan,
             subject,
         ),
+        Step::Bar { call, disk, .. } => bar(host, &call, plan, &disk),
         Step::OpenGate => match desk.gate.open() {
             Ok(()) => Outcome::Done(Box::new(gate_receipt(plan))),
             Err(error) => Outcome::Failed(error.into()),
@@ -398,6 +387,89 @@ fn execute_step<H: Host>(step: Step, plan: &str, subject: &str, host: &mut H) ->
         Step::Unadopt { at, mark, .. } => marks::unadopt(sys, locks, &at, &mark, plan),
         Step::Tidy { at, id } => trash::tidy(sys, locks, &at, &id),
         Step::Create { place } => provision::create(sys, locks, &place, plan),
+    }
+}
+
+/// Calls the master for a destroy of ours. An entry says durably that it was asked before the request
+/// leaves, and takes that back only where nothing can have come of it.
+fn ask<H: Host>(
+    host: &mut H,
+    (call, plan): (&MasterCall, &str),
+    (volume, disk): (&VolumeKey, &DiskRef),
+    asked: Asked,
+    entry: Option<Box<TrashPlace>>,
+) -> Outcome {
+    let Some(entry) = entry else {
+        return asked_of(host.call(call), call, plan, volume, disk);
+    };
+    let at = host.desk();
+    if let Err(outcome) = trash::asked(at.sys.as_ref(), &at.locks, &entry, Some(&asked)) {
+        return outcome;
+    }
+    let said = host.call(call);
+    let refused = said.as_ref().is_err_and(ChangeError::changed_nothing);
+    // One that was asked before may still be on its way.
+    if refused && entry.manifest.asked.is_none() {
+        let at = host.desk();
+        let place = TrashPlace {
+            manifest: Manifest {
+                asked: Some(asked),
+                ..entry.manifest.clone()
+            },
+            ..*entry
+        };
+        if let Err(outcome) = trash::asked(at.sys.as_ref(), &at.locks, &place, None) {
+            return outcome;
+        }
+    }
+    asked_of(said, call, plan, volume, disk)
+}
+
+/// Calls the master for a barrier, and waits for a while until the agent has heard of it.
+fn bar<H: Host>(host: &mut H, call: &MasterCall, plan: &str, disk: &DiskRef) -> Outcome {
+    let said = host.call(call);
+    if said.is_ok() {
+        host.await_agent(disk, matches!(call.change, Change::Reserve(_)));
+    }
+    barred(said, call, plan, disk)
+}
+
+/// What became of a call for the barrier. One that the master refuses leaves the disk as it is: the
+/// guard that wanted the barrier keeps what lies there, and says what is missing.
+fn barred(said: Result<(), ChangeError>, call: &MasterCall, plan: &str, disk: &DiskRef) -> Outcome {
+    match said {
+        Ok(()) => Outcome::Done(Box::new(Receipt {
+            disk: disk.clone(),
+            path: Raw::from(call.change.name()),
+            verified: false,
+            step: bar_name(call),
+            ..gate_receipt(plan)
+        })),
+        Err(error) if error.refused() && matches!(call.change, Change::Reserve(_)) => {
+            let what = if error.no_right() {
+                "; the principal of [master] needs the right to reserve for this role"
+            } else {
+                ""
+            };
+            let why = format!("{}{what}", chain(&error));
+            Outcome::Refused(Reason::new(Refusal::NoBarrier, why))
+        }
+        Err(source) => Outcome::Failed(StepError::Barrier {
+            disk: disk.clone(),
+            source: Box::new(source),
+        }),
+    }
+}
+
+/// The step's name, as in JSON.
+fn bar_name(call: &MasterCall) -> &'static str {
+    match call.change {
+        Change::Unreserve(_) => "unreserve",
+        Change::Reserve(_)
+        | Change::Create(_)
+        | Change::Destroy(_)
+        | Change::Grow { .. }
+        | Change::Shrink { .. } => "reserve",
     }
 }
 
@@ -504,6 +576,7 @@ fn audited(step: &Step) -> bool {
         | Step::Unadopt { .. }
         | Step::Call { .. }
         | Step::Confirm { .. }
+        | Step::Bar { .. }
         | Step::Create { .. } => true,
         Step::AdoptRoot { .. }
         | Step::Clear { .. }
@@ -526,6 +599,7 @@ fn step_name(step: &Step) -> &'static str {
         Step::Call { .. } => "call",
         Step::Confirm { .. } => "confirm",
         Step::OpenGate => "open_gate",
+        Step::Bar { call, .. } => bar_name(call),
         Step::Restore { .. } => "restore",
         Step::Adopt { .. } => "adopt",
         Step::Unadopt { .. } => "unadopt",
@@ -560,6 +634,7 @@ fn subject(step: &Step) -> String {
             call, volume, disk, ..
         } => format!("{} of {volume} on {disk}", call.change),
         Step::OpenGate => "the gate".to_owned(),
+        Step::Bar { call, disk, .. } => format!("{} of {disk}", call.change),
     }
 }
 

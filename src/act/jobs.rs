@@ -1,5 +1,6 @@
 //! Jobs: the wipes themselves, with what has to stand around them.
 
+use super::behind::Behind;
 use super::executor::{AuditLine, Job, log, outcome_line};
 use super::gate::Gate;
 use super::outcome::{Outcome, Receipt, StepError};
@@ -13,12 +14,16 @@ use super::wipe::{Control, Extent, Options, Progress, Proof, WipeReport, promise
 use crate::decide::facts::{Fingerprint, Known, OwedFill, WipeMode};
 use crate::decide::guards::{Reason, Refusal};
 use crate::decide::manifest::TrashState;
-use crate::decide::steps::{TrashPlace, WipeAuthorization};
+use crate::decide::steps::{Barrier, TrashPlace, WipeAuthorization};
+use crate::mesos::disk::DiskRef;
 use crate::sys::{Batch, More};
 use crate::units::{Raw, Span, chain};
 
 /// Process ids of agents that run now, whatever their work_dir.
 pub type AgentsNow = dyn Fn() -> Known<Vec<i32>> + Send + Sync;
+
+/// Whether the agent's own checkpoint has a disk reserved to a role of ours now.
+pub type ReservedNow = dyn Fn(&DiskRef) -> Known<()> + Send + Sync;
 
 /// What a job works with.
 pub struct JobContext<'a, S: Sys> {
@@ -30,6 +35,8 @@ pub struct JobContext<'a, S: Sys> {
     pub gate: &'a Gate,
     /// Looks for agent processes again, after the gate was closed.
     pub agents: &'a AgentsNow,
+    /// Looks at the agent's checkpoint again.
+    pub reserved: &'a ReservedNow,
     /// Stops, pauses, paces.
     pub control: &'a Control,
     /// Counts.
@@ -56,8 +63,9 @@ pub fn run<S: Sys>(context: &JobContext<'_, S>, job: Job, plan: &str) -> Outcome
             authorization,
             root,
             fill_only,
-        } => empty_mount(context, &authorization, &root, fill_only, plan),
-        Job::MoveOut { entry, .. } => trash::move_out(context, &entry, plan),
+            barrier,
+        } => empty_mount(context, &authorization, &root, (fill_only, barrier), plan),
+        Job::MoveOut { entry, barrier, .. } => trash::move_out(context, &entry, barrier, plan),
         Job::MoveBack { entry } => trash::move_back(context, &entry, None, plan),
         Job::Clear { entry } => trash::clear(context, &entry, plan),
         Job::Restore { entry, mark } => trash::restore(context, &entry, &mark, plan),
@@ -109,22 +117,20 @@ fn wipe_entry<S: Sys>(
     ))
 }
 
-/// Empties a MOUNT disk in place. The gate is closed, durably, before the first unlink, and agents
-/// are looked for again behind it; it opens after the last one.
+/// Empties a MOUNT disk in place, behind its barrier from the first unlink to the last.
 fn empty_mount<S: Sys>(
     context: &JobContext<'_, S>,
     authorization: &WipeAuthorization,
     print: &Fingerprint,
-    fill_only: bool,
+    (fill_only, barrier): (bool, Barrier),
     plan: &str,
 ) -> Result<Outcome, Outcome> {
     let JobContext {
         sys,
         locks,
-        gate,
-        agents,
         control,
         progress,
+        ..
     } = context;
     let disk = authorization.disk();
     let root = OpenRoot::open(*sys, locks, disk, print)?;
@@ -146,25 +152,16 @@ fn empty_mount<S: Sys>(
         evidence: authorization.evidence().clone(),
         method: authorization.method(),
     });
-    let begun_before = gate
-        .close_owing(&disk.root, owed)
-        .map_err(StepError::from)?;
-    if let Some(reason) = agent_runs(agents()) {
-        // Where nothing was begun, nothing has to be held back for this disk.
-        gate.done(&disk.root, !begun_before)
-            .map_err(StepError::from)?;
-        return Err(Outcome::Refused(reason));
-    }
+    let behind = Behind::stand(context, disk, barrier, owed)?;
     if authorization.method().mode == WipeMode::Reformat {
-        return reformat(context, authorization, (root, volume), begun_before, plan);
+        return reformat(context, authorization, (root, volume), behind, plan);
     }
     let options = Options {
         extent: Extent::Content,
         method: authorization.method(),
     };
-    let report = wipe(*sys, volume, authorization, options, control, progress);
-    gate.done(&disk.root, report.complete)
-        .map_err(StepError::from)?;
+    let report = behind.watched(|| wipe(*sys, volume, authorization, options, control, progress));
+    behind.leave(report.complete)?;
     if !report.complete {
         return Err(incomplete(authorization, &report));
     }
@@ -205,10 +202,10 @@ fn reformat<S: Sys>(
     context: &JobContext<'_, S>,
     authorization: &WipeAuthorization,
     (root, volume): (OpenRoot<S>, VolumeDir<S>),
-    begun_before: bool,
+    behind: Behind<'_, '_, S>,
     plan: &str,
 ) -> Result<Outcome, Outcome> {
-    let JobContext { sys, gate, .. } = context;
+    let JobContext { sys, .. } = context;
     let disk = authorization.disk();
     let begun = sys.now();
     let before = sys.space(volume.dir());
@@ -222,11 +219,11 @@ fn reformat<S: Sys>(
     drop(volume);
     drop(root);
     let made = old.and_then(Old::make_anew);
-    let opens = match &made {
-        Ok(()) => true,
-        Err(error) => error.changed_nothing() && !begun_before,
-    };
-    gate.done(&disk.root, opens).map_err(StepError::from)?;
+    match &made {
+        Ok(()) => behind.leave(true)?,
+        Err(error) if error.changed_nothing() => behind.leave_untouched()?,
+        Err(_) => behind.leave(false)?,
+    }
     if let Err(source) = made {
         if source.changed_nothing() {
             let why = chain(&source);
@@ -281,19 +278,6 @@ fn promised<S: Sys>(
     }
     promise(sys, dir, method, control)
         .map_err(|broken| Outcome::Refused(Reason::new(Refusal::ModeRefused, broken.to_string())))
-}
-
-pub(in crate::act) fn agent_runs(agents: Known<Vec<i32>>) -> Option<Reason> {
-    match agents {
-        Known::Known(pids) => pids.first().map(|pid| {
-            Reason::new(
-                Refusal::NoBarrier,
-                format!("an agent started meanwhile (pid {pid})"),
-            )
-        }),
-        Known::Absent => Some(Refusal::NoBarrier.into()),
-        Known::Unknown(why) => Some(Reason::new(Refusal::NoBarrier, why.to_string())),
-    }
 }
 
 fn incomplete(authorization: &WipeAuthorization, report: &WipeReport) -> Outcome {

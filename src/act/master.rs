@@ -36,6 +36,22 @@ impl ChangeError {
         }
     }
 
+    /// Whether the master said no, or it can't be said to it: asking again as things are is no use.
+    #[must_use]
+    pub const fn refused(&self) -> bool {
+        match self {
+            Self::Write { .. } => true,
+            Self::Site { source, .. } => match source {
+                SiteError::Unauthorized { .. } | SiteError::Forbidden { .. } => true,
+                SiteError::Refused { status, .. } => *status < 500,
+                SiteError::NotConfigured { .. }
+                | SiteError::Access { .. }
+                | SiteError::NotTaken { .. }
+                | SiteError::Unclear { .. } => false,
+            },
+        }
+    }
+
     /// Whether our principal lacks the right for it.
     #[must_use]
     pub const fn no_right(&self) -> bool {

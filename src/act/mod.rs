@@ -1,6 +1,7 @@
 //! The only writer: carries out checked plans, through open descriptors.
 
 pub mod audit;
+mod behind;
 pub mod doctor;
 pub mod durable;
 pub mod executor;

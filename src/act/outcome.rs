@@ -200,6 +200,14 @@ pub enum StepError {
         /// What happened. It is part of the message: it says whether anything came of the call.
         source: Box<ChangeError>,
     },
+    /// A call for the barrier of a disk.
+    #[error("{disk}: {source}; it stays as it is, and the next pass asks again")]
+    Barrier {
+        /// The disk.
+        disk: DiskRef,
+        /// What happened; see above.
+        source: Box<ChangeError>,
+    },
     /// `state_dir` could not be written.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -220,7 +228,7 @@ impl StepError {
             Self::EncodeMark { .. } => "encode_mark",
             Self::Incomplete { .. } => "incomplete",
             Self::Reformat { .. } => "reformat",
-            Self::Master { .. } => "master",
+            Self::Master { .. } | Self::Barrier { .. } => "master",
             Self::Store(_) => "state_dir",
         }
     }

@@ -4,7 +4,9 @@ use super::Text;
 use crate::daemon::answers::plan::{Kept, Planned, planned};
 use crate::decide::facts::{WipeMethod, WipeMode};
 use crate::decide::plan::Plan;
-use crate::decide::steps::Step;
+use crate::decide::steps::{Barrier, Step, TrashPlace, WipeAuthorization};
+use crate::mesos::disk::DiskRef;
+use crate::mesos::ids::VolumeKey;
 use crate::units::Span;
 
 /// The plan: one line a step with its evidence, one line a volume that is kept although its time
@@ -65,29 +67,15 @@ fn step_text(step: &Step) -> String {
         Step::EmptyMount {
             authorization,
             fill_only,
+            barrier,
             ..
-        } => format!(
-            "{} {} of {}: {}; agents are held back meanwhile{}",
-            if *fill_only {
-                "end empty  "
-            } else {
-                "empty      "
-            },
-            authorization.disk(),
-            authorization.volume(),
-            authorization.evidence(),
-            by(authorization.method())
-        ),
+        } => empty_text(authorization, *fill_only, *barrier),
         Step::MoveOut {
             authorization,
             entry,
-        } => format!(
-            "move out    {} of {} into trash entry {}: {}; agents are held back meanwhile",
-            authorization.disk(),
-            authorization.volume(),
-            entry.manifest.id,
-            authorization.evidence()
-        ),
+            barrier,
+        } => move_text(authorization, entry, *barrier),
+        Step::Bar { volume, disk, .. } => bar_text(volume.as_ref(), disk),
         Step::Restore { entry, .. } => format!(
             "restore     {} from trash entry {}: an operator wants it back",
             entry.manifest.volume, entry.manifest.id
@@ -119,6 +107,48 @@ fn step_text(step: &Step) -> String {
                 place.volume
             )
         }
+    }
+}
+
+fn empty_text(authorization: &WipeAuthorization, fill_only: bool, barrier: Barrier) -> String {
+    format!(
+        "{} {} of {}: {}; {}{}",
+        if fill_only {
+            "end empty  "
+        } else {
+            "empty      "
+        },
+        authorization.disk(),
+        authorization.volume(),
+        authorization.evidence(),
+        meanwhile(barrier),
+        by(authorization.method())
+    )
+}
+
+fn move_text(authorization: &WipeAuthorization, entry: &TrashPlace, barrier: Barrier) -> String {
+    format!(
+        "move out    {} of {} into trash entry {}: {}; {}",
+        authorization.disk(),
+        authorization.volume(),
+        entry.manifest.id,
+        authorization.evidence(),
+        meanwhile(barrier)
+    )
+}
+
+fn bar_text(volume: Option<&VolumeKey>, disk: &DiskRef) -> String {
+    match volume {
+        Some(volume) => format!("reserve     {disk} while the data of {volume} is wiped from it"),
+        None => format!("unreserve   {disk}: nothing is left to be wiped from it"),
+    }
+}
+
+/// What keeps Mesos from using the disk.
+const fn meanwhile(barrier: Barrier) -> &'static str {
+    match barrier {
+        Barrier::Gate => "agents are held back meanwhile",
+        Barrier::Reservation => "it is reserved to mesos-volumed meanwhile",
     }
 }
 

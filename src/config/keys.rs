@@ -270,6 +270,7 @@ keys! { SECTION_KEYS;
         Key::new("master.key_file", r#""""#, values::optional_file);
     MASTER_PRINCIPAL: Option<Raw> = Key::new("master.principal", r#""""#, values::principal);
     MASTER_CONFIRM: Span = Key::new("master.confirm", r#""30s""#, values::interval);
+    MASTER_BARRIER: bool = Key::new("master.barrier", "true", values::boolean);
 
     MARATHON_URL: Option<String> = Key::new("marathon.url", r#""""#, values::http_url);
     MARATHON_CREDENTIALS_FILE: Option<PathBuf> =

@@ -71,6 +71,8 @@ pub struct MasterSettings {
     pub principal: Option<Raw>,
     /// How long the agent's own checkpoint is waited for after a call.
     pub confirm: Span,
+    /// Whether a MOUNT disk is reserved while its destroyed data is wiped and the agent runs.
+    pub barrier: bool,
 }
 
 /// `[marathon]`.
@@ -203,6 +205,7 @@ impl Settings {
             require_agent: self.agent.require,
             start_gate: self.agent.start_gate,
             pid_namespace: self.agent.pid_namespace,
+            barrier: self.master.barrier,
             wipe: self.wipe.method,
             mount_mode: self.wipe.mount_mode,
             trash: self.trash.policy.clone(),
@@ -429,6 +432,7 @@ fn build(inputs: &Inputs, rules: &[DiskFragment]) -> Result<Settings, Problem> {
             },
             principal: read(&k::MASTER_PRINCIPAL, v)?,
             confirm: read(&k::MASTER_CONFIRM, v)?,
+            barrier: read(&k::MASTER_BARRIER, v)?,
         },
         marathon: MarathonSettings {
             url: read(&k::MARATHON_URL, v)?,
@@ -499,6 +503,7 @@ mod tests {
                 require_agent: false,
                 start_gate: false,
                 pid_namespace: PidNamespace::Host,
+                barrier: true,
                 wipe: WipeMethod::UNLINK,
                 mount_mode: None,
                 trash: TrashPolicy::default(),

@@ -2,20 +2,30 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU8;
+use std::time::Duration;
 
 use super::monitor::Watch;
 use rustix::process::{getpriority_process, setpriority_process};
 
 use crate::act::executor::{Desk, Host, Job};
-use crate::act::jobs::{self, AgentsNow, JobContext};
+use crate::act::jobs::{self, AgentsNow, JobContext, ReservedNow};
 use crate::act::master::{self, ChangeError};
 use crate::act::outcome::Outcome;
 use crate::act::sys::Kernel;
 use crate::act::wipe::{BY_FILE_SYSTEM, Control, Progress};
 use crate::config::{WipeRate, WipeSettings};
-use crate::decide::facts::FileIdentity;
+use crate::decide::facts::{FileIdentity, Known};
 use crate::decide::steps::MasterCall;
-use crate::sys::http::{Site, SiteError};
+use crate::mesos::disk::DiskRef;
+use crate::observe::clock;
+use crate::sys::http::Site;
+use crate::units::Span;
+
+/// Makes a call to the leading master.
+pub type Caller = dyn Fn(&MasterCall) -> Result<(), ChangeError> + Send + Sync;
+
+/// How often the checkpoint is looked at while it is waited for.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// What jobs of this process share.
 #[derive(Clone)]
@@ -24,6 +34,12 @@ pub struct Shared {
     pub desk: Desk<Kernel>,
     /// Looks for agent processes.
     pub agents: Arc<AgentsNow>,
+    /// Looks at the agent's checkpoint for a disk that is reserved to our role.
+    pub reserved: Arc<ReservedNow>,
+    /// Calls the leading master.
+    pub caller: Arc<Caller>,
+    /// How long the agent's checkpoint is waited for after a call.
+    pub confirm: Span,
     /// How fast they are wiped.
     pub pace: Pace,
     /// `wipe.pressure_limit`, in percent, as it is in force now.
@@ -70,6 +86,23 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Shared {
+    /// Waits, for so long at most, until the agent's checkpoint has the disk reserved to our role, or
+    /// has not: what was not seen by then, a later pass sees.
+    pub(super) fn await_agent(&self, disk: &DiskRef, reserved: bool, most: Span) {
+        let begin = clock::since_boot();
+        while clock::since_boot().minus(begin) < most {
+            let shows = match (self.reserved)(disk) {
+                Known::Known(()) => reserved,
+                Known::Absent => !reserved,
+                Known::Unknown(_) => false,
+            };
+            if shows {
+                return;
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
     /// Runs a job on this thread, while a second one watches it.
     pub(super) fn run(
         &self,
@@ -84,6 +117,7 @@ impl Shared {
             locks: &self.desk.locks,
             gate: &self.desk.gate,
             agents: self.agents.as_ref(),
+            reserved: self.reserved.as_ref(),
             control,
             progress,
         };
@@ -150,14 +184,12 @@ impl Host for Inline<'_> {
     fn call(&mut self, call: &MasterCall) -> Result<(), ChangeError> {
         match self.master {
             Some(site) => master::change(site, &call.agent, &call.change, call.format),
-            None => Err(ChangeError::Site {
-                call: call.change.name(),
-                source: SiteError::NotConfigured {
-                    what: "master",
-                    key: "master.urls",
-                },
-            }),
+            None => (self.shared.caller)(call),
         }
+    }
+
+    fn await_agent(&mut self, disk: &DiskRef, reserved: bool) {
+        self.shared.await_agent(disk, reserved, self.shared.confirm);
     }
 
     fn run(&mut self, job: Job, plan: &str, subject: &str) -> Outcome {

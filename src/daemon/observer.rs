@@ -3,18 +3,25 @@
 use std::sync::Arc;
 
 use super::clients;
-use crate::act::jobs::AgentsNow;
+use super::host::Caller;
+use crate::act;
+use crate::act::jobs::{AgentsNow, ReservedNow};
+use crate::act::master::ChangeError;
 use crate::config::Settings;
+use crate::decide::bar;
 use crate::decide::facts::{
     AgentAnswer, Facts, GateFile, Known, MasterFacts, Policy, Registered, Why, Words,
 };
 use crate::decide::ledger::Ledger;
 use crate::decide::own::wants_master;
+use crate::decide::steps::MasterCall;
 use crate::observe::agent_http::{self, Limits, Question};
+use crate::observe::checkpoints::observe_committed;
 use crate::observe::facts::{ObserveError, Request, observe_facts};
 use crate::observe::places::Places;
 use crate::observe::{agent_process, gate, master, state_dir};
-use crate::units::{Raw, chain};
+use crate::sys::http::SiteError;
+use crate::units::{Raw, Span, chain};
 
 /// The observers, set up for this host.
 #[derive(Clone, Debug)]
@@ -100,7 +107,15 @@ impl Observer {
             Known::Absent => Known::Absent,
             Known::Unknown(why) => Known::Unknown(why.clone()),
         };
-        Known::Known(MasterFacts { version, agent })
+        let principal = match clients::principal(&self.settings) {
+            Ok(principal) => principal,
+            Err(error) => return Known::unknown(chain(&error)),
+        };
+        Known::Known(MasterFacts {
+            version,
+            agent,
+            principal,
+        })
     }
 
     /// Asks the agent. The credentials are read anew each time: they may have been changed.
@@ -138,6 +153,38 @@ impl Observer {
     #[must_use]
     pub fn gate_file(&self) -> Known<GateFile> {
         gate::file(&self.state_dir)
+    }
+
+    /// Whether the agent's checkpoint has a disk reserved to our role now.
+    #[must_use]
+    pub fn reserved(&self) -> Arc<ReservedNow> {
+        let work_dir = self.settings.agent.work_dir.clone();
+        Arc::new(move |disk| match observe_committed(work_dir.as_path()) {
+            Ok(now) => bar::stands(&now.checkpoint, disk, &work_dir),
+            Err(error) => Known::unknown(chain(&error)),
+        })
+    }
+
+    /// Calls the leading master, as the files say now who we are.
+    #[must_use]
+    pub fn caller(&self) -> Arc<Caller> {
+        let settings = self.settings.clone();
+        Arc::new(move |call: &MasterCall| {
+            let site = clients::master(&settings).map_err(|error| ChangeError::Site {
+                call: call.change.name(),
+                source: SiteError::Access {
+                    what: "master",
+                    why: chain(&error),
+                },
+            })?;
+            act::master::change(&site, &call.agent, &call.change, call.format)
+        })
+    }
+
+    /// How long an agent's checkpoint is waited for after a call.
+    #[must_use]
+    pub fn confirm(&self) -> Span {
+        self.settings.master.confirm
     }
 
     /// Looks for agent processes now.

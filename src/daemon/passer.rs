@@ -57,6 +57,7 @@ impl Passer {
                 Order::Reload(settings) => {
                     self.workers.set_pace(Pace::from(&settings.wipe));
                     self.observer = Observer::new(&settings);
+                    self.workers.set_observer(&self.observer);
                 }
                 Order::Stop => return,
             }

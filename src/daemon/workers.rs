@@ -7,13 +7,16 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use super::answers::plan::{Became, became};
 use super::host::{LowPriority, Pace, Shared};
 use super::jobs::{JobState, JobView, eta};
+use super::observer::Observer;
 use crate::act::executor::{Desk, Host, Job, StepOutcome};
 use crate::act::jobs;
+use crate::act::master::ChangeError;
 use crate::act::outcome::Outcome;
 use crate::act::store::{Store, StoreError};
 use crate::act::sys::Kernel;
 use crate::act::wipe::{Control, Progress, ProgressNow};
 use crate::decide::facts::{FileIdentity, Known, Pauses};
+use crate::decide::steps::MasterCall;
 use crate::mesos::disk::DiskRef;
 use crate::mesos::ids::VolumeKey;
 use crate::observe::places::Places;
@@ -30,6 +33,9 @@ pub struct Workers {
 
 /// Called on a worker's thread when a job has ended.
 pub type Told = dyn Fn(&Ended) + Send + Sync;
+
+/// So long a pass waits for the agent's checkpoint after a call.
+const LONGEST_WAIT: Span = Span::seconds(3);
 
 /// How many ended jobs are remembered for those who wait for their end.
 const REMEMBERED: usize = 512;
@@ -180,6 +186,15 @@ impl Workers {
         for running in lock(&self.work.state).jobs.values() {
             running.control.set_rate(pace.rate);
         }
+    }
+
+    /// Other settings: who is called, and whose checkpoint is looked at. For what runs, the old ones
+    /// stay.
+    pub fn set_observer(&mut self, observer: &Observer) {
+        self.shared.agents = observer.agents();
+        self.shared.reserved = observer.reserved();
+        self.shared.caller = observer.caller();
+        self.shared.confirm = observer.confirm();
     }
 
     /// The drives under a job's file system; without them the file system stands for itself.
@@ -358,6 +373,16 @@ impl Host for Workers {
 
     fn busy(&self, directory: &FileIdentity) -> bool {
         lock(&self.work.state).jobs.contains_key(directory)
+    }
+
+    fn call(&mut self, call: &MasterCall) -> Result<(), ChangeError> {
+        (self.shared.caller)(call)
+    }
+
+    fn await_agent(&mut self, disk: &DiskRef, reserved: bool) {
+        // Whoever waits here holds up every pass; a change that comes later begins one by itself.
+        let most = self.shared.confirm.min(LONGEST_WAIT);
+        self.shared.await_agent(disk, reserved, most);
     }
 
     fn run(&mut self, job: Job, plan: &str, subject: &str) -> Outcome {

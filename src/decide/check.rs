@@ -6,6 +6,7 @@
 //! held against the memory that the facts brought along.
 
 mod authorities;
+mod bar;
 mod evidence;
 mod hidden;
 mod named;
@@ -28,7 +29,7 @@ use super::facts::{
 use super::manifest::{Manifest, TrashState};
 use super::memory::{Memory, Sighting, VolumeRecord};
 use super::plan::Plan;
-use super::steps::{Evidence, Step, TrashId, TrashPlace, VolumePlace, WipeAuthorization};
+use super::steps::{Barrier, Evidence, Step, TrashId, TrashPlace, VolumePlace, WipeAuthorization};
 use crate::mesos::disk::{DiskRef, DiskType};
 use crate::mesos::ids::VolumeKey;
 use crate::units::Raw;
@@ -143,6 +144,7 @@ impl<'a> Reader<'a> {
                 | Step::EmptyMount { .. }
                 | Step::MoveOut { .. }
                 | Step::OpenGate
+                | Step::Bar { .. }
                 | Step::Restore { .. }
                 | Step::Adopt { .. }
                 | Step::Unadopt { .. }
@@ -239,10 +241,9 @@ impl<'a> Reader<'a> {
                 disk,
                 asked,
                 entry,
-            } => {
-                self.call(call, volume, disk, asked, entry.as_deref())?;
-                Ok(None)
-            }
+            } => self
+                .call(call, volume, disk, asked, entry.as_deref())
+                .map(|()| None),
             Step::Confirm { entry, lived_at } => {
                 self.confirm(entry, *lived_at)?;
                 Ok(entry.data.clone())
@@ -266,16 +267,27 @@ impl<'a> Reader<'a> {
                 authorization,
                 root,
                 fill_only,
+                barrier,
             } => {
-                self.empty_mount(authorization, root, *fill_only)?;
+                self.empty_mount(authorization, root, *fill_only, *barrier)?;
                 Ok(Some(authorization.identity().clone()))
             }
             Step::MoveOut {
                 authorization,
                 entry,
+                barrier,
             } => {
-                self.move_out(authorization, entry)?;
+                self.move_out(authorization, entry, *barrier)?;
                 Ok(Some(authorization.identity().clone()))
+            }
+            Step::Bar {
+                call, volume, disk, ..
+            } => {
+                let read = match volume {
+                    Some(volume) => self.bar(call, volume, disk),
+                    None => self.unbar(call, disk, plan),
+                };
+                read.map(|()| None)
             }
             Step::Clear { entry } => {
                 self.clear(entry)?;
@@ -285,43 +297,24 @@ impl<'a> Reader<'a> {
                 self.put_back(entry)?;
                 Ok(entry.data.clone())
             }
-            Step::Void { entry } => {
-                self.void(entry)?;
-                Ok(None)
-            }
-            Step::Create { place } => {
-                self.create(place)?;
-                Ok(None)
-            }
+            Step::Void { entry } => self.void(entry).map(|()| None),
+            Step::Create { place } => self.create(place).map(|()| None),
             Step::AdoptRoot {
                 disk,
                 root,
                 verified,
                 marker,
-            } => {
-                self.adopt(disk, root, verified, marker.as_ref())?;
-                Ok(None)
-            }
-            Step::OpenGate => {
-                self.open_gate(plan)?;
-                Ok(None)
-            }
+            } => self
+                .adopt(disk, root, verified, marker.as_ref())
+                .map(|()| None),
+            Step::OpenGate => self.open_gate(plan).map(|()| None),
             Step::Restore { entry, mark } => {
                 self.restore(entry, mark)?;
                 Ok(entry.data.clone())
             }
-            Step::Adopt { at, mark } => {
-                self.adopt_volume(at, mark)?;
-                Ok(None)
-            }
-            Step::Unadopt { at, mark, why } => {
-                self.unadopt(at, mark, *why)?;
-                Ok(None)
-            }
-            Step::Tidy { at, id } => {
-                self.tidy(at, id)?;
-                Ok(None)
-            }
+            Step::Adopt { at, mark } => self.adopt_volume(at, mark).map(|()| None),
+            Step::Unadopt { at, mark, why } => self.unadopt(at, mark, *why).map(|()| None),
+            Step::Tidy { at, id } => self.tidy(at, id).map(|()| None),
         }
     }
 
@@ -571,6 +564,7 @@ impl<'a> Reader<'a> {
         authorization: &WipeAuthorization,
         print: &Fingerprint,
         fill_only: bool,
+        barrier: Barrier,
     ) -> Verdict {
         let disk = authorization.disk();
         let key = authorization.volume();
@@ -615,13 +609,21 @@ impl<'a> Reader<'a> {
             format!("{disk} held another volume, which nobody destroyed")
         })?;
         self.mount_unused(root, mount)?;
-        self.behind_the_gate()?;
+        self.behind(barrier, disk)?;
         self.unmarked(root, |mark| mark.volume == *key)?;
         must(root.hidden == Known::Absent, || {
             format!("{disk} has a hidden side, and a trash there")
         })?;
         let word_kept = fill_only && owed.is_some_and(|fill| fill.evidence == Evidence::Operator);
         self.mount_evidence(authorization, print, word_kept)
+    }
+
+    /// Mesos can't use the disk meanwhile.
+    fn behind(&self, barrier: Barrier, disk: &DiskRef) -> Verdict {
+        match barrier {
+            Barrier::Gate => self.behind_the_gate(),
+            Barrier::Reservation => self.behind_a_reservation(disk),
+        }
     }
 
     /// No agent runs, and none starts while the gate is closed.

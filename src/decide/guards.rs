@@ -321,7 +321,7 @@ impl Refusal {
                 "look at the list; if it is right, run `mesos-volumed sweep --confirm-brake N`"
             }
             Self::NoBarrier => {
-                "stop the agent where its unit runs `mesos-volumed preflight --gate`, or where agent.start_gate says that it obeys the gate"
+                "do what the reason names: set [master] with a principal that may reserve for role mesos-volumed; or stop the agent where its unit runs `mesos-volumed preflight --gate`, or where agent.start_gate says that it obeys the gate"
             }
             Self::ReportOnly => {
                 "set sweep.orphans to \"quarantine\" or \"wipe\" when the list is right"

@@ -4,6 +4,7 @@
 pub mod adopt;
 pub mod advertise;
 pub mod authority;
+pub mod bar;
 pub mod baseline;
 pub mod check;
 pub mod discover;

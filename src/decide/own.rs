@@ -14,6 +14,7 @@ use crate::units::Raw;
 #[must_use]
 pub fn wants_master(facts: &Facts) -> bool {
     facts.words.destroy.is_some()
+        || super::bar::wants_master(facts)
         || facts.roots.iter().any(|root| {
             root.trash
                 .known()

@@ -4,6 +4,7 @@
 //! executes the very same. Everything that was looked at and is left alone is in it too, with
 //! every reason.
 
+mod bar;
 mod brake;
 mod create;
 mod mounts;
@@ -114,6 +115,7 @@ pub fn plan(facts: &Facts) -> Plan {
     }
     planner.owed();
     planner.gate();
+    planner.unbar();
     if let Some(scope) = Scope::of(&facts.words) {
         scope.narrow(&mut planner);
     }
@@ -197,7 +199,7 @@ fn sort_steps(steps: &mut [Step]) {
         Step::Void { .. } | Step::Tidy { .. } => 5,
         Step::Wipe { .. } => 6,
         Step::EmptyMount { .. } | Step::MoveOut { .. } => 7,
-        Step::OpenGate => 8,
+        Step::OpenGate | Step::Bar { .. } => 8,
         Step::Call { .. } => 9,
     });
 }

@@ -205,6 +205,16 @@ impl WipeAuthorization {
     }
 }
 
+/// What keeps Mesos from using a MOUNT disk while it is emptied (design §5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Barrier {
+    /// No agent runs, and its start is held back by the gate file.
+    Gate,
+    /// The agent's own checkpoint has the disk reserved to a role of ours.
+    Reservation,
+}
+
 /// A call to the leading master.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MasterCall {
@@ -262,7 +272,7 @@ pub enum Step {
         /// From which entry.
         entry: Box<TrashPlace>,
     },
-    /// Empty a plain MOUNT disk in place, behind the gate.
+    /// Empty a plain MOUNT disk in place, behind a barrier.
     EmptyMount {
         /// What may go.
         authorization: WipeAuthorization,
@@ -272,14 +282,32 @@ pub enum Step {
         /// is empty no more.
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         fill_only: bool,
+        /// What keeps Mesos from using the disk meanwhile.
+        barrier: Barrier,
     },
-    /// Move the entries of a prepared MOUNT disk into its trash, one by one, behind the gate; or go
+    /// Move the entries of a prepared MOUNT disk into its trash, one by one, behind a barrier; or go
     /// on with that.
     MoveOut {
         /// What may go.
         authorization: WipeAuthorization,
         /// Where to: without data for a new entry.
         entry: Box<TrashPlace>,
+        /// What keeps Mesos from using the disk meanwhile.
+        barrier: Barrier,
+    },
+    /// Ask the leading master to reserve a MOUNT disk to a role of ours, or to give it back
+    /// (`RESERVE_RESOURCES`, `UNRESERVE_RESOURCES`).
+    Bar {
+        /// The call.
+        call: Box<MasterCall>,
+        /// For whose data the disk is reserved; none where it is given back.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        volume: Option<VolumeKey>,
+        /// The disk.
+        disk: DiskRef,
+        /// The root's directory, where it was seen: while a job works on it, it is not given back.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        directory: Option<FileIdentity>,
     },
     /// Open the gate: nothing that it was closed for is to be done any more.
     OpenGate,
@@ -356,6 +384,7 @@ impl Step {
             | Self::PutBack { .. }
             | Self::Void { .. }
             | Self::OpenGate
+            | Self::Bar { .. }
             | Self::Restore { .. }
             | Self::Adopt { .. }
             | Self::Unadopt { .. }

@@ -338,9 +338,13 @@ impl Agent {
     fn show(&self) -> String {
         let mut text = String::new();
         for one in &self.held() {
+            let reserved = || {
+                let role = one.role().map_or_else(String::new, ToString::to_string);
+                format!("reserved to {role}")
+            };
             let what = one
                 .volume_key()
-                .map_or_else(|| "reserved".to_owned(), |key| key.to_string());
+                .map_or_else(reserved, |key| key.to_string());
             let disk = one.disk(&self.work_dir());
             let disk = disk.map_or_else(String::new, |disk| disk.to_string());
             let size = one.megabytes().unwrap_or_default();

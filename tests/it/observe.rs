@@ -639,6 +639,7 @@ fn observe_all(work_dir: &Path, path_disk: &Raw) -> Facts {
             require_agent: false,
             start_gate: false,
             pid_namespace: PidNamespace::Own,
+            barrier: false,
             wipe: mesos_volumed::decide::facts::WipeMethod::UNLINK,
             mount_mode: None,
             trash: mesos_volumed::decide::facts::TrashPolicy::default(),

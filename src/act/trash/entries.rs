@@ -16,7 +16,8 @@
 //! named again, back, by the same moves the other way. Moving back begins with the state `prepared`,
 //! so that half of it is never taken for the whole.
 
-use super::super::jobs::{JobContext, agent_runs};
+use super::super::behind::Behind;
+use super::super::jobs::JobContext;
 use super::super::marks;
 use super::super::outcome::{Outcome, StepError};
 use super::super::roots::OpenRoot;
@@ -25,7 +26,7 @@ use super::{DATA, OpenEntry, call, discard_entry, receipt_of, write_manifest};
 use crate::act::roots::open_or_make;
 use crate::decide::facts::FileIdentity;
 use crate::decide::manifest::{AdoptedMark, Manifest, RESERVE, RESERVE_BYTES, TrashState};
-use crate::decide::steps::TrashPlace;
+use crate::decide::steps::{Barrier, TrashPlace};
 use crate::sys::{Batch, More};
 use crate::units::Raw;
 
@@ -36,20 +37,21 @@ const BATCH: usize = 1 << 20;
 pub(in crate::act) fn move_out<S: Sys>(
     context: &JobContext<'_, S>,
     place: &TrashPlace,
+    barrier: Barrier,
     plan: &str,
 ) -> Result<Outcome, Outcome> {
     let sys = context.sys;
     let root = OpenRoot::open_for(sys, context.locks, place)?;
-    let gate = Closed::close(context, &place.disk.root)?;
+    let behind = Behind::stand(context, &place.disk, barrier, None)?;
     let (entry, data, manifest) = match begin(sys, &root, place, context) {
         Ok(begun) => begun,
         Err(outcome) => {
-            // What was begun earlier stays behind the gate.
-            gate.reopen_unless_begun()?;
+            // What was begun earlier stays behind the barrier.
+            behind.leave_untouched()?;
             return Err(outcome);
         }
     };
-    let moved = gate.open_after(|| {
+    let moved = behind.through(|| {
         let spare = Spare::new(&root);
         let moved = all(context, &root.dir, &data, &spare, &place.disk.root)?;
         for dir in [&data, &entry, &root.dir] {
@@ -80,22 +82,22 @@ pub(in crate::act) fn move_back<S: Sys>(
     let data = entry.data(sys, place)?;
     let root = &entry.root;
     let text = &place.disk.root;
-    let gate = Closed::close(context, text)?;
+    let behind = Behind::stand(context, &place.disk, Barrier::Gate, None)?;
     let whole = place.manifest.state != TrashState::Prepared;
     if whole {
         match is_empty(sys, &root.dir) {
             Ok(true) => {}
             Ok(false) => {
-                gate.reopen_unless_begun()?;
+                behind.leave_untouched()?;
                 return Err(Outcome::Stale(format!("something lies in {text} already")));
             }
             Err(source) => {
-                gate.reopen_unless_begun()?;
+                behind.leave_untouched()?;
                 return Err(call("look into", text, "nothing was moved")(source).into());
             }
         }
     }
-    let moved = gate.open_after(|| {
+    let moved = behind.through(|| {
         let spare = Spare::new(root);
         if let Some(mark) = mark {
             spare.retry(sys, || marks::write(sys, root, mark))?;
@@ -124,47 +126,6 @@ pub(in crate::act) fn move_back<S: Sys>(
         text.clone(),
         moved,
     ))
-}
-
-/// The gate, closed for a root by this step.
-struct Closed<'a, 'c, S: Sys> {
-    context: &'a JobContext<'c, S>,
-    root: &'a Raw,
-    begun_before: bool,
-}
-
-impl<'a, 'c, S: Sys> Closed<'a, 'c, S> {
-    /// Closes it, durably, and looks for agents behind it.
-    fn close(context: &'a JobContext<'c, S>, root: &'a Raw) -> Result<Self, Outcome> {
-        let begun_before = context.gate.close(root).map_err(StepError::from)?;
-        let gate = Self {
-            context,
-            root,
-            begun_before,
-        };
-        match agent_runs((context.agents)()) {
-            None => Ok(gate),
-            Some(reason) => {
-                gate.reopen_unless_begun()?;
-                Err(Outcome::Refused(reason))
-            }
-        }
-    }
-
-    /// Nothing was moved: where an earlier run began nothing either, nothing is held back.
-    fn reopen_unless_begun(self) -> Result<(), StepError> {
-        Ok(self.context.gate.done(self.root, !self.begun_before)?)
-    }
-
-    /// Does what has to be whole before the gate opens: it opens after that alone.
-    fn open_after<T>(self, act: impl FnOnce() -> Result<T, Outcome>) -> Result<T, Outcome> {
-        let done = act();
-        self.context
-            .gate
-            .done(self.root, done.is_ok())
-            .map_err(StepError::from)?;
-        done
-    }
 }
 
 fn is_empty<S: Sys>(sys: &S, dir: &S::Dir) -> Result<bool, Errno> {

@@ -395,6 +395,7 @@ fn restored<S: Sys>(host: &Host, sys: &S, state: TrashState) -> Outcome {
         locks: &RootLocks::default(),
         gate: &crate::act::gate::Gate::new(store, [], Vec::new()),
         agents: &|| crate::decide::facts::Known::Known(Vec::new()),
+        reserved: &|_| crate::decide::facts::Known::Absent,
         control: &crate::act::wipe::Control::new(0),
         progress: &crate::act::wipe::Progress::default(),
     };

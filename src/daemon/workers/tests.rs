@@ -78,6 +78,9 @@ fn workers(state_dir: &std::path::Path) -> Workers {
             wall_seconds: || 7,
         },
         agents: Arc::new(|| Known::Known(Vec::new())),
+        reserved: Arc::new(|_| Known::Absent),
+        caller: Arc::new(|_| Ok(())),
+        confirm: Span::ZERO,
         limit: Arc::default(),
         pace: Pace::from(&WipeSettings {
             rate: WipeRate::ByFileSystem,

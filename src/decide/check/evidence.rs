@@ -271,6 +271,7 @@ impl<'a> Reader<'a> {
                 | Step::EmptyMount { .. }
                 | Step::MoveOut { .. }
                 | Step::OpenGate
+                | Step::Bar { .. }
                 | Step::Restore { .. }
                 | Step::Adopt { .. }
                 | Step::Unadopt { .. }

@@ -4,7 +4,7 @@
 use super::{Reader, Verdict, must, plain_name};
 use crate::decide::facts::{Known, MountContent, RootFacts};
 use crate::decide::manifest::{Manifest, TrashState};
-use crate::decide::steps::{Evidence, TrashPlace, WipeAuthorization};
+use crate::decide::steps::{Barrier, Evidence, TrashPlace, WipeAuthorization};
 use crate::mesos::disk::DiskType;
 use crate::units::Raw;
 
@@ -65,6 +65,7 @@ impl Reader<'_> {
         &self,
         authorization: &WipeAuthorization,
         entry: &TrashPlace,
+        barrier: Barrier,
     ) -> Verdict {
         let disk = authorization.disk();
         let manifest = &entry.manifest;
@@ -100,7 +101,7 @@ impl Reader<'_> {
         self.mode(authorization, asked, false)?;
         self.nobody_wants(&manifest.volume)?;
         self.mount_unused(root, mount)?;
-        self.behind_the_gate()?;
+        self.behind(barrier, disk)?;
         self.unmarked(root, |mark| {
             mark.volume == manifest.volume || mark.trash.as_ref() == Some(&manifest.id)
         })?;

@@ -18,7 +18,7 @@ impl Reader<'_> {
         )
     }
 
-    fn registered(&self) -> Result<&Registered, String> {
+    pub(super) fn registered(&self) -> Result<&Registered, String> {
         let master = self.facts.master.known().ok_or("no master answered")?;
         let agent = master.agent.known().ok_or("the agent is not registered")?;
         must(

@@ -339,7 +339,9 @@ impl Code {
                 "disk was reserved, and no volume was created (Marathon gives up after task_reservation_timeout, 20 s)"
             }
             Self::VolumeLarger => "a volume takes up more than its size, and nothing enforced it",
-            Self::NoGate => "nothing holds the agent's start back: MOUNT disks are never emptied",
+            Self::NoGate => {
+                "nothing holds the agent's start back: MOUNT disks are emptied behind a reservation only ([master])"
+            }
             Self::StartWarning => "the agent would start, and regret it later",
             Self::ClockWrong => {
                 "the clock is wrong, or jumped: a file of the agent is from the future"

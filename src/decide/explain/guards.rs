@@ -490,6 +490,7 @@ fn of_entry(step: &Step) -> Option<(&TrashPlace, &'static str)> {
         | Step::EmptyMount { .. }
         | Step::MoveOut { .. }
         | Step::OpenGate
+        | Step::Bar { .. }
         | Step::Adopt { .. }
         | Step::Unadopt { .. }
         | Step::Tidy { .. }

@@ -17,6 +17,9 @@ pub struct MasterFacts {
     pub version: AgentVersion,
     /// Our agent as it lists it; `Absent`: it is not registered there.
     pub agent: Known<Registered>,
+    /// As whom disk is reserved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal: Option<Raw>,
 }
 
 /// Our agent as the leading master lists it.

@@ -114,6 +114,7 @@ impl Default for WipeMethod {
 
 /// The settings that decisions need; see `config/mesos-volumed.toml` for each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "settings, each apart")]
 pub struct Policy {
     /// `sweep.every`: bounds the lived time between two passes.
     pub sweep_every: Span,
@@ -139,6 +140,10 @@ pub struct Policy {
     pub start_gate: bool,
     /// `agent.pid_namespace`.
     pub pid_namespace: PidNamespace,
+    /// `master.barrier`: a MOUNT disk is reserved while its destroyed data is wiped and the agent
+    /// runs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub barrier: bool,
     /// `[wipe]`: how data is destroyed.
     #[serde(default, skip_serializing_if = "WipeMethod::is_usual")]
     pub wipe: WipeMethod,

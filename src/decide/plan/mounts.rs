@@ -13,7 +13,7 @@ use crate::decide::manifest::{Manifest, TrashState};
 use crate::decide::memory::VolumeRecord;
 use crate::decide::remember::agent_may_delete;
 use crate::decide::roots::{RootView, present_filesystem};
-use crate::decide::steps::{Evidence, Step, TrashPlace, WipeAuthorization};
+use crate::decide::steps::{Barrier, Evidence, Step, TrashPlace, WipeAuthorization};
 use crate::mesos::disk::{DiskRef, DiskType};
 use crate::mesos::ids::VolumeKey;
 use crate::units::Raw;
@@ -110,7 +110,6 @@ impl Planner<'_> {
             .overlap_reasons(&root.disk, key, &location, &root.disk.root, &mut reasons);
         self.judge.protect_reasons(key, &mut reasons);
         self.judge.adopted_reasons(root, key, &mut reasons);
-        self.barrier(&mut reasons);
         hidden_side(root, &mut reasons);
         let facts = self.facts();
         let method = facts
@@ -123,7 +122,18 @@ impl Planner<'_> {
             .unwrap_or_else(|| facts.policy.method(root.kind()));
         whole_disk(method, root, &mut reasons);
         let mut due = true;
+        let barrier = match self.barrier(&root.disk) {
+            Ok(barrier) => Some(barrier),
+            Err(missing) => {
+                if reasons.is_empty() && view.standing().is_some() {
+                    self.bar(root, key, &mut reasons);
+                }
+                reasons.extend(missing);
+                None
+            }
+        };
         if let Some((_, present)) = view.standing()
+            && let Some(barrier) = barrier
             && reasons.is_empty()
         {
             match self.take(&present.directory, &root.disk.root) {
@@ -135,7 +145,7 @@ impl Planner<'_> {
                         evidence,
                         method,
                     );
-                    match self.emptying(root, present, authorization) {
+                    match self.emptying(root, present, authorization, barrier) {
                         Ok(step) => {
                             self.steps.push(step);
                             return;
@@ -153,18 +163,40 @@ impl Planner<'_> {
         self.keep(Some(key.clone()), &root.disk, path, due, reasons);
     }
 
+    /// Has the master reserve the disk, where that is all that is missing; says what is missing for
+    /// that.
+    fn bar(&mut self, root: &RootFacts, key: &VolumeKey, reasons: &mut Vec<Reason>) {
+        match self.reserving(root) {
+            Ok(call) => {
+                self.steps.push(Step::Bar {
+                    call: Box::new(call),
+                    volume: Some(key.clone()),
+                    disk: root.disk.clone(),
+                    directory: None,
+                });
+                reasons.push(Reason::new(
+                    Refusal::NoBarrier,
+                    "the master is asked to reserve the disk for the time of the wipe".to_owned(),
+                ));
+            }
+            Err(reason) => reasons.push(reason),
+        }
+    }
+
     /// Emptied in place, or moved into the trash of its hidden side.
     fn emptying(
         &mut self,
         root: &RootFacts,
         present: &Fingerprint,
         authorization: WipeAuthorization,
+        barrier: Barrier,
     ) -> Result<Step, Reason> {
         let Known::Known(hidden) = &root.hidden else {
             return Ok(Step::EmptyMount {
                 authorization,
                 root: present.clone(),
                 fill_only: root.content == Known::Known(MountContent::Empty),
+                barrier,
             });
         };
         let (key, none) = (authorization.volume().clone(), Raw::default());
@@ -184,6 +216,7 @@ impl Planner<'_> {
                 data: None,
                 hidden: Some(hidden.clone()),
             }),
+            barrier,
         })
     }
 
@@ -199,7 +232,7 @@ impl Planner<'_> {
         } = look;
         let root = view.root;
         let manifest = place.manifest.clone();
-        let mut reasons = self.way_back(view, &manifest);
+        let mut reasons = self.may_move(view, &manifest);
         if rivals || root.half_moved().count() > 1 {
             reasons.push(Reason::new(
                 Refusal::Contested,
@@ -209,6 +242,7 @@ impl Planner<'_> {
         // An operator who wants what lies on the disk wants the half that has left it, too.
         let adopted = self.judge.mark_of(root, &manifest.volume).is_some();
         if named || adopted || !doubt.is_empty() {
+            self.gate_stands(&mut reasons);
             let pending = doubt
                 .iter()
                 .any(|reason| reason.code == Refusal::PendingOperation);
@@ -239,12 +273,17 @@ impl Planner<'_> {
         }
         let method = self.method(&manifest);
         whole_disk(method, root, &mut reasons);
-        let Some(present) = root
-            .filesystem
-            .present
-            .known()
-            .filter(|_| reasons.is_empty())
-        else {
+        let barrier = match self.barrier(&root.disk) {
+            Ok(barrier) => Some(barrier),
+            Err(missing) => {
+                reasons.extend(missing);
+                None
+            }
+        };
+        let (Some(present), Some(barrier)) = (
+            (root.filesystem.present.known()).filter(|_| reasons.is_empty()),
+            barrier,
+        ) else {
             return self.keep_entry(root, &manifest, true, reasons);
         };
         let authorization = WipeAuthorization::new(
@@ -258,21 +297,32 @@ impl Planner<'_> {
             Ok(()) => self.steps.push(Step::MoveOut {
                 authorization,
                 entry: place,
+                barrier,
             }),
             Err(reason) => self.keep_entry(root, &manifest, false, vec![reason]),
         }
     }
 
-    /// What keeps entries from being moved from or to the root of a prepared MOUNT: somebody who
-    /// uses it, another tenant, no barrier. Nothing for ROOT and PATH, where one rename does it.
+    /// What keeps entries from being moved back to the root of a prepared MOUNT: whatever keeps them
+    /// from being moved at all, or an agent that runs. Nothing for ROOT and PATH, where one rename
+    /// does it.
     pub(super) fn way_back(&self, view: &RootView<'_>, manifest: &Manifest) -> Vec<Reason> {
+        let mut reasons = self.may_move(view, manifest);
+        if view.root.kind() == DiskType::Mount {
+            self.gate_stands(&mut reasons);
+        }
+        reasons
+    }
+
+    /// What keeps entries from being moved from or to the root of a prepared MOUNT: somebody who
+    /// uses it, or another tenant.
+    fn may_move(&self, view: &RootView<'_>, manifest: &Manifest) -> Vec<Reason> {
         let root = view.root;
         let mut reasons = Vec::new();
         if root.kind() != DiskType::Mount {
             return reasons;
         }
         hidden_side(root, &mut reasons);
-        self.barrier(&mut reasons);
         let location = root.mount.clone().map(|mount| mount.location);
         self.judge
             .use_reasons(&manifest.volume, &location, &mut reasons);
@@ -345,7 +395,7 @@ impl Planner<'_> {
     }
 
     /// No agent process runs, and its start is held back by a gate that its starter obeys.
-    fn barrier(&self, reasons: &mut Vec<Reason>) {
+    pub(super) fn gate_stands(&self, reasons: &mut Vec<Reason>) {
         let facts = self.facts();
         match &facts.agent.processes {
             Known::Known(processes) => {
@@ -401,11 +451,7 @@ impl Planner<'_> {
                 .iter()
                 .filter(|(disk, _)| concerns(&disk.root) || !filled(&disk.root))
                 .flat_map(|(disk, records)| records.iter().map(move |record| (disk, record)))
-                .any(|(disk, record)| {
-                    !self.judge.claims.volumes.contains_key(&record.key)
-                        && !self.adopted_on(disk, &record.key)
-                }),
-
+                .any(|(disk, record)| self.may_be_owed(disk, record)),
             // What it was closed for is forgotten.
             Known::Absent => closed.is_none_or(|closed| closed.iter().any(concerns)),
             Known::Unknown(_) => closed
@@ -418,6 +464,11 @@ impl Planner<'_> {
         if !wanted && !owed && !half_moved {
             self.steps.push(Step::OpenGate);
         }
+    }
+
+    /// Whether the data of this volume on a MOUNT disk may be what is to be wiped.
+    pub(super) fn may_be_owed(&self, disk: &DiskRef, record: &VolumeRecord) -> bool {
+        !self.judge.claims.volumes.contains_key(&record.key) && !self.adopted_on(disk, &record.key)
     }
 
     /// Whether the data on a MOUNT disk is to stay there, whole: what is half moved is looked at apart.

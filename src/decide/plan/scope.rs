@@ -53,6 +53,7 @@ impl<'a> Scope<'a> {
             | Step::EmptyMount { .. }
             | Step::MoveOut { .. }
             | Step::OpenGate
+            | Step::Bar { .. }
             | Step::Restore { .. }
             | Step::Adopt { .. }
             | Step::Unadopt { .. }
@@ -78,6 +79,10 @@ impl<'a> Scope<'a> {
         match step {
             Step::AdoptRoot { .. } => true,
             Step::OpenGate => matches!(self, Self::Volume(_)),
+            Step::Bar { volume, .. } => match volume {
+                Some(volume) => self.is_of(volume),
+                None => matches!(self, Self::Volume(_)),
+            },
             Step::Quarantine { place, .. } | Step::Create { place } => self.is_of(&place.volume),
             Step::Clear { entry }
             | Step::PutBack { entry }
@@ -131,7 +136,7 @@ fn step_disk(step: &Step) -> Option<DiskRef> {
         | Step::Restore { entry, .. }
         | Step::Confirm { entry, .. }
         | Step::Wipe { entry, .. } => Some(entry.disk.clone()),
-        Step::Call { disk, .. } => Some(disk.clone()),
+        Step::Call { disk, .. } | Step::Bar { disk, .. } => Some(disk.clone()),
         Step::EmptyMount { authorization, .. } | Step::MoveOut { authorization, .. } => {
             Some(authorization.disk().clone())
         }

@@ -161,6 +161,7 @@ impl Host {
                 require_agent: false,
                 start_gate: false,
                 pid_namespace: PidNamespace::Host,
+                barrier: false,
                 wipe: crate::decide::facts::WipeMethod::UNLINK,
                 mount_mode: None,
                 trash: crate::decide::facts::TrashPolicy::default(),

@@ -251,6 +251,7 @@ fn policy() -> Policy {
         require_agent: false,
         start_gate: false,
         pid_namespace: PidNamespace::Host,
+        barrier: false,
         wipe: WipeMethod::UNLINK,
         mount_mode: None,
         trash: mesos_volumed::decide::facts::TrashPolicy::default(),

@@ -46,6 +46,7 @@ fn moved(plan: &Plan, key: &VolumeKey) -> bool {
         | Step::PutBack { .. }
         | Step::Void { .. }
         | Step::OpenGate
+        | Step::Bar { .. }
         | Step::Restore { .. }
         | Step::Adopt { .. }
         | Step::Unadopt { .. }

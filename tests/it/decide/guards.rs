@@ -38,6 +38,7 @@ fn doomed(plan: &Plan) -> BTreeSet<VolumeKey> {
             | Step::PutBack { .. }
             | Step::Void { .. }
             | Step::OpenGate
+            | Step::Bar { .. }
             | Step::Restore { .. }
             | Step::Adopt { .. }
             | Step::Unadopt { .. }

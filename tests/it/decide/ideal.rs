@@ -1,12 +1,15 @@
 //! What a plan's steps make of the facts when every one of them succeeds.
 
 use mesos_volumed::decide::facts::{
-    DirFacts, Facts, FileIdentity, FileKind, FsLocation, Known, MountContent, RootFacts, TrashFacts,
+    AgentAnswer, CheckpointFile, DirFacts, Facts, FileIdentity, FileKind, FsLocation, Known,
+    MountContent, RootFacts, TrashFacts,
 };
 use mesos_volumed::decide::manifest::{AdoptedMark, HIDDEN_TRASH, TRASH, TrashState};
 use mesos_volumed::decide::plan::Plan;
-use mesos_volumed::decide::steps::{Step, TrashId, TrashPlace};
+use mesos_volumed::decide::steps::{Barrier, Step, TrashId, TrashPlace};
 use mesos_volumed::mesos::disk::{DiskRef, DiskType};
+use mesos_volumed::mesos::operator::Change;
+use mesos_volumed::mesos::resource::Resource;
 use mesos_volumed::units::Raw;
 
 fn root<'a>(facts: &'a mut Facts, disk: &DiskRef) -> &'a mut RootFacts {
@@ -227,13 +230,25 @@ fn apply_step(step: &Step, after: &mut Facts) {
         Step::Void { entry } | Step::Wipe { entry, .. } => {
             remove_entry(after, &entry.disk, &entry.manifest.id);
         }
-        Step::EmptyMount { authorization, .. } | Step::MoveOut { authorization, .. } => {
+        Step::EmptyMount {
+            authorization,
+            barrier,
+            ..
+        }
+        | Step::MoveOut {
+            authorization,
+            barrier,
+            ..
+        } => {
             let disk = authorization.disk();
             if let Step::MoveOut { entry, .. } = step {
                 moved_out(root(after, disk), entry);
             }
             root(after, disk).content = Known::Known(MountContent::Empty);
             after.gate.fills.retain(|fill| fill.root != disk.root);
+            if *barrier == Barrier::Reservation {
+                return;
+            }
             after.gate.closed_for = match &after.gate.closed_for {
                 Known::Known(roots) => {
                     let mut roots = roots.clone();
@@ -247,6 +262,7 @@ fn apply_step(step: &Step, after: &mut Facts) {
             after.gate.closed_for = Known::Absent;
             after.gate.fills.clear();
         }
+        Step::Bar { call, disk, .. } => barred(after, &call.change, disk),
         Step::Create { place: at } => {
             let here = root(after, &at.disk).clone();
             for root in after.roots.iter_mut().filter(|root| same(&here, root)) {
@@ -267,5 +283,51 @@ fn apply_step(step: &Step, after: &mut Facts) {
                 });
             }
         }
+    }
+}
+
+/// A call for the barrier arrives: master, agent and checkpoint have the disk as it says.
+pub(crate) fn barred(after: &mut Facts, change: &Change, disk: &DiskRef) {
+    let wanted = match change {
+        Change::Reserve(all) => all.clone(),
+        Change::Unreserve(_) => Vec::new(),
+        other => panic!("{other} is no call for a barrier"),
+    };
+    let before: Vec<Resource> = match change {
+        Change::Reserve(_) => Vec::new(),
+        _ => vec![
+            mesos_volumed::mesos::operator::unreserved(change_resources(change).first().unwrap())
+                .unwrap(),
+        ],
+    };
+    let work_dir = after.agent.work_dir.clone();
+    let set = |resources: &mut Vec<Resource>, more: &[Resource]| {
+        resources.retain(|one| one.disk(&work_dir).as_ref() != Some(disk));
+        resources.extend_from_slice(more);
+    };
+    if let CheckpointFile::Whole(state) = &mut after.checkpoint.state {
+        set(&mut state.resources, &wanted);
+    }
+    if let CheckpointFile::Whole(resources) = &mut after.checkpoint.info {
+        set(resources, &wanted);
+    }
+    let all = [wanted, before].concat();
+    if let AgentAnswer::State(state) = &mut after.answer {
+        set(&mut state.resources, &all);
+        state
+            .roles
+            .extend(all.iter().filter_map(Resource::role).cloned());
+    }
+    if let Known::Known(master) = &mut after.master
+        && let Known::Known(agent) = &mut master.agent
+    {
+        set(&mut agent.resources, &all);
+    }
+}
+
+fn change_resources(change: &Change) -> &[Resource] {
+    match change {
+        Change::Reserve(all) | Change::Unreserve(all) => all,
+        other => panic!("{other} is no call for a barrier"),
     }
 }

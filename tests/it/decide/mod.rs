@@ -7,6 +7,7 @@
     reason = "tests"
 )]
 
+mod barrier;
 mod builder;
 mod doctor;
 mod explain;

@@ -30,7 +30,7 @@ fn words(phase: Phase) -> Words {
 }
 
 /// The master lists what the agent's own answer lists.
-fn master(facts: &mut Facts, since: &str) {
+pub(crate) fn master(facts: &mut Facts, since: &str) {
     let AgentAnswer::State(state) = &facts.answer else {
         panic!("{:?}", facts.answer)
     };
@@ -40,6 +40,7 @@ fn master(facts: &mut Facts, since: &str) {
             minor: 11,
             patch: 0,
         },
+        principal: None,
         agent: Known::Known(Registered {
             id: "agent-S0".into(),
             active: true,
@@ -51,7 +52,8 @@ fn master(facts: &mut Facts, since: &str) {
     });
 }
 
-fn registered(facts: &mut Facts) -> &mut Registered {
+/// Our agent there.
+pub(crate) fn registered(facts: &mut Facts) -> &mut Registered {
     let Known::Known(MasterFacts {
         agent: Known::Known(agent),
         ..

@@ -480,12 +480,14 @@ fn the_check_rejects_what_the_planner_would_never_say() {
         if let Step::MoveOut {
             authorization,
             entry,
+            barrier,
         } = step
         {
             *step = Step::EmptyMount {
                 authorization: authorization.clone(),
                 root: entry.root.clone(),
                 fill_only: false,
+                barrier: *barrier,
             };
         }
     });

@@ -11,7 +11,7 @@ use mesos_volumed::decide::guards::Refusal;
 use mesos_volumed::decide::listing;
 use mesos_volumed::decide::plan::{Plan, plan};
 use mesos_volumed::decide::roots::dir_key;
-use mesos_volumed::decide::steps::{Evidence, Step};
+use mesos_volumed::decide::steps::{Barrier, Evidence, Step};
 use mesos_volumed::mesos::ids::VolumeKey;
 use mesos_volumed::mesos::resource::Resource;
 use mesos_volumed::units::Megabytes;
@@ -85,6 +85,7 @@ fn doom(plan: &Plan) -> Doom {
             | Step::PutBack { .. }
             | Step::Void { .. }
             | Step::OpenGate
+            | Step::Bar { .. }
             | Step::Restore { .. }
             | Step::Adopt { .. }
             | Step::Unadopt { .. }
@@ -228,16 +229,18 @@ proptest! {
                     prop_assert!(!entry.manifest.unconfirmed);
                     (&entry.disk, authorization.evidence())
                 }
-                Step::EmptyMount { authorization, .. } | Step::MoveOut { authorization, .. } => {
+                Step::EmptyMount { authorization, barrier, .. }
+                | Step::MoveOut { authorization, barrier, .. } => {
                     prop_assert!(!named.contains(authorization.volume()));
-                    prop_assert!(facts.agent.processes.known().unwrap().is_empty());
+                    let gated = facts.agent.processes.known().unwrap().is_empty();
+                    prop_assert_eq!(*barrier == Barrier::Gate, gated);
                     let witnessed = authorization.evidence().witnessed()
                         && *authorization.evidence() != Evidence::GoneWithinRun;
                     prop_assert!(witnessed, "a MOUNT is emptied for want of a witness");
                     (authorization.disk(), authorization.evidence())
                 }
                 Step::AdoptRoot { .. } | Step::Clear { .. } | Step::PutBack { .. }
-                | Step::Void { .. } | Step::OpenGate | Step::Create { .. }
+                | Step::Void { .. } | Step::OpenGate | Step::Bar { .. } | Step::Create { .. }
                 | Step::Restore { .. } | Step::Adopt { .. } | Step::Unadopt { .. }
                 | Step::Call { .. } | Step::Confirm { .. } | Step::Tidy { .. } => continue,
             };
@@ -271,7 +274,7 @@ proptest! {
                     Step::Quarantine { place, .. } => place.disk == root.disk && place.path() == path,
                     Step::AdoptRoot { .. } | Step::Clear { .. } | Step::PutBack { .. }
                     | Step::Void { .. } | Step::Wipe { .. } | Step::EmptyMount { .. }
-                    | Step::MoveOut { .. } | Step::OpenGate | Step::Create { .. }
+                    | Step::MoveOut { .. } | Step::OpenGate | Step::Bar { .. } | Step::Create { .. }
                     | Step::Restore { .. } | Step::Adopt { .. } | Step::Unadopt { .. }
                     | Step::Call { .. } | Step::Confirm { .. } | Step::Tidy { .. } => false,
                 });
@@ -291,7 +294,7 @@ proptest! {
                     Step::Tidy { at, id } => at.disk == root.disk && *id == entry.id,
                     Step::AdoptRoot { .. } | Step::Quarantine { .. } | Step::EmptyMount { .. }
                     | Step::Adopt { .. } | Step::Unadopt { .. }
-                    | Step::OpenGate | Step::Call { .. } | Step::Create { .. } => false,
+                    | Step::OpenGate | Step::Bar { .. } | Step::Call { .. } | Step::Create { .. } => false,
                 });
                 let path = root.trash_path().join(&entry.id.0);
                 let kept = made.kept.iter().any(|kept| kept.disk == root.disk && kept.path == path);

@@ -30,6 +30,7 @@ pub(crate) fn quarantined(plan: &Plan) -> Vec<String> {
             | Step::EmptyMount { .. }
             | Step::MoveOut { .. }
             | Step::OpenGate
+            | Step::Bar { .. }
             | Step::Restore { .. }
             | Step::Adopt { .. }
             | Step::Unadopt { .. }
@@ -56,6 +57,7 @@ pub(crate) fn evidence_for(plan: &Plan, volume: &str) -> Option<Evidence> {
         | Step::EmptyMount { .. }
         | Step::MoveOut { .. }
         | Step::OpenGate
+        | Step::Bar { .. }
         | Step::Restore { .. }
         | Step::Adopt { .. }
         | Step::Unadopt { .. }

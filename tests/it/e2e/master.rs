@@ -27,14 +27,14 @@ fn tree(folder: &Path) -> String {
 }
 
 /// A host whose agent is registered with a master.
-struct Site {
-    host: Host,
-    cluster: Cluster,
+pub(super) struct Site {
+    pub(super) host: Host,
+    pub(super) cluster: Cluster,
     settings: String,
 }
 
 impl Site {
-    fn new(settings: &str) -> Self {
+    pub(super) fn new(settings: &str) -> Self {
         let cluster = Cluster::start(&Flags {
             marathon_port: None,
             ..Flags::default()
@@ -71,13 +71,13 @@ impl Site {
     }
 
     /// The master's messages do not reach the agent until [`Site::delivers`].
-    fn holds_messages(&self) {
+    pub(super) fn holds_messages(&self) {
         self.order(MasterOrder::DeliveredAfter(3600.0));
     }
 
     /// They do, those included that are on their way; those to no agent are lost by the time that
     /// this returns.
-    fn delivers(&self) {
+    pub(super) fn delivers(&self) {
         let ended = || {
             let post = Arc::clone(&self.cluster.master.lock().post);
             let post = post.lock().unwrap();
@@ -90,7 +90,7 @@ impl Site {
         });
     }
 
-    fn order(&self, order: MasterOrder) {
+    pub(super) fn order(&self, order: MasterOrder) {
         self.cluster.master.order(order).unwrap();
     }
 
@@ -110,7 +110,7 @@ impl Site {
     }
 
     /// A volume with data.
-    fn tenant(&self, disk: &str, id: &str) {
+    pub(super) fn tenant(&self, disk: &str, id: &str) {
         let size: &[&str] = if disk == "MOUNT" {
             &[]
         } else {
@@ -131,7 +131,7 @@ impl Site {
     }
 
     /// What the agent holds, one line each.
-    fn held(&self) -> String {
+    pub(super) fn held(&self) -> String {
         let all = self.host.agent.order(&["show"]);
         // Operations begin with what they do, resources with their size.
         let resources = all

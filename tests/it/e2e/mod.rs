@@ -2,6 +2,7 @@
 //! the stand-in agent.
 
 mod api;
+mod barrier;
 mod codes;
 mod daemon;
 mod destroy;

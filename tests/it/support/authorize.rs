@@ -33,6 +33,7 @@ pub(crate) fn authorize(identity: &FileIdentity) -> WipeAuthorization {
             | Step::EmptyMount { .. }
             | Step::MoveOut { .. }
             | Step::OpenGate
+            | Step::Bar { .. }
             | Step::Restore { .. }
             | Step::Adopt { .. }
             | Step::Unadopt { .. }
@@ -111,6 +112,7 @@ fn facts(identity: &FileIdentity) -> Facts {
             require_agent: false,
             start_gate: false,
             pid_namespace: PidNamespace::Host,
+            barrier: false,
             wipe: WipeMethod::UNLINK,
             mount_mode: None,
             trash: mesos_volumed::decide::facts::TrashPolicy::default(),

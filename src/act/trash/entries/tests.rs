@@ -173,6 +173,7 @@ impl Disk {
             locks: &RootLocks::default(),
             gate: &gate,
             agents: &agents,
+            reserved: &|_| Known::Absent,
             control,
             progress: &Progress::default(),
         };
@@ -183,7 +184,7 @@ impl Disk {
 
     fn out(&self, sys: &Hooked<'_>, place: &TrashPlace) -> Outcome {
         self.act(sys, &Control::new(0), |context| {
-            move_out(context, place, "p")
+            move_out(context, place, Barrier::Gate, "p")
         })
     }
 
@@ -451,7 +452,7 @@ fn told_to_stop_it_stops_behind_the_closed_gate_and_goes_on_later() {
         Ok(())
     };
     let outcome = disk.act(&Hooked::new(&hook), &control, |context| {
-        move_out(context, &disk.place, "p")
+        move_out(context, &disk.place, Barrier::Gate, "p")
     });
     assert!(
         matches!(&outcome, Outcome::Stale(why) if why.contains("2 entries")),

@@ -1,0 +1,204 @@
+//! A plain MOUNT disk is wiped while its agent runs: reserved through the master, wiped, given back;
+//! also where the program is killed in between, and where the master or a framework says no.
+
+#![expect(clippy::disallowed_methods, reason = "tests make their own folders")]
+
+use std::time::Duration;
+
+use super::host::{files_below, fill, is_gone, names, tree};
+use super::master::Site;
+use crate::own_namespace::entered;
+use crate::stand_ins::master::MasterOrder;
+use crate::support::stand_in::wait_until;
+
+const SOON: Duration = Duration::from_mins(1);
+
+/// `r/goes` on MOUNT was destroyed and its data stayed; `r/stays` on PATH is held. The agent runs.
+fn owed(settings: &str, files: u32) -> Site {
+    let mut site = Site::new(settings);
+    site.tenant("MOUNT", "goes");
+    let more = site.host.root("MOUNT").join("more");
+    std::fs::create_dir(&more).unwrap();
+    fill(&more, files);
+    site.tenant("PATH", "stays");
+    site.host.sweep(0);
+    // An acknowledgement of the creation that comes late would take the DESTROY away too.
+    wait_until("the operations are acknowledged", SOON, || {
+        site.held() == site.host.agent.order(&["show"]).trim_end()
+    });
+    site.host.destroy("goes");
+    // Seen while the operation is in the checkpoint; the master does not know yet.
+    let run = site.host.sweep(5);
+    assert!(run.out.contains("no_barrier"), "{}", run.out);
+    let registered = |site: &Site| {
+        let master = site.cluster.master.lock();
+        let all = master.agents.values().map(|one| one.registered_time);
+        all.fold(0.0, f64::max)
+    };
+    let before = registered(&site);
+    site.host.agent.restart();
+    wait_until("the agent registers again", SOON, || {
+        registered(&site) > before
+    });
+    site
+}
+
+fn reserved(site: &Site) -> bool {
+    let master = site.cluster.master.lock();
+    let mut all = master.agents.values().flat_map(|agent| &agent.total);
+    all.any(|one| {
+        one.role()
+            .is_some_and(|role| role.to_string().contains("mesos-volumed"))
+    })
+}
+
+fn shown(site: &Site) -> bool {
+    site.host.agent.order(&["show"]).contains("mesos-volumed")
+}
+
+/// Nothing of the tenant is left, nothing else is touched, and the disk is Mesos's again.
+fn ended(site: &Site, before: &str) {
+    assert!(names(&site.host.root("MOUNT")).is_empty());
+    assert!(!reserved(site) && !shown(site));
+    assert_eq!(tree(&site.host.volume("PATH", "stays")), before);
+    assert!(is_gone(&site.host.state_dir().join("gate.json")));
+    site.host.sweep(0);
+}
+
+#[test]
+fn root_a_mount_is_reserved_wiped_and_given_back_while_its_agent_runs() {
+    if !entered("e2e::barrier::root_a_mount_is_reserved_wiped_and_given_back_while_its_agent_runs")
+    {
+        return;
+    }
+    let site = owed("", 50);
+    let before = tree(&site.host.volume("PATH", "stays"));
+    let dry = site.host.run(&["sweep", "--dry-run"]).ends(5);
+    assert!(dry.out.contains("reserve     MOUNT:"), "{}", dry.out);
+    assert!(!reserved(&site));
+    let run = site.host.sweep(0);
+    let steps: Vec<&str> = run
+        .out
+        .lines()
+        .filter_map(|line| line.split(':').next())
+        .collect();
+    let wanted = ["reserve", "empty_mount", "unreserve"];
+    assert_eq!(steps[..3], wanted, "{}", run.out);
+    ended(&site, &before);
+    // The next tenant gets it.
+    site.tenant("MOUNT", "next");
+}
+
+#[test]
+fn root_the_daemon_does_the_same_by_itself() {
+    if !entered("e2e::barrier::root_the_daemon_does_the_same_by_itself") {
+        return;
+    }
+    let site = owed("", 50);
+    let before = tree(&site.host.volume("PATH", "stays"));
+    let daemon = site.host.daemon();
+    wait_until("the disk is given back", SOON, || {
+        names(&site.host.root("MOUNT")).is_empty() && !reserved(&site) && !shown(&site)
+    });
+    daemon.two_passes();
+    daemon.stop();
+    ended(&site, &before);
+}
+
+#[test]
+fn root_a_master_or_a_framework_that_says_no_leaves_the_data_and_is_told() {
+    if !entered(
+        "e2e::barrier::root_a_master_or_a_framework_that_says_no_leaves_the_data_and_is_told",
+    ) {
+        return;
+    }
+    let site = owed("", 20);
+    let before = tree(&site.host.volume("PATH", "stays"));
+    let data = tree(&site.host.root("MOUNT"));
+    let forbid = |calls: &[&str]| {
+        let calls = calls.iter().map(|call| (*call).to_owned()).collect();
+        site.order(MasterOrder::Forbid(calls));
+    };
+    forbid(&["RESERVE_RESOURCES"]);
+    let run = site.host.sweep(5);
+    assert!(
+        run.out.contains("no_barrier") && run.out.contains("needs the right to reserve"),
+        "{}",
+        run.out
+    );
+    forbid(&[]);
+    // A framework has it in an offer that it is about to take.
+    let (agent, disk) = {
+        let master = site.cluster.master.lock();
+        let (id, agent) = master.agents.iter().next().unwrap();
+        let is_mount = |one: &&mesos_volumed::mesos::resource::Resource| {
+            one.source
+                .as_ref()
+                .and_then(|source| source.root.as_ref())
+                .is_some_and(|root| root.as_path() == site.host.root("MOUNT"))
+        };
+        let disk: Vec<_> = agent.total.iter().filter(is_mount).cloned().collect();
+        (id.clone(), disk)
+    };
+    assert_eq!(disk.len(), 1);
+    site.order(MasterOrder::Offer(agent.clone(), disk));
+    let run = site.host.sweep(5);
+    assert!(run.out.contains("409"), "{}", run.out);
+    assert!(tree(&site.host.root("MOUNT")) == data, "it was touched");
+    assert!(!reserved(&site));
+    // It declines. The disk is wiped, and at first can't be given back.
+    site.order(MasterOrder::Offer(agent, Vec::new()));
+    forbid(&["UNRESERVE_RESOURCES"]);
+    let run = site.host.sweep(1);
+    assert!(run.out.contains("403"), "{}", run.out);
+    assert!(names(&site.host.root("MOUNT")).is_empty() && reserved(&site));
+    forbid(&[]);
+    site.host.sweep(0);
+    ended(&site, &before);
+}
+
+#[test]
+fn root_killed_between_any_two_steps_the_reservation_is_found_and_the_work_goes_on() {
+    if !entered(
+        "e2e::barrier::root_killed_between_any_two_steps_the_reservation_is_found_and_the_work_goes_on",
+    ) {
+        return;
+    }
+    let site = owed("[wipe]\nrate = 100\n", 400);
+    let before = tree(&site.host.volume("PATH", "stays"));
+    let data = tree(&site.host.root("MOUNT"));
+    site.holds_messages();
+
+    // The master took the call; the agent has not heard.
+    let mut sweep = site.host.spawn(&["sweep"]);
+    wait_until("the master reserves it", SOON, || reserved(&site));
+    sweep.kill().unwrap();
+    sweep.wait().unwrap();
+    assert!(tree(&site.host.root("MOUNT")) == data, "it was touched");
+    let run = site.host.run(&["sweep", "--dry-run"]).ends(5);
+    assert!(run.out.contains("does not show it yet"), "{}", run.out);
+    site.delivers();
+    wait_until("the agent has heard", SOON, || shown(&site));
+
+    // In the middle of the wipe.
+    let daemon = site.host.daemon();
+    wait_until("it is in the middle", SOON, || {
+        files_below(&site.host.root("MOUNT")) < 390
+    });
+    daemon.kill();
+    let left = files_below(&site.host.root("MOUNT"));
+    assert!(left > 0, "it was too fast for this test");
+    assert!(reserved(&site) && shown(&site));
+
+    // Everything is gone; the call that gives it back is on its way.
+    site.holds_messages();
+    let daemon = site.host.daemon();
+    wait_until("it is empty and given back", SOON, || {
+        names(&site.host.root("MOUNT")).is_empty() && !reserved(&site)
+    });
+    daemon.kill();
+    assert!(shown(&site));
+    site.delivers();
+    wait_until("the agent has heard", SOON, || !shown(&site));
+    ended(&site, &before);
+}

@@ -10,7 +10,7 @@ mod openapi;
 
 use std::collections::BTreeMap;
 use std::sync::mpsc;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use hyper::body::Bytes;
 use hyper::{Method, StatusCode};
@@ -23,10 +23,12 @@ use super::answers::receipts::{self, receipts};
 use super::answers::status::{self, Status};
 use super::answers::volumes::AUTHORITIES;
 use super::board::{self, Board};
+use super::events::Events;
 use super::figures::live::Live;
 use super::figures::{self, Figures};
 use super::http::{Asked, Reply};
 use super::observer::Observer;
+use super::page;
 use super::pass::look;
 use super::run::Order;
 use super::workers::WorkersHandle;
@@ -36,7 +38,7 @@ use crate::decide::facts::Words;
 use crate::decide::guards::Refusal;
 use crate::decide::receipts::AuditRecord;
 use crate::observe::{self, clock};
-use crate::units::{Span, chain};
+use crate::units::{Raw, Span, chain};
 
 /// Who connected to the socket, as the kernel says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +75,11 @@ pub(super) enum At {
 /// What a route answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum What {
+    Page,
+    PageStyle,
+    PageScript,
+    PageIcon,
+    Events,
     Metrics,
     Health,
     Readiness,
@@ -96,7 +103,12 @@ pub(super) enum What {
 impl What {
     const fn method(self) -> Method {
         match self {
-            Self::Metrics
+            Self::Page
+            | Self::PageStyle
+            | Self::PageScript
+            | Self::PageIcon
+            | Self::Events
+            | Self::Metrics
             | Self::Health
             | Self::Readiness
             | Self::Status
@@ -134,6 +146,36 @@ pub(super) struct Route {
 
 /// Everything that can be asked.
 pub(super) const ROUTES: &[Route] = &[
+    Route {
+        path: "/",
+        at: At::Both,
+        what: What::Page,
+        summary: "The status page: this host's disks, volumes, trash and wipes, for a browser",
+    },
+    Route {
+        path: "/page.css",
+        at: At::Both,
+        what: What::PageStyle,
+        summary: "The status page's style sheet",
+    },
+    Route {
+        path: "/page.js",
+        at: At::Both,
+        what: What::PageScript,
+        summary: "The status page's script, which keeps it fresh",
+    },
+    Route {
+        path: "/page.svg",
+        at: At::Both,
+        what: What::PageIcon,
+        summary: "The status page's icon",
+    },
+    Route {
+        path: "/events",
+        at: At::Both,
+        what: What::Events,
+        summary: "Server-sent events: the names of the status page's sections that have changed",
+    },
     Route {
         path: "/metrics",
         at: At::Both,
@@ -248,6 +290,9 @@ pub(super) const ROUTES: &[Route] = &[
 /// connections stay free for those who only look.
 pub(super) const ASKERS: usize = 4;
 
+/// How many browsers may look on; the others ask from time to time.
+pub(super) const LOOKING_ON: usize = 8;
+
 /// What the settings say that are in force.
 #[derive(Clone, Debug)]
 pub(super) struct Rules {
@@ -280,6 +325,10 @@ pub(super) struct Api {
     pub(super) looking: Semaphore,
     /// Those who wait until what they asked for is done.
     pub(super) asking: Semaphore,
+    /// Status pages that are drawn: one at a time.
+    pub(super) drawing: Semaphore,
+    /// Browsers that look on.
+    pub(super) streaming: Arc<Semaphore>,
     /// Seconds since 1970, and since boot, when the daemon started.
     pub(super) started: (i64, Span),
 }
@@ -347,14 +396,13 @@ impl Api {
     async fn route(&self, what: What, asked: &Asked) -> Reply {
         let now = clock::wall_seconds();
         match what {
+            What::Page => self.page(&asked.query, now).await,
+            What::PageStyle => Reply::of("text/css; charset=utf-8", page::STYLE),
+            What::PageScript => Reply::of("text/javascript; charset=utf-8", page::SCRIPT),
+            What::PageIcon => Reply::of("image/svg+xml", page::ICON),
+            What::Events => self.events(asked),
             What::Metrics => match self.metrics(now) {
-                Ok(text) => Reply {
-                    status: StatusCode::OK,
-                    kind: figures::CONTENT_TYPE,
-                    body: text.into(),
-                    allow: None,
-                    age: None,
-                },
+                Ok(text) => Reply::of(figures::CONTENT_TYPE, text),
                 Err(why) => Reply::text(StatusCode::INTERNAL_SERVER_ERROR, why.to_string()),
             },
             What::Health => sentence(self.figures.trouble(clock::since_boot()).as_slice()),
@@ -494,6 +542,49 @@ impl Api {
         }
     }
 
+    /// Draws the status page, on a thread of its own: a host with very many volumes takes a while.
+    async fn page(&self, query: &str, now: i64) -> Reply {
+        let wanted = page::Wanted::of_query(query);
+        // One at a time, so that browsers can't make memory grow.
+        let Ok(_alone) = self.drawing.acquire().await else {
+            return not_yet("the daemon is stopping");
+        };
+        let status = self.status();
+        let (disks, seen) = (self.board.disks(), self.board.seen());
+        let drawn = tokio::task::spawn_blocking(move || {
+            let sight = page::Sight {
+                host: host_name(),
+                now,
+                status: &status,
+                disks: disks.as_ref().map(|looked| &*looked.disks),
+                seen: seen
+                    .as_deref()
+                    .map(|seen| (&*seen.volumes, &*seen.trash, seen.at)),
+            };
+            page::draw(&sight, &wanted)
+        });
+        match drawn.await {
+            Ok(Ok(text)) => Reply::of("text/html; charset=utf-8", text),
+            Ok(Err(why)) => Reply::text(StatusCode::INTERNAL_SERVER_ERROR, chain(&why)),
+            Err(_ended) => not_yet("the daemon is stopping"),
+        }
+    }
+
+    /// Tells what has changed from now on.
+    fn events(&self, asked: &Asked) -> Reply {
+        let reply = Reply::of("text/event-stream", Bytes::new());
+        if asked.method == Method::HEAD {
+            return reply;
+        }
+        match Arc::clone(&self.streaming).try_acquire_owned() {
+            Ok(place) => Reply {
+                events: Some(Events::begin(self.board.clone(), self.jobs.clone(), place)),
+                ..reply
+            },
+            Err(_full) => not_yet("too many browsers look on; ask again later"),
+        }
+    }
+
     /// Looks anew, on a thread that may wait for slow disks.
     async fn plan(&self) -> Reply {
         let Ok(_alone) = self.looking.acquire().await else {
@@ -533,14 +624,14 @@ impl Api {
     }
 }
 
+/// The name of this host, as the kernel has it.
+fn host_name() -> String {
+    let system = rustix::system::uname();
+    Raw::new(system.nodename().to_bytes()).to_string()
+}
+
 fn whole(body: Bytes) -> Reply {
-    Reply {
-        status: StatusCode::OK,
-        kind: JSON,
-        body,
-        allow: None,
-        age: None,
-    }
+    Reply::of(JSON, body)
 }
 
 fn json(answer: &impl serde::Serialize) -> Reply {

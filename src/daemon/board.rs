@@ -97,6 +97,16 @@ struct State {
     last: Option<status::PassEnd>,
     /// When each authority was last read whole, since boot.
     good: BTreeMap<&'static str, Span>,
+    turns: Turns,
+}
+
+/// How many passes and looks have ended: a browser is told when one has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Turns {
+    /// Passes.
+    pub passes: u64,
+    /// Looks at the disks.
+    pub looks: u64,
 }
 
 /// The board, shared by the threads that write and those that read it.
@@ -113,6 +123,7 @@ impl Board {
     /// before stays.
     pub fn passed(&self, end: status::PassEnd, since_boot: Span, seen: Option<Seen>) {
         let mut state = self.state();
+        state.turns.passes = state.turns.passes.wrapping_add(1);
         state.last = Some(end);
         if let Some(seen) = seen {
             for (name, read) in &seen.authorities {
@@ -126,10 +137,18 @@ impl Board {
 
     /// A look at the disks ended.
     pub fn looked(&self, at: i64, disks: Disks) {
-        self.state().looked = Some(Looked {
+        let mut state = self.state();
+        state.turns.looks = state.turns.looks.wrapping_add(1);
+        state.looked = Some(Looked {
             at,
             disks: Arc::new(disks),
         });
+    }
+
+    /// How many passes and looks have ended.
+    #[must_use]
+    pub fn turns(&self) -> Turns {
+        self.state().turns
     }
 
     /// What the last pass that could tell anything saw.

@@ -7,12 +7,14 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::os::unix::net::UnixListener as StdUnixListener;
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::{Bytes, Incoming};
-use hyper::header::{AGE, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
+use hyper::header::{self, AGE, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -25,6 +27,8 @@ use tokio::time::Instant;
 
 use super::after;
 use super::api::{Api, Door, Peer};
+use super::events::Events;
+use super::page;
 
 /// How many are served at once at each door; of the socket so many of root and so many of others.
 const CONNECTIONS: usize = 16;
@@ -32,6 +36,8 @@ const CONNECTIONS: usize = 16;
 const REQUEST: Duration = Duration::from_secs(2);
 /// How long a connection may last beside the computing of its answer.
 const CONNECTION: Duration = Duration::from_secs(10);
+/// How long a stream of events may last; the browser then asks for the next one.
+pub(super) const STREAM: Duration = Duration::from_mins(10);
 /// How long an answer may take to be read.
 const READING: Duration = Duration::from_secs(30);
 /// The most bytes of a request's head.
@@ -64,6 +70,45 @@ pub(super) struct Reply {
     pub(super) allow: Option<&'static str>,
     /// How many seconds old it is, where it is not of now.
     pub(super) age: Option<u64>,
+    /// What follows the body, as it comes.
+    pub(super) events: Option<Events>,
+}
+
+/// What is sent: a whole text, or events as they come.
+#[derive(Debug)]
+enum Sent {
+    Whole(Option<Bytes>),
+    Events(Events),
+}
+
+impl Body for Sent {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let data = match self.get_mut() {
+            Self::Whole(text) => text.take(),
+            Self::Events(events) => std::task::ready!(events.poll(context)),
+        };
+        Poll::Ready(data.map(|data| Ok(Frame::data(data))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Whole(None))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(text) => {
+                let length = text.as_ref().map_or(0, Bytes::len);
+                SizeHint::with_exact(u64::try_from(length).unwrap_or(u64::MAX))
+            }
+            Self::Events(_) => SizeHint::new(),
+        }
+    }
 }
 
 /// The media type of sentences.
@@ -80,19 +125,48 @@ impl Reply {
             body: text.into(),
             allow: None,
             age: None,
+            events: None,
         }
     }
 
-    fn response(self) -> Response<Full<Bytes>> {
-        let mut response = Response::new(Full::new(self.body));
+    /// A text of this type.
+    pub(super) fn of(kind: &'static str, text: impl Into<Bytes>) -> Self {
+        Self {
+            status: StatusCode::OK,
+            kind,
+            body: text.into(),
+            allow: None,
+            age: None,
+            events: None,
+        }
+    }
+
+    fn response(self) -> Response<Sent> {
+        let sent = match self.events {
+            Some(events) => Sent::Events(events),
+            None => Sent::Whole(Some(self.body).filter(|text| !text.is_empty())),
+        };
+        let mut response = Response::new(sent);
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.kind));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        headers.insert(
-            hyper::header::X_CONTENT_TYPE_OPTIONS,
-            HeaderValue::from_static("nosniff"),
-        );
+        // For a browser: what is answered is what it says it is, runs nothing of anybody else's, is
+        // shown in nobody's frame and tells nobody where somebody came from.
+        for (name, value) in [
+            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            (header::CONTENT_SECURITY_POLICY, page::POLICY),
+            (header::X_FRAME_OPTIONS, "DENY"),
+            (header::REFERRER_POLICY, "no-referrer"),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        for (name, value) in [
+            ("cross-origin-opener-policy", "same-origin"),
+            ("cross-origin-resource-policy", "same-origin"),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
         if let Some(allow) = self.allow {
             headers.insert(ALLOW, HeaderValue::from_static(allow));
         }
@@ -195,21 +269,29 @@ async fn not_taken(error: &std::io::Error) {
     tokio::time::sleep(RESPITE).await;
 }
 
-async fn connection<S>(stream: S, door: Door, api: Arc<Api>, _slot: OwnedSemaphorePermit)
+async fn connection<S>(stream: S, door: Door, api: Arc<Api>, slot: OwnedSemaphorePermit)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     // When it ends at the latest; never while an answer is computed.
     let (until, ends) = watch::channel(Some(after(Instant::now(), CONNECTION)));
     let until = Arc::new(until);
+    let slot = Arc::new(Mutex::new(Some(slot)));
     let service = service_fn(move |request: Request<Incoming>| {
-        let (api, until) = (Arc::clone(&api), Arc::clone(&until));
+        let (api, until, slot) = (Arc::clone(&api), Arc::clone(&until), Arc::clone(&slot));
         async move {
             let reply = match read(request, door).await {
                 Ok(asked) => {
                     until.send_replace(None);
                     let reply = api.answer(asked).await;
-                    until.send_replace(Some(after(Instant::now(), READING)));
+                    let mut span = READING;
+                    if reply.events.is_some() {
+                        // It has a place of its own from now on, so that those who only look can't
+                        // keep a probe waiting.
+                        span = STREAM.saturating_add(READING);
+                        drop(slot.lock().unwrap_or_else(PoisonError::into_inner).take());
+                    }
+                    until.send_replace(Some(after(Instant::now(), span)));
                     reply
                 }
                 Err(reply) => reply,

@@ -101,7 +101,10 @@ impl Listen {
         };
         match http::serve_tcp(address, Arc::clone(api)).await {
             Ok((server, address)) => {
-                tracing::info!("metrics are at http://{address}/metrics");
+                tracing::info!(
+                    "the status page is at http://{address}/, metrics are at \
+                     http://{address}/metrics"
+                );
                 if !address.ip().is_loopback() {
                     tracing::warn!(
                         "daemon.listen = \"{address}\" is beyond this host: whoever reaches it can \
@@ -114,8 +117,8 @@ impl Listen {
                 });
             }
             Err(error) => self.address.failed(format_args!(
-                "daemon.listen = \"{address}\" can't be had: {error}; there are no metrics and no \
-                 health until it can"
+                "daemon.listen = \"{address}\" can't be had: {error}; there are no metrics, no \
+                 health and no status page until it can"
             )),
         }
     }

@@ -1,8 +1,8 @@
 //! The loop: observe → decide → check → act → record.
 //!
 //! [`pass`] is one turn of it, which the commands use too; [`host`] is what acting needs of this
-//! machine; [`disks`] finds disks; [`answers`] is what is told of all of it; [`clients`] are the
-//! services that are asked.
+//! machine; [`disks`] finds disks; [`answers`] is what is told of all of it; [`page`] shows it in a
+//! browser; [`clients`] are the services that are asked.
 
 pub mod answers;
 mod api;
@@ -10,6 +10,7 @@ pub mod board;
 pub mod clients;
 pub mod disks;
 pub mod doctor;
+mod events;
 pub mod figures;
 pub mod host;
 mod http;
@@ -21,6 +22,7 @@ mod offers;
 pub mod operate;
 mod operations;
 pub mod operator;
+mod page;
 pub mod pass;
 mod passer;
 pub mod preflight;

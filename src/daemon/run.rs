@@ -244,6 +244,8 @@ impl Daemon {
             orders: orders.clone(),
             looking: Semaphore::new(1),
             asking: Semaphore::new(api::ASKERS),
+            drawing: Semaphore::new(1),
+            streaming: Arc::new(Semaphore::new(api::LOOKING_ON)),
             started: (clock::wall_seconds(), clock::since_boot()),
         };
         let passer = Passer {

@@ -59,6 +59,11 @@ fn ask(what: What, body: &[u8]) -> Result<Option<Ask>, Reply> {
         What::Accept => Ask::Accept(parse(body)?),
         What::Pause
         | What::Resume
+        | What::Page
+        | What::PageStyle
+        | What::PageScript
+        | What::PageIcon
+        | What::Events
         | What::Metrics
         | What::Health
         | What::Readiness

@@ -24,6 +24,11 @@ fn answer(what: What, types: &mut SchemaGenerator) -> (&'static str, Value) {
     let text = ("text/plain", json!({ "type": "string" }));
     match what {
         What::Metrics | What::Health | What::Readiness => text,
+        What::Page => ("text/html", json!({ "type": "string" })),
+        What::PageStyle => ("text/css", json!({ "type": "string" })),
+        What::PageScript => ("text/javascript", json!({ "type": "string" })),
+        What::PageIcon => ("image/svg+xml", json!({ "type": "string" })),
+        What::Events => ("text/event-stream", json!({ "type": "string" })),
         What::Status => of::<Status>(types),
         What::Disks => of::<Disks>(types),
         What::Volumes => of::<Volumes>(types),
@@ -47,7 +52,12 @@ fn body(what: What, types: &mut SchemaGenerator) -> Option<Value> {
         What::Recreate => types.subschema_for::<Recreate>().to_value(),
         What::Accept => types.subschema_for::<Accept>().to_value(),
         What::Pause | What::Resume => types.subschema_for::<Hold>().to_value(),
-        What::Metrics
+        What::Page
+        | What::PageStyle
+        | What::PageScript
+        | What::PageIcon
+        | What::Events
+        | What::Metrics
         | What::Health
         | What::Readiness
         | What::Status
@@ -62,10 +72,26 @@ fn body(what: What, types: &mut SchemaGenerator) -> Option<Value> {
 
 fn parameters(what: What) -> Vec<Value> {
     let parameter = |name: &str, schema: Value, description: &str| json!({ "name": name, "in": "query", "schema": schema, "description": description });
+    let text = || json!({ "type": "string" });
+    if what == What::Page {
+        return vec![
+            parameter("state", text(), "Only volumes in this state"),
+            parameter("find", text(), "Only volumes in whose names this stands"),
+            parameter(
+                "page",
+                json!({ "type": "integer", "minimum": 1 }),
+                "The page of volumes",
+            ),
+            parameter(
+                "sections",
+                text(),
+                "Only these sections of the page, split by commas",
+            ),
+        ];
+    }
     if what != What::Receipts {
         return Vec::new();
     }
-    let text = || json!({ "type": "string" });
     vec![
         parameter("volume", text(), "Only this volume, as role/persistence-id"),
         parameter(

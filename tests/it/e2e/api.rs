@@ -46,7 +46,7 @@ impl Answer {
     }
 }
 
-fn request(method: &str, path: &str, body: &str) -> String {
+pub(super) fn request(method: &str, path: &str, body: &str) -> String {
     format!(
         "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
@@ -71,14 +71,14 @@ pub(super) fn post(host: &Host, path: &str, body: &Value) -> Answer {
     socket(host, &request("POST", path, &body.to_string()))
 }
 
-fn tcp_address(daemon: &Daemon) -> String {
+pub(super) fn tcp_address(daemon: &Daemon) -> String {
     let log = daemon.log();
     let (_, rest) = log.split_once("metrics are at http://").unwrap();
     rest.split_once("/metrics").unwrap().0.to_owned()
 }
 
 /// Asks over TCP.
-fn tcp(daemon: &Daemon, text: &str) -> Answer {
+pub(super) fn tcp(daemon: &Daemon, text: &str) -> Answer {
     let mut stream = TcpStream::connect(tcp_address(daemon)).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.write_all(text.as_bytes()).unwrap();
@@ -88,7 +88,7 @@ fn tcp(daemon: &Daemon, text: &str) -> Answer {
 }
 
 /// A host with a volume that stays, an orphan, and something in the trash; TCP is on.
-fn lively() -> (Host, Daemon) {
+pub(super) fn lively() -> (Host, Daemon) {
     let mut host = Host::new(Parts {
         settings: "[trash]\nretention = \"1h\"\n[daemon]\nlisten = \"127.0.0.1:0\"\n",
         ..Parts::default()
@@ -217,7 +217,10 @@ fn root_every_route_answers_as_the_file_says_and_nothing_else_answers() {
                 seen.insert(path.clone());
                 continue;
             }
-            let answers = if everywhere {
+            let answers = if path == "/events" {
+                // It has no end; `page` listens to it.
+                Vec::new()
+            } else if everywhere {
                 vec![get(&host, path), tcp(&daemon, &request("GET", path, ""))]
             } else {
                 let over_tcp = tcp(&daemon, &request("GET", path, ""));
@@ -236,8 +239,12 @@ fn root_every_route_answers_as_the_file_says_and_nothing_else_answers() {
                     let schema = schema(&document, operation, "application/json");
                     validates(&schema, &answer.json(), path);
                 } else {
+                    let content = operation["responses"]["200"]["content"]
+                        .as_object()
+                        .unwrap();
+                    let media = content.keys().next().unwrap();
                     assert!(
-                        answer.head.contains("content-type: text/plain"),
+                        answer.head.contains(&format!("content-type: {media}")),
                         "{answer:?}"
                     );
                 }

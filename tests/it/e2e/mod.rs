@@ -14,6 +14,7 @@ mod modes;
 mod mount;
 mod numbers;
 mod operate;
+mod page;
 mod soak;
 mod trip;
 mod undelete;

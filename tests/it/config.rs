@@ -398,3 +398,59 @@ fn a_wrong_command_line_ends_with_2() {
         assert_eq!(output.status.code(), Some(2), "{args:?}");
     }
 }
+
+/// The worked layouts, by name, with the file that `resources --write` then writes.
+const LAYOUTS: [(&str, &str, &str, &str); 4] = [
+    (
+        "plain",
+        include_str!("../../config/layouts/plain.toml"),
+        "/var/lib/mesos-volumed/resources.json",
+        "mesos-agent",
+    ),
+    (
+        "mesosphere",
+        include_str!("../../config/layouts/mesosphere.toml"),
+        "/etc/mesos-slave/resources",
+        "mesos-slave",
+    ),
+    (
+        "clusterd",
+        include_str!("../../config/layouts/clusterd.toml"),
+        "/etc/mesos-agent/resources",
+        "mesos-agent",
+    ),
+    (
+        "dcos",
+        include_str!("../../config/layouts/dcos.toml"),
+        "/var/lib/dcos/mesos-resources",
+        "dcos-mesos-slave",
+    ),
+];
+
+#[test]
+fn the_worked_layouts_merge_over_the_sample_and_write_where_their_agents_read() {
+    for (name, text, written, unit) in LAYOUTS {
+        let loaded = load(&[("config.toml", SAMPLE), ("conf.d/10-layout.toml", text)]).unwrap();
+        assert!(loaded.notes.is_empty(), "{name}: {:?}", loaded.notes);
+        let settings = &loaded.settings;
+        let file = settings.resources_file(settings.resources.format);
+        assert_eq!(file.as_deref(), Some(Path::new(written)), "{name}");
+        // Every drop-in that it says to copy is there.
+        let copied: Vec<&str> = text
+            .split("/usr/share/mesos-volumed/dropins/")
+            .skip(1)
+            .filter_map(|rest| rest.split_once(".conf").map(|(name, _)| name))
+            .collect();
+        assert!(
+            copied.iter().any(|name| *name == format!("{unit}.service")),
+            "{name}"
+        );
+        for dropin in copied {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("systemd")
+                .join(format!("{dropin}.d"));
+            assert!(folder.read_dir().unwrap().next().is_some(), "{dropin}");
+        }
+        assert!(text.contains("# The way back:"), "{name}");
+    }
+}

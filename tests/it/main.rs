@@ -1,6 +1,8 @@
 //! Integration tests.
 
 #[cfg(test)]
+mod alerts;
+#[cfg(test)]
 mod checkpoint;
 #[cfg(test)]
 mod config;

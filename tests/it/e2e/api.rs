@@ -23,10 +23,10 @@ const PATIENCE: Duration = Duration::from_secs(40);
 
 /// An answer.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) head: String,
-    pub(super) body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
 }
 
 impl Answer {
@@ -41,7 +41,7 @@ impl Answer {
     }
 
     #[track_caller]
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 }
@@ -63,11 +63,11 @@ pub(super) fn socket(host: &Host, text: &str) -> Answer {
     Answer::of(&answer)
 }
 
-pub(super) fn get(host: &Host, path: &str) -> Answer {
+pub(crate) fn get(host: &Host, path: &str) -> Answer {
     socket(host, &request("GET", path, ""))
 }
 
-pub(super) fn post(host: &Host, path: &str, body: &Value) -> Answer {
+pub(crate) fn post(host: &Host, path: &str, body: &Value) -> Answer {
     socket(host, &request("POST", path, &body.to_string()))
 }
 

@@ -272,6 +272,8 @@ fn still(mut value: Value) -> Value {
                     "age_ms",
                     "free_bytes",
                     "expires_in_ms",
+                    // Now and what is left, each rounded: it may be a second more or less.
+                    "expires_at",
                     "plan",
                     "agent_pids",
                 ] {

@@ -32,7 +32,7 @@ Example: mesos-volumed wipe --device /dev/sdb --confirm S3R1AL --mode zero_devic
 
 Grace, sightings, retention and the brake do not apply; every other guard does. A held volume is
 refused (exit 5): destroy it through Mesos. What each mode promises, and where it can't, stands in
-README.md; the outcome says what was reached.")]
+guide/volumes.md of the documentation; the outcome says what was reached.")]
 pub(super) struct Args {
     /// The volume, as role/persistence-id or as the path that `volumes list` shows
     #[arg(value_name = "ROLE/ID or PATH", required_unless_present = "device")]

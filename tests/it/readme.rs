@@ -1,8 +1,12 @@
 //! What README.md shows is what the program says.
 
-#![expect(clippy::disallowed_methods, reason = "tests start the program")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests start programs, and look for files by name"
+)]
 
 use std::fmt::Write as _;
+use std::path::Path;
 use std::process::Command;
 
 use mesos_volumed::decide::doctor;
@@ -13,7 +17,11 @@ use mesos_volumed::mesos::ids::Role;
 use mesos_volumed::mesos::resources_json::{DiskEntry, Foreign, SourceExtras, generate};
 use mesos_volumed::units::Megabytes;
 
-const README: &str = include_str!("../../README.md");
+/// The README, and behind it the guide that has every code.
+const README: &str = concat!(
+    include_str!("../../README.md"),
+    include_str!("../../config/guide/refusals.md")
+);
 
 fn between<'a>(start: &str, end: &str) -> &'a str {
     let (_, rest) = README.split_once(start).unwrap();
@@ -21,7 +29,7 @@ fn between<'a>(start: &str, end: &str) -> &'a str {
 }
 
 #[test]
-fn every_refusal_stands_in_the_readme_with_its_meaning_and_remedy() {
+fn every_refusal_stands_in_the_guide_with_its_meaning_and_remedy() {
     let mut table = String::from("\n\n| code | what is so | what to do |\n|-|-|-|\n");
     for refusal in Refusal::ALL {
         writeln!(
@@ -42,7 +50,7 @@ fn every_refusal_stands_in_the_readme_with_its_meaning_and_remedy() {
 }
 
 #[test]
-fn every_alarm_stands_in_the_readme_with_its_meaning_and_remedy() {
+fn every_alarm_stands_in_the_guide_with_its_meaning_and_remedy() {
     let mut table = String::from("\n\n| alarm | the volume | what to do |\n|-|-|-|\n");
     for kind in AlarmKind::ALL {
         let (code, reason, remedy) = (kind.code(), kind.reason(), kind.remedy());
@@ -57,7 +65,7 @@ fn every_alarm_stands_in_the_readme_with_its_meaning_and_remedy() {
 }
 
 #[test]
-fn every_finding_of_doctor_stands_in_the_readme_with_its_meaning_and_remedy() {
+fn every_finding_of_doctor_stands_in_the_guide_with_its_meaning_and_remedy() {
     let mut table = String::from("\n\n| finding | | what is so | what to do |\n|-|-|-|-|\n");
     for code in doctor::Code::ALL {
         let remedy = code.remedy().replace('|', "\\|");
@@ -150,4 +158,49 @@ fn the_resources_of_the_readme_are_what_is_written_to_the_byte() {
         "```",
     );
     similar_asserts::assert_eq!(shown.trim_end(), written.json().trim_end());
+}
+
+/// Files that are linked from a Markdown file, from where it lies.
+fn links(file: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(file).unwrap();
+    text.split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split_once(')'))
+        .map(|(target, _)| target.split('#').next().unwrap_or_default().to_owned())
+        .filter(|target| !target.is_empty() && !target.starts_with("http"))
+        .collect()
+}
+
+#[test]
+fn what_the_documentation_links_to_is_there_and_every_guide_is_linked() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = vec![root.join("README.md"), root.join("config/README.zh-CN.md")];
+    for entry in std::fs::read_dir(root.join("config/guide")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let link = format!("config/guide/{name}");
+        assert!(links(&files[0]).contains(&link), "{link} is not linked");
+        files.push(root.join(link));
+    }
+    for file in files {
+        for link in links(&file) {
+            let target = file.parent().unwrap().join(&link);
+            assert!(target.metadata().is_ok(), "{link} of {}", file.display());
+        }
+    }
+}
+
+#[test]
+fn every_script_is_in_the_readme_and_has_help() {
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts");
+    for entry in std::fs::read_dir(scripts).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        assert!(README.contains(&format!("`scripts/{name}`")), "{name}");
+        let output = Command::new(entry.path()).arg("--help").output().unwrap();
+        let help = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            output.status.success() && help.starts_with("Usage: "),
+            "{name}: {output:?}"
+        );
+    }
 }

@@ -482,7 +482,7 @@ fn root_the_curl_lines_of_the_readme_work() {
         return;
     }
     let (host, daemon) = lively();
-    let readme = include_str!("../../../README.md");
+    let readme = include_str!("../../../config/guide/daemon.md");
     let (_, rest) = readme
         .split_once("<!-- curl: run by tests/it/e2e/api.rs -->\n```sh\n")
         .unwrap();

@@ -1,4 +1,5 @@
-//! What this program keeps in `state_dir`: memory, ledger, gate and audit log.
+//! What this program keeps in `state_dir`: memory, ledger, gate, what `marathon wipe` began, and audit
+//! log.
 //!
 //! Every file is replaced atomically and durably before the step that relies on it, so that a
 //! crash between any two calls finds either the old or the new one, whole. Durability points of a pass:
@@ -18,7 +19,7 @@ use serde::Serialize;
 
 use super::audit::{AuditLimits, AuditLog};
 use super::durable::{self, ReadError, ReplaceError};
-use crate::decide::facts::{Fingerprint, GateFile, OwedFill, Pauses};
+use crate::decide::facts::{Fingerprint, GateFile, MarathonWipes, OwedFill, Pauses};
 use crate::decide::ledger::{Ledger, LedgerChange, LedgerPlace, LedgerRoot, Verified};
 use crate::decide::memory::Memory;
 use crate::mesos::disk::DiskRef;
@@ -144,6 +145,11 @@ impl Store {
     /// Replaces `paused.json`.
     pub fn write_pauses(&self, pauses: &Pauses) -> Result<(), StoreError> {
         self.write(Pauses::NAME, pauses)
+    }
+
+    /// Replaces `marathon.json`; who does it holds a [`super::marathon::WipeLock`].
+    pub fn write_marathon_wipes(&self, wipes: &MarathonWipes) -> Result<(), StoreError> {
+        self.write(MarathonWipes::NAME, wipes)
     }
 
     /// Reads the ledger anew, changes it, and replaces it if that changed anything. A lock of its

@@ -101,6 +101,7 @@ fn notes(loaded: &Loaded) -> Vec<String> {
         &settings.agent.access,
         &settings.master.access,
         &settings.marathon.access,
+        &settings.fleet.access,
     ]
     .into_iter()
     .filter_map(|files| AccessSecrets::read(files).err());

@@ -22,6 +22,7 @@ mod explain;
 mod generate;
 mod host;
 mod logging;
+mod marathon;
 pub mod output;
 mod pause;
 mod plan_cmd;
@@ -110,6 +111,8 @@ enum Command {
     Plan(plan_cmd::Args),
     Preflight(preflight::Args),
     Diff(diff::Args),
+    #[command(subcommand)]
+    Marathon(marathon::Command),
     Doctor(doctor::Args),
     Run(run::Args),
     Status(status::Args),
@@ -206,6 +209,7 @@ impl Command {
             | Self::Plan(_)
             | Self::Preflight(_)
             | Self::Diff(_)
+            | Self::Marathon(_)
             | Self::Doctor(_)
             | Self::Status(_)
             | Self::Pause(_)
@@ -233,6 +237,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Plan(args) => plan_cmd::run(&args, &context(global)?),
         Command::Preflight(args) => preflight::run(&args, &context(global)?),
         Command::Diff(args) => diff::run(&args, &context(global)?),
+        Command::Marathon(args) => marathon::run(&args, &context(global)?),
         Command::Doctor(args) => doctor::run(&args, &context(global)?),
         Command::Run(args) => run::run(&args, &context(global)?),
         Command::Generate(args) => generate::run(&args, &output),

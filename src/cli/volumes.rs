@@ -4,7 +4,7 @@ pub(super) mod adopt;
 mod create;
 mod destroy;
 mod resize;
-mod through_master;
+pub(super) mod through_master;
 pub(super) mod usage;
 
 use anyhow::anyhow;

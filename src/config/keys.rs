@@ -283,6 +283,20 @@ keys! { SECTION_KEYS;
         Key::new("marathon.cert_file", r#""""#, values::optional_file);
     MARATHON_KEY_FILE: Option<PathBuf> =
         Key::new("marathon.key_file", r#""""#, values::optional_file);
+
+    FLEET_URL: String = Key::new("fleet.url", r#""http://{host}:5061""#, values::host_url);
+    FLEET_AT_ONCE: u32 = Key::new("fleet.at_once", "64", values::at_least_one);
+    FLEET_TIMEOUT: Span = Key::new("fleet.timeout", r#""5s""#, values::interval);
+    FLEET_CREDENTIALS_FILE: Option<PathBuf> =
+        Key::new("fleet.credentials_file", r#""""#, values::optional_file);
+    FLEET_TOKEN_FILE: Option<PathBuf> =
+        Key::new("fleet.token_file", r#""""#, values::optional_file);
+    FLEET_CA_FILE: Option<PathBuf> =
+        Key::new("fleet.ca_file", r#""""#, values::optional_file);
+    FLEET_CERT_FILE: Option<PathBuf> =
+        Key::new("fleet.cert_file", r#""""#, values::optional_file);
+    FLEET_KEY_FILE: Option<PathBuf> =
+        Key::new("fleet.key_file", r#""""#, values::optional_file);
 }
 
 keys! { DISK_KEYS;
@@ -317,6 +331,7 @@ pub(super) const SECTIONS: &[&str] = &[
     "daemon",
     "master",
     "marathon",
+    "fleet",
 ];
 
 /// The key of this name.

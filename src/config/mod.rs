@@ -31,7 +31,7 @@ pub use fragments::Place;
 pub use inputs::{Effective, Inputs};
 pub use keys::{ResourcesFormat, SocketWriters, WipeRate};
 pub use settings::{
-    AccessFiles, AgentSettings, DaemonSettings, MarathonSettings, MasterSettings,
+    AccessFiles, AgentSettings, DaemonSettings, FleetSettings, MarathonSettings, MasterSettings,
     ResourcesSettings, Settings, SweepSettings, TrashSettings, VolumesSettings, WipeSettings,
 };
 pub use value_error::ValueError;

@@ -42,6 +42,8 @@ pub struct Settings {
     pub master: MasterSettings,
     /// `[marathon]`.
     pub marathon: MarathonSettings,
+    /// `[fleet]`.
+    pub fleet: FleetSettings,
 }
 
 /// The files that say as whom a server is asked, and how it is known; see
@@ -81,6 +83,19 @@ pub struct MarathonSettings {
     /// Where it answers, without a slash at the end; `None`: there is none to ask.
     pub url: Option<String>,
     /// As whom it is asked.
+    pub access: AccessFiles,
+}
+
+/// `[fleet]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FleetSettings {
+    /// Where the daemon of a host answers, with `{host}` for its name.
+    pub url: String,
+    /// How many are asked at once.
+    pub at_once: u32,
+    /// How long one may take for an answer.
+    pub timeout: Span,
+    /// As whom they are asked.
     pub access: AccessFiles,
 }
 
@@ -421,28 +436,52 @@ fn build(inputs: &Inputs, rules: &[DiskFragment]) -> Result<Settings, Problem> {
             audit_file_size: read(&k::DAEMON_AUDIT_FILE_SIZE, v)?,
             audit_keep: read(&k::DAEMON_AUDIT_KEEP, v)?,
         },
-        master: MasterSettings {
-            urls: read(&k::MASTER_URLS, v)?,
-            access: AccessFiles {
-                credentials: read(&k::MASTER_CREDENTIALS_FILE, v)?,
-                token: read(&k::MASTER_TOKEN_FILE, v)?,
-                authorities: read(&k::MASTER_CA_FILE, v)?,
-                certificate: read(&k::MASTER_CERT_FILE, v)?,
-                key: read(&k::MASTER_KEY_FILE, v)?,
-            },
-            principal: read(&k::MASTER_PRINCIPAL, v)?,
-            confirm: read(&k::MASTER_CONFIRM, v)?,
-            barrier: read(&k::MASTER_BARRIER, v)?,
+        master: master(v)?,
+        marathon: marathon(v)?,
+        fleet: fleet(v)?,
+    })
+}
+
+fn master(v: &Values) -> Result<MasterSettings, Problem> {
+    Ok(MasterSettings {
+        urls: read(&k::MASTER_URLS, v)?,
+        access: AccessFiles {
+            credentials: read(&k::MASTER_CREDENTIALS_FILE, v)?,
+            token: read(&k::MASTER_TOKEN_FILE, v)?,
+            authorities: read(&k::MASTER_CA_FILE, v)?,
+            certificate: read(&k::MASTER_CERT_FILE, v)?,
+            key: read(&k::MASTER_KEY_FILE, v)?,
         },
-        marathon: MarathonSettings {
-            url: read(&k::MARATHON_URL, v)?,
-            access: AccessFiles {
-                credentials: read(&k::MARATHON_CREDENTIALS_FILE, v)?,
-                token: read(&k::MARATHON_TOKEN_FILE, v)?,
-                authorities: read(&k::MARATHON_CA_FILE, v)?,
-                certificate: read(&k::MARATHON_CERT_FILE, v)?,
-                key: read(&k::MARATHON_KEY_FILE, v)?,
-            },
+        principal: read(&k::MASTER_PRINCIPAL, v)?,
+        confirm: read(&k::MASTER_CONFIRM, v)?,
+        barrier: read(&k::MASTER_BARRIER, v)?,
+    })
+}
+
+fn marathon(v: &Values) -> Result<MarathonSettings, Problem> {
+    Ok(MarathonSettings {
+        url: read(&k::MARATHON_URL, v)?,
+        access: AccessFiles {
+            credentials: read(&k::MARATHON_CREDENTIALS_FILE, v)?,
+            token: read(&k::MARATHON_TOKEN_FILE, v)?,
+            authorities: read(&k::MARATHON_CA_FILE, v)?,
+            certificate: read(&k::MARATHON_CERT_FILE, v)?,
+            key: read(&k::MARATHON_KEY_FILE, v)?,
+        },
+    })
+}
+
+fn fleet(v: &Values) -> Result<FleetSettings, Problem> {
+    Ok(FleetSettings {
+        url: read(&k::FLEET_URL, v)?,
+        at_once: read(&k::FLEET_AT_ONCE, v)?,
+        timeout: read(&k::FLEET_TIMEOUT, v)?,
+        access: AccessFiles {
+            credentials: read(&k::FLEET_CREDENTIALS_FILE, v)?,
+            token: read(&k::FLEET_TOKEN_FILE, v)?,
+            authorities: read(&k::FLEET_CA_FILE, v)?,
+            certificate: read(&k::FLEET_CERT_FILE, v)?,
+            key: read(&k::FLEET_KEY_FILE, v)?,
         },
     })
 }

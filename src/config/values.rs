@@ -460,6 +460,25 @@ pub(super) fn http_url(value: &Value) -> Result<Option<String>, ValueError> {
     })
 }
 
+/// A URL in which `{host}` stands for the name of a host.
+pub(super) fn host_url(value: &Value) -> Result<String, ValueError> {
+    let given = text(value, "a URL with {host} in it, in quotes")?;
+    let form = |rule| ValueError::UrlForm {
+        url: given.to_owned(),
+        rule,
+    };
+    if given.matches("{host}").count() != 1 {
+        return Err(form(
+            "does not say where the name of a host belongs; write for example \"http://{host}:5061\"",
+        ));
+    }
+    let example = Value::String(given.replace("{host}", "host"));
+    match http_url(&example)? {
+        Some(_) => Ok(given.trim_end_matches('/').to_owned()),
+        None => Err(form("is empty; write for example \"http://{host}:5061\"")),
+    }
+}
+
 /// A principal's name, as Mesos writes it into reservations.
 pub(super) fn principal(value: &Value) -> Result<Option<Raw>, ValueError> {
     let given = text(

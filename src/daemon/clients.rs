@@ -2,7 +2,8 @@
 //! are read anew each time: they may have been changed.
 
 use crate::config::{AccessFiles, AccessSecrets, CredentialsError, Settings};
-use crate::sys::http::{Access, Limits, Secret, Site, SiteError};
+use crate::observe::sidecar::Sidecars;
+use crate::sys::http::{Access, AccessError, Limits, Secret, Site, SiteError};
 use crate::units::Raw;
 
 /// Why a service can't be asked.
@@ -14,6 +15,9 @@ pub enum ClientError {
     /// The configuration.
     #[error(transparent)]
     Site(#[from] SiteError),
+    /// What stands in the files.
+    #[error(transparent)]
+    Access(#[from] AccessError),
 }
 
 /// As whom a server is asked, from these files.
@@ -76,4 +80,15 @@ pub fn principal(settings: &Settings) -> Result<Option<Raw>, CredentialsError> {
     Ok(secrets
         .credentials
         .map(|one| Raw::from(one.principal.as_str())))
+}
+
+/// The daemons of other hosts.
+pub fn sidecars(settings: &Settings) -> Result<Sidecars, ClientError> {
+    let fleet = &settings.fleet;
+    let limits = Limits {
+        connect: fleet.timeout.0,
+        total: fleet.timeout.0,
+        ..Limits::default()
+    };
+    Ok(Sidecars::new(&fleet.url, &access(&fleet.access)?, limits)?)
 }

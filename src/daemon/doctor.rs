@@ -120,6 +120,7 @@ fn files(settings: &Settings) -> Vec<FileAccess> {
         &settings.agent.access,
         &settings.master.access,
         &settings.marathon.access,
+        &settings.fleet.access,
     ];
     for AccessFiles {
         credentials,

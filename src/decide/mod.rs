@@ -18,6 +18,7 @@ pub mod ledger;
 pub mod lifecycle;
 pub mod listing;
 pub mod manifest;
+pub mod marathon;
 pub mod memory;
 pub mod numbers;
 mod overlap;

@@ -1,10 +1,12 @@
 //! What commands through the master need of the facts: whether the master is to be asked at all,
 //! what the agent's own checkpoint says of a volume, and the calls that a command makes.
 
+use std::collections::BTreeSet;
+
 use super::facts::{CheckpointFacts, CheckpointFile, Facts, Known, OperationState};
 use super::steps::MasterCall;
 use crate::mesos::disk::DiskRef;
-use crate::mesos::ids::VolumeKey;
+use crate::mesos::ids::{PersistenceId, VolumeKey};
 use crate::mesos::operator::{Change, ResourceFormat};
 use crate::mesos::resource::Resource;
 use crate::units::Raw;
@@ -57,7 +59,22 @@ pub fn shown(checkpoint: &CheckpointFacts, key: &VolumeKey) -> Shown {
     let Some(resources) = committed(checkpoint) else {
         return Shown::Doubtful;
     };
-    let pending = checkpoint
+    if in_flight(checkpoint, |volume| volume == key) {
+        return Shown::InFlight;
+    }
+    let found = resources
+        .iter()
+        .find(|one| one.volume_key().as_ref() == Some(key));
+    match found {
+        Some(volume) => Shown::Held(Box::new(volume.clone())),
+        None => Shown::Gone,
+    }
+}
+
+/// Whether a change is in flight: a target file is there, or an operation on one of these volumes is
+/// not at its end.
+fn in_flight(checkpoint: &CheckpointFacts, is: impl Fn(&VolumeKey) -> bool) -> bool {
+    let mut pending = checkpoint
         .state
         .whole()
         .into_iter()
@@ -68,20 +85,21 @@ pub fn shown(checkpoint: &CheckpointFacts, key: &VolumeKey) -> Shown {
                 OperationState::Pending | OperationState::Unclear
             )
         })
-        .flat_map(|operation| &operation.volumes)
-        .any(|volume| volume.volume_key().as_ref() == Some(key));
-    let in_flight = !matches!(checkpoint.state_target, CheckpointFile::Missing)
-        || !matches!(checkpoint.info_target, CheckpointFile::Missing);
-    if pending || in_flight {
-        return Shown::InFlight;
-    }
-    let found = resources
-        .iter()
-        .find(|one| one.volume_key().as_ref() == Some(key));
-    match found {
-        Some(volume) => Shown::Held(Box::new(volume.clone())),
-        None => Shown::Gone,
-    }
+        .flat_map(|operation| &operation.volumes);
+    pending.any(|volume| volume.volume_key().as_ref().is_some_and(&is))
+        || !matches!(checkpoint.state_target, CheckpointFile::Missing)
+        || !matches!(checkpoint.info_target, CheckpointFile::Missing)
+}
+
+/// Whether the agent's own checkpoint is whole and names none of these persistence ids, whatever their
+/// role, and nothing of them is in flight.
+#[must_use]
+pub fn names_none(checkpoint: &CheckpointFacts, ids: &BTreeSet<PersistenceId>) -> bool {
+    let is = |volume: &VolumeKey| ids.contains(&volume.id);
+    committed(checkpoint).is_some_and(|resources| {
+        let mut keys = resources.iter().filter_map(Resource::volume_key);
+        !keys.any(|key| is(&key))
+    }) && !in_flight(checkpoint, is)
 }
 
 /// The disk of a held volume, by the checkpoint.

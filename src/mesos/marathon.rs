@@ -3,7 +3,7 @@
 //! What Marathon leaves out of an answer is left out here; a task without `startedAt` is one that
 //! has its reservations and its volumes and is not running: Marathon's own page calls it *Waiting*.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::ids::PersistenceId;
@@ -61,7 +61,7 @@ pub struct Task {
 }
 
 /// What a stateful task does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum TaskState {
     /// It runs, or is on its way to.
     Running,
@@ -71,19 +71,37 @@ pub enum TaskState {
     Lost,
 }
 
+impl TaskState {
+    /// The word that Marathon's own page has for it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Running => "Running",
+            Self::Waiting => "Waiting",
+            Self::Lost => "Lost",
+        }
+    }
+}
+
+/// Whether this is a state of a task whose agent can't be reached, or has lost it.
+fn is_lost(state: &str) -> bool {
+    matches!(
+        state,
+        "TASK_LOST"
+            | "TASK_UNREACHABLE"
+            | "TASK_GONE"
+            | "TASK_GONE_BY_OPERATOR"
+            | "TASK_UNKNOWN"
+            | "TASK_DROPPED"
+    )
+}
+
 impl Task {
     /// What it does. A state that is not known counts as running: nobody touches that.
     #[must_use]
     pub fn now(&self) -> TaskState {
         match self.state.as_deref() {
-            Some(
-                "TASK_LOST"
-                | "TASK_UNREACHABLE"
-                | "TASK_GONE"
-                | "TASK_GONE_BY_OPERATOR"
-                | "TASK_UNKNOWN"
-                | "TASK_DROPPED",
-            ) => TaskState::Lost,
+            Some(state) if is_lost(state) => TaskState::Lost,
             Some(
                 "TASK_RESERVED" | "TASK_FINISHED" | "TASK_FAILED" | "TASK_KILLED" | "TASK_ERROR",
             ) => TaskState::Waiting,
@@ -95,13 +113,23 @@ impl Task {
 }
 
 /// `upgradeStrategy`.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UpgradeStrategy {
     /// Share of instances that stays up during an upgrade.
     pub minimum_health_capacity: f64,
     /// Share of instances that are started in addition.
     pub maximum_over_capacity: f64,
+}
+
+impl UpgradeStrategy {
+    /// Whether an app with local volumes can be upgraded by it without waiting for itself: above 0.5
+    /// an old instance may have to stay up that holds what the new one needs, and what is started in
+    /// addition gets empty volumes of its own.
+    #[must_use]
+    pub fn suits_volumes(&self) -> bool {
+        self.minimum_health_capacity <= 0.5 && self.maximum_over_capacity <= 0.0
+    }
 }
 
 /// A volume as an app's definition wants it.
@@ -200,10 +228,51 @@ pub struct Group {
     pub apps: Vec<App>,
     /// Its pods.
     #[serde(default)]
-    pub pods: Vec<Value>,
+    pub pods: Vec<PodName>,
     /// The groups in it.
     #[serde(default)]
     pub groups: Vec<Group>,
+}
+
+/// A pod in a group.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct PodName {
+    /// Its id.
+    pub id: String,
+}
+
+/// A pod's definition, as far as its state is judged by it.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct PodSpec {
+    #[serde(default)]
+    scaling: Option<Scaling>,
+    #[serde(default)]
+    scheduling: Option<Scheduling>,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+struct Scaling {
+    instances: Option<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+struct Scheduling {
+    upgrade: Option<UpgradeStrategy>,
+}
+
+impl PodSpec {
+    /// How many instances it shall have.
+    #[must_use]
+    pub fn wanted(&self) -> u64 {
+        let scaling = self.scaling.as_ref();
+        scaling.and_then(|scaling| scaling.instances).unwrap_or(1)
+    }
+
+    /// How it is upgraded.
+    #[must_use]
+    pub fn strategy(&self) -> Option<UpgradeStrategy> {
+        self.scheduling.as_ref()?.upgrade
+    }
 }
 
 /// A pod's state (`/v2/pods/::status`).
@@ -211,6 +280,8 @@ pub struct Group {
 pub struct PodStatus {
     /// Its id.
     pub id: String,
+    /// Its definition; left out of an answer, nobody knows how many instances are wanted.
+    pub spec: Option<PodSpec>,
     /// Its instances.
     #[serde(default)]
     pub instances: Vec<PodInstance>,
@@ -231,6 +302,42 @@ pub struct PodInstance {
     /// Its volumes.
     #[serde(default)]
     pub local_volumes: Vec<LocalVolume>,
+    #[serde(default)]
+    containers: Vec<ContainerStatus>,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+struct ContainerStatus {
+    status: Option<String>,
+}
+
+impl PodInstance {
+    /// What it does. A state that is not known counts as running: nobody touches that.
+    #[must_use]
+    pub fn now(&self) -> TaskState {
+        let mut states = self.containers.iter();
+        if states.any(|one| one.status.as_deref().is_some_and(is_lost)) {
+            return TaskState::Lost;
+        }
+        match self.status.as_deref() {
+            Some("TERMINAL" | "PENDING") => TaskState::Waiting,
+            Some(_) | None => TaskState::Running,
+        }
+    }
+}
+
+/// What Marathon does about apps and pods (`/v2/deployments`).
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Under {
+    /// Its id.
+    pub id: String,
+    /// The apps that it changes.
+    #[serde(default)]
+    pub affected_apps: Vec<String>,
+    /// The pods that it changes.
+    #[serde(default)]
+    pub affected_pods: Vec<String>,
 }
 
 fn read<'a, T: Deserialize<'a>>(body: &'a [u8], what: &'static str) -> Result<T, MarathonError> {
@@ -272,6 +379,11 @@ pub fn parse_group(body: &[u8]) -> Result<Group, MarathonError> {
 /// The answer to `/v2/pods/::status`.
 pub fn parse_pods(body: &[u8]) -> Result<Vec<PodStatus>, MarathonError> {
     read(body, "its pods")
+}
+
+/// The answer to `/v2/deployments`.
+pub fn parse_deployments(body: &[u8]) -> Result<Vec<Under>, MarathonError> {
+    read(body, "its deployments")
 }
 
 /// The app's id in a persistence id: `/a/b/c` is `a_b_c`.
@@ -338,5 +450,40 @@ mod tests {
         assert!(!plain[0].is_stateful());
         assert!(parse_apps(br#"{"apps": [{"instances": 3}]}"#).is_err());
         assert!(parse_apps(br#"{"message": "no"}"#).is_err());
+        assert!(app.upgrade_strategy.unwrap().suits_volumes());
+        for (health, over) in [(0.6, 0.0), (0.5, 0.1), (1.0, 1.0)] {
+            let strategy = UpgradeStrategy {
+                minimum_health_capacity: health,
+                maximum_over_capacity: over,
+            };
+            assert!(!strategy.suits_volumes(), "{strategy:?}");
+        }
+    }
+
+    #[test]
+    fn a_pods_instance_waits_runs_or_is_lost() {
+        let body = br#"[{"id": "/p", "spec": {"scaling": {"kind": "fixed", "instances": 3},
+            "scheduling": {"upgrade": {"minimumHealthCapacity": 0.5, "maximumOverCapacity": 0}}},
+            "instances": [
+                {"id": "p.1", "status": "STABLE"}, {"id": "p.2", "status": "TERMINAL"},
+                {"id": "p.3", "status": "DEGRADED",
+                    "containers": [{"name": "c", "status": "TASK_UNREACHABLE"}]},
+                {"id": "p.4", "status": "DEGRADED"}, {"id": "p.5", "status": "NEW_WORD"},
+                {"id": "p.6"}, {"id": "p.7", "status": "PENDING"}]}]"#;
+        let pods = parse_pods(body).unwrap();
+        let spec = pods[0].spec.as_ref().unwrap();
+        assert_eq!(spec.wanted(), 3);
+        assert!(spec.strategy().unwrap().suits_volumes());
+        let states: Vec<&str> = pods[0]
+            .instances
+            .iter()
+            .map(|one| one.now().word())
+            .collect();
+        assert_eq!(
+            states,
+            [
+                "Running", "Waiting", "Lost", "Running", "Running", "Running", "Waiting"
+            ]
+        );
     }
 }

@@ -1,8 +1,8 @@
 //! What Marathon says of its apps and their volumes.
 
 use crate::mesos::marathon::{
-    self, App, Group, MarathonError, PodStatus, Task, parse_app, parse_apps, parse_group,
-    parse_pods, parse_tasks,
+    self, App, Group, MarathonError, PodStatus, Task, Under, parse_app, parse_apps,
+    parse_deployments, parse_group, parse_pods, parse_tasks,
 };
 use crate::sys::http::{Failure, Limits, Request, Site, SiteError, path_of};
 
@@ -103,6 +103,15 @@ pub fn group(site: &Site, id: &str) -> Result<Group, AskError> {
 /// Every pod with its instances.
 pub fn pods(site: &Site) -> Result<Vec<PodStatus>, AskError> {
     ask(site, path_of(&["v2", "pods", "::status"], &[]), parse_pods)
+}
+
+/// What Marathon is doing about its apps and pods.
+pub fn deployments(site: &Site) -> Result<Vec<Under>, AskError> {
+    ask(
+        site,
+        path_of(&["v2", "deployments"], &[]),
+        parse_deployments,
+    )
 }
 
 /// The app's id as it stands in persistence ids; see [`marathon::app_in_persistence_id`].

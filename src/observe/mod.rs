@@ -32,6 +32,7 @@ mod proc;
 mod read;
 pub mod receipts;
 pub mod roots;
+pub mod sidecar;
 pub mod start;
 pub mod state_dir;
 pub mod superblock;

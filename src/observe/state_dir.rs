@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::read;
-use crate::decide::facts::{Known, Pauses};
+use crate::decide::facts::{Known, MarathonWipes, Pauses};
 use crate::decide::ledger::Ledger;
 use crate::decide::memory::Memory;
 use crate::units::{Raw, chain};
@@ -49,6 +49,18 @@ pub fn pauses(state_dir: &Raw) -> Known<Pauses> {
         &state_dir.join(Pauses::NAME),
         Pauses::VERSION,
         "what was paused is in it; `mesos-volumed resume` writes it anew",
+    )
+}
+
+/// `marathon.json`. `Absent` where nothing was ever begun; `Unknown`, with a remedy, where it is
+/// damaged or of another version.
+#[must_use]
+pub fn marathon_wipes(state_dir: &Raw) -> Known<MarathonWipes> {
+    versioned(
+        &state_dir.join(MarathonWipes::NAME),
+        MarathonWipes::VERSION,
+        "which volumes Marathon was told to destroy is in it; restore it from a backup, or move it \
+         away and look with `mesos-volumed fleet orphans` for what is left of them",
     )
 }
 

@@ -25,8 +25,8 @@ use rustix::io::{Errno, retry_on_intr};
 use crate::decide::facts::DeviceNumber;
 use crate::sys::open::without_noatime_if_refused;
 use crate::sys::{
-    Batch, Crew, Footprint, More, NameStack, OpenError, footprint, mount_id, open_beneath,
-    open_root, reopen,
+    Batch, Crew, Footprint, More, NameStack, OpenError, Times, footprint, mount_id, open_beneath,
+    open_root, reopen, times,
 };
 
 /// How many directories one worker has open, its root not counted.
@@ -140,10 +140,7 @@ pub fn of_directory<'a>(
     threads: usize,
     progress: &Progress,
 ) -> Result<Usage, UsageError> {
-    let mut dir = open_root(root)?;
-    for name in components {
-        dir = open_beneath(&dir, name)?;
-    }
+    let dir = reach(root, components)?;
     let own = footprint(&dir, b"")?;
     let mut count = Count {
         bytes: own.bytes,
@@ -193,6 +190,25 @@ pub fn of_directory<'a>(
         skipped: count.skipped,
         recounted: count.recounted,
     })
+}
+
+/// When the directory that is reached from a root through these components was made and last changed.
+pub fn times_of_directory<'a>(
+    root: &Path,
+    components: impl IntoIterator<Item = &'a [u8]>,
+) -> Result<Times, UsageError> {
+    Ok(times(&reach(root, components)?)?)
+}
+
+fn reach<'a>(
+    root: &Path,
+    components: impl IntoIterator<Item = &'a [u8]>,
+) -> Result<OwnedFd, OpenError> {
+    let mut dir = open_root(root)?;
+    for name in components {
+        dir = open_beneath(&dir, name)?;
+    }
+    Ok(dir)
 }
 
 /// Directories to enter, in one that was looked at already.

@@ -25,4 +25,4 @@ pub use list::{Batch, More, TypeHint, list};
 pub use names::NameStack;
 pub use open::{OpenError, Resolver, open_beneath, open_root, reopen};
 pub use read::{ReadError, read_bounded, read_bounded_at};
-pub use stat::{Footprint, MountId, Node, entry_kind, footprint, mount_id, node};
+pub use stat::{Footprint, MountId, Node, Times, entry_kind, footprint, mount_id, node, times};

@@ -15,6 +15,26 @@ use crate::decide::facts::{DeviceNumber, FileKind};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MountId(pub u64);
 
+/// When a file was made and last changed, in seconds since 1970 by the wall clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// When it was made, where the file system keeps that.
+    pub made: Option<i64>,
+    /// When its content last changed; a directory's own, not that of what is below it.
+    pub changed: i64,
+}
+
+/// When what is open was made and last changed.
+pub fn times(fd: impl AsFd) -> Result<Times, Errno> {
+    let flags = QUIET.union(AtFlags::EMPTY_PATH);
+    let wanted = StatxFlags::BTIME.union(StatxFlags::MTIME);
+    let found = retry_on_intr(|| statx(fd.as_fd(), c"", flags, wanted))?;
+    Ok(Times {
+        made: (found.stx_mask & StatxFlags::BTIME.bits() != 0).then_some(found.stx_btime.tv_sec),
+        changed: found.stx_mtime.tv_sec,
+    })
+}
+
 /// A file as `stat` knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Node {

@@ -513,12 +513,17 @@ fn pod_status(app: &App) -> Json {
                 InstanceState::Waiting => "TERMINAL",
                 InstanceState::Lost => "DEGRADED",
             };
+            let task = match one.state {
+                InstanceState::Running => "TASK_RUNNING",
+                InstanceState::Waiting => "TASK_KILLED",
+                InstanceState::Lost => "TASK_UNREACHABLE",
+            };
             json!({
                 "id": app.task_id(one),
                 "status": status,
                 "agentId": one.agent,
                 "agentHostname": one.host,
-                "containers": [],
+                "containers": [{"name": "main", "status": task}],
                 "specReference": format!("/v2/pods{}::versions/{}", app.id, app.version),
                 "localVolumes": local_volumes(app, one),
             })
@@ -530,7 +535,7 @@ fn pod_status(app: &App) -> Json {
 fn pods(asked: &Asked, method: &str, rest: &str, state: &mut State) -> Answer {
     let (id, about) = rest.split_once("::").unwrap_or((rest, ""));
     let all = || state.apps.iter().filter(|app| app.is_pod);
-    if id.is_empty() {
+    if id.trim_matches('/').is_empty() {
         return match (method, about) {
             ("GET", "") => ok(&all().map(|app| app.spec.clone()).collect()),
             ("GET", "status") => ok(&all().map(pod_status).collect()),

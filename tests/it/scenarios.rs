@@ -2,8 +2,10 @@
 //! a name, everything that only looks like that, and what reviews of real agents found. Each plays
 //! on loop disks with a stand-in agent as a process, and the program itself sweeps.
 
+mod apps;
 mod lookalikes;
 mod lost;
+mod marathon;
 mod orphans;
 mod postgres;
 mod review;

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use super::{Change, PrepareError};
 use crate::act::durable;
 use crate::act::store::Store;
-use crate::act::sys::try_lock;
+use crate::act::sys::lock_file;
 use crate::decide::facts::PreparedDisk;
 use crate::sys::read_bounded;
 use crate::units::Raw;
@@ -29,12 +29,9 @@ impl PrepareLock {
             path: path.as_path().into(),
             source,
         };
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = openat(CWD, &path, flags, Mode::from_raw_mode(0o600)).map_err(fail)?;
-        if try_lock(&file).map_err(fail)? {
-            Ok(Self { _file: file })
-        } else {
-            Err(PrepareError::Locked)
+        match lock_file(&path).map_err(fail)? {
+            Some(file) => Ok(Self { _file: file }),
+            None => Err(PrepareError::Locked),
         }
     }
 }

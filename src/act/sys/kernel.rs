@@ -503,6 +503,14 @@ pub(in crate::act) fn try_lock(fd: impl AsFd) -> Result<bool, Errno> {
     }
 }
 
+/// The lock of a file of ours that is there for nothing else, made where it is missing; `None` where
+/// somebody has it. It is held as long as the descriptor is open.
+pub(in crate::act) fn lock_file(path: &Path) -> Result<Option<OwnedFd>, Errno> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = openat(CWD, path, flags, Mode::from_raw_mode(0o600))?;
+    Ok(try_lock(&file)?.then_some(file))
+}
+
 /// Who may use a new file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::act) struct Access {

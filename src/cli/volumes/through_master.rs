@@ -37,7 +37,7 @@ pub(super) fn facts(owner: &Owner) -> anyhow::Result<Facts> {
 }
 
 /// As whom curl would make the calls.
-fn who(files: &AccessFiles) -> CurlAs {
+pub(in crate::cli) fn who(files: &AccessFiles) -> CurlAs {
     let name =
         |file: &Option<std::path::PathBuf>| file.as_deref().map(|file| Raw::from(file).to_string());
     let principal = AccessSecrets::read(files)

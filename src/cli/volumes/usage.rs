@@ -10,8 +10,9 @@ use crate::decide::listing::{VolumeRow, VolumeState};
 use crate::mesos::disk::{DiskRef, DiskType};
 use crate::observe::usage::{
     Progress, Project, Usage, UsageError, counted, of_directory, of_filesystem, project,
+    times_of_directory,
 };
-use crate::sys::OpenError;
+use crate::sys::{OpenError, Times};
 use crate::units::chain;
 
 /// What a row takes up, or why that can't be said.
@@ -22,6 +23,18 @@ const THREADS: usize = 2;
 
 /// Looks at every row, in their order.
 pub(in crate::cli) fn of_rows(rows: &[VolumeRow], facts: &Facts) -> Vec<Used> {
+    of_those(rows, facts, |_| true)
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// Looks at those rows, in the order of all.
+pub(in crate::cli) fn of_those(
+    rows: &[VolumeRow],
+    facts: &Facts,
+    wanted: impl Fn(&VolumeRow) -> bool,
+) -> Vec<Option<Used>> {
     let progress = Progress::default();
     let projects = Projects::of(rows, facts);
     let ended = AtomicBool::new(false);
@@ -35,7 +48,7 @@ pub(in crate::cli) fn of_rows(rows: &[VolumeRow], facts: &Facts) -> Vec<Used> {
         });
         let used = rows
             .iter()
-            .map(|row| of_row(row, facts, &projects, &progress))
+            .map(|row| wanted(row).then(|| of_row(row, facts, &projects, &progress)))
             .collect();
         ended.store(true, Ordering::Relaxed);
         drawing.thread().unpark();
@@ -118,6 +131,20 @@ fn of_row(row: &VolumeRow, facts: &Facts, projects: &Projects, progress: &Progre
     used.map_err(|error| chain(&error))
 }
 
+/// When a row's directory was made and last changed. A MOUNT's own root is as old as its file system,
+/// not as its volume.
+pub(in crate::cli) fn times_of(row: &VolumeRow, facts: &Facts) -> Result<Times, String> {
+    let disk = row.disk.as_ref().ok_or("its disk is not known")?;
+    answers(disk, facts)?;
+    let names = below(row, disk).into_iter().flat_map(components);
+    let found = times_of_directory(Path::new(disk.root.as_os_str()), names)
+        .map_err(|error| chain(&error))?;
+    Ok(Times {
+        made: found.made.filter(|_| disk.kind != DiskType::Mount),
+        ..found
+    })
+}
+
 /// Only a root that was seen mounted, with a file system of ours on it, is asked anything: others
 /// may never answer.
 fn answers(disk: &DiskRef, facts: &Facts) -> Result<(), String> {
@@ -138,7 +165,7 @@ fn answers(disk: &DiskRef, facts: &Facts) -> Result<(), String> {
 
 /// The cells of a row: megabytes, entries, and how they were found out; with `>` where something was not
 /// looked at.
-pub(super) fn cells(used: Option<&Used>) -> [String; 3] {
+pub(in crate::cli) fn cells(used: Option<&Used>) -> [String; 3] {
     let Some(Ok(used)) = used else {
         return ["-".to_owned(), "-".to_owned(), "-".to_owned()];
     };

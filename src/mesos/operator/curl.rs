@@ -20,10 +20,18 @@ pub struct CurlAs {
 /// One line for a shell that posts this body to the operator API at this URL.
 #[must_use]
 pub fn curl(url: &str, body: &Value, who: &CurlAs) -> String {
-    let mut words = vec![
-        "curl --fail-with-body --location --request POST".to_owned(),
-        "--header 'Content-Type: application/json'".to_owned(),
-    ];
+    by_hand("POST", &format!("{url}/api/v1"), Some(body), who)
+}
+
+/// One line for a shell that makes this request.
+#[must_use]
+pub fn by_hand(method: &str, url: &str, body: Option<&Value>, who: &CurlAs) -> String {
+    let mut words = vec![format!(
+        "curl --fail-with-body --location --request {method}"
+    )];
+    if body.is_some() {
+        words.push("--header 'Content-Type: application/json'".to_owned());
+    }
     if let Some(file) = &who.token_file {
         // bash hands it over in a pipe: the token is in no history and in no list of processes.
         words.push(format!(
@@ -42,8 +50,10 @@ pub fn curl(url: &str, body: &Value, who: &CurlAs) -> String {
             words.push(format!("{option} {}", quoted(file)));
         }
     }
-    words.push(format!("--data {}", quoted(&body.to_string())));
-    words.push(quoted(&format!("{url}/api/v1")));
+    if let Some(body) = body {
+        words.push(format!("--data {}", quoted(&body.to_string())));
+    }
+    words.push(quoted(url));
     words.join(" ")
 }
 

@@ -9,15 +9,14 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
+use super::apps::{ask, register, running, soon, tasks, through};
 use super::site::FAST;
 use crate::e2e::host::{Host, Parts, is_gone, must, names, used};
 use crate::own_namespace::entered;
 use crate::stand_ins::cluster::{Cluster, Flags};
-use crate::support::stand_in::wait_until;
 
 const MIB: u64 = 1 << 20;
 
@@ -92,29 +91,12 @@ impl Drop for Postgres {
     }
 }
 
-fn ask(method: &str, cluster: &Cluster, path: &str, body: &str) -> Json {
-    let url = format!("http://127.0.0.1:{}{path}", cluster.marathon_port);
-    let answer = match method {
-        "GET" => ureq::get(&url).call(),
-        "DELETE" => ureq::delete(&url).call(),
-        "PUT" => ureq::put(&url).send(body),
-        _ => ureq::post(&url).send(body),
-    };
-    let text = answer.unwrap().body_mut().read_to_string().unwrap();
-    serde_json::from_str(&text).unwrap()
-}
-
 fn task(cluster: &Cluster) -> Option<Json> {
-    let list = ask("GET", cluster, "/v2/apps/postgres/tasks", "");
-    list["tasks"].as_array().unwrap().first().cloned()
+    tasks(cluster, "/postgres").into_iter().next()
 }
 
 fn runs(cluster: &Cluster) -> bool {
-    task(cluster).is_some_and(|task| task["state"] == "TASK_RUNNING")
-}
-
-fn soon(what: &str, holds: impl FnMut() -> bool) {
-    wait_until(what, Duration::from_secs(20), holds);
+    running(cluster, "/postgres") == 1
 }
 
 #[test]
@@ -144,21 +126,14 @@ fn site(version: &str, cluster: &Cluster) -> Host {
     for folder in host.temp().ancestors().take(2) {
         must("chmod", &["755", folder.to_str().unwrap()]);
     }
-    let flags = [
-        format!("--as_version={version}"),
-        format!("--master={}", cluster.address()),
-    ];
-    host.agent.set_flags(&[&flags[0]]);
+    let version = format!("--as_version={version}");
+    host.agent.set_flags(&[&version]);
     host.agent.start();
     // Something else lives on the disk, and will when the app is gone.
     host.tenant("PATH", "neighbour", 20);
     host.sweep(0);
-    host.agent.stop();
-    host.agent.set_flags(&[&flags[0], &flags[1]]);
-    host.agent.start();
-    soon("the agent is known", || {
-        !cluster.master.lock().agents.is_empty()
-    });
+    register(&mut host, cluster, &[&version]);
+    host.configure(&through(cluster, FAST));
     host
 }
 
@@ -202,6 +177,11 @@ fn life(version: &str, programs: &Path) {
     let grown = used(&host.root("PATH")).saturating_sub(before);
     assert!(grown > 20 * MIB, "{grown}");
 
+    let listed = host.run(&["marathon", "tasks"]).ends(0);
+    for word in ["Running", &id, data.as_str(), "no replica: back it up"] {
+        assert!(listed.out.contains(word), "{word}: {}", listed.out);
+    }
+
     // Stopped: the task ends, the volume waits, and sweep after sweep nothing happens to it.
     ask("PUT", &cluster, "/v2/apps/postgres", r#"{"instances": 0}"#);
     soon("it is suspended", || !runs(&cluster));
@@ -212,6 +192,8 @@ fn life(version: &str, programs: &Path) {
     host.agent.restart();
     host.sweep(0);
     assert_eq!(host.states(&id), ["held"]);
+    let listed = host.run(&["marathon", "tasks", "--app", "/postgres"]);
+    assert!(listed.ends(0).out.contains("Waiting"));
 
     // Started again, with its data.
     ask(
@@ -230,29 +212,21 @@ fn life(version: &str, programs: &Path) {
     host.sweep(0);
     postgres.stop();
 
-    // Removed: stopped, then wiped, as the tutorial says, but for the `rm -rf`.
-    ask(
-        "PUT",
-        &cluster,
-        "/v2/apps/postgres?force=true",
-        r#"{"instances": 0}"#,
-    );
-    soon("it is suspended", || !runs(&cluster));
+    // Removed. While it runs, or shall run, nothing of it goes.
     let name = task(&cluster).unwrap()["id"].as_str().unwrap().to_owned();
-    let path = format!("/v2/apps/postgres/tasks/{name}?wipe=true");
-    ask("DELETE", &cluster, &path, "");
-    soon("the instance is gone", || task(&cluster).is_none());
-    soon("the agent holds it no more", || {
-        !host.agent.order(&["show"]).contains(&id)
-    });
-    let is_old = version.starts_with("0.");
-    assert_eq!(is_gone(&volume), !is_old, "what the agent does by itself");
-    let said = [host.run(&["sweep"]).out, host.run(&["sweep"]).out].concat();
-    assert!(
-        is_gone(&volume),
-        "{}\n{said}",
-        host.run(&["explain", &format!("marathon/{id}")]).out
-    );
+    let wipe = ["marathon", "wipe", "/postgres", "--task", &name];
+    let refused = host.run(&wipe).ends(5);
+    assert!(refused.out.contains("stays: it runs"), "{}", refused.out);
+    assert_eq!(host.states(&id), ["held"]);
+    // Stopped and wiped, as the tutorial says: one command, and no `rm -rf`. An old agent leaves the
+    // data behind, which the sweep then sees destroyed.
+    let gone = host.run(&[&wipe[..], &["--scale"]].concat()).ends(0);
+    assert!(gone.out.contains(": gone\n"), "{}", gone.out);
+    assert!(task(&cluster).is_none());
+    assert!(!host.agent.order(&["show"]).contains(&id));
+    assert!(is_gone(&volume), "{}", gone.out);
+    let listed = host.run(&["marathon", "tasks"]).ends(0);
+    assert!(!listed.out.contains(&id), "{}", listed.out);
     soon("every byte is back", || {
         used(&host.root("PATH")).abs_diff(before) < MIB / 4
     });

@@ -19,6 +19,7 @@ mod disk_steps;
 mod doctor;
 pub mod exit;
 mod explain;
+mod fleet;
 mod generate;
 mod host;
 mod logging;
@@ -113,6 +114,8 @@ enum Command {
     Diff(diff::Args),
     #[command(subcommand)]
     Marathon(marathon::Command),
+    #[command(subcommand)]
+    Fleet(fleet::Command),
     Doctor(doctor::Args),
     Run(run::Args),
     Status(status::Args),
@@ -210,6 +213,7 @@ impl Command {
             | Self::Preflight(_)
             | Self::Diff(_)
             | Self::Marathon(_)
+            | Self::Fleet(_)
             | Self::Doctor(_)
             | Self::Status(_)
             | Self::Pause(_)
@@ -238,6 +242,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Preflight(args) => preflight::run(&args, &context(global)?),
         Command::Diff(args) => diff::run(&args, &context(global)?),
         Command::Marathon(args) => marathon::run(&args, &context(global)?),
+        Command::Fleet(args) => fleet::run(&args, &context(global)?),
         Command::Doctor(args) => doctor::run(&args, &context(global)?),
         Command::Run(args) => run::run(&args, &context(global)?),
         Command::Generate(args) => generate::run(&args, &output),

@@ -95,6 +95,16 @@ pub fn agents(site: &Site, each: &mut dyn FnMut(AgentEntry)) -> Result<AgentsSee
         .map_err(|source| MasterError::Agents { by, source })
 }
 
+/// The same from `/slaves`, which also tells what tasks use, and how much disk there is: an entry that
+/// leaves something out says so ([`AgentEntry::hides`]).
+pub fn slaves(site: &Site, each: &mut dyn FnMut(AgentEntry)) -> Result<AgentsSeen, MasterError> {
+    let site = site.with_limits(Limits::CLUSTER)?;
+    let told = site.ask(&Request::get("/slaves"))?;
+    let by = told.by;
+    operator::read_slaves(told.answer.reader(), each)
+        .map_err(|source| MasterError::Agents { by, source })
+}
+
 /// The agent with this id; `None` where the leader does not have it registered. An entry that is
 /// known to leave something out is an error.
 pub fn agent(site: &Site, id: &Raw) -> Result<Option<AgentEntry>, MasterError> {

@@ -25,6 +25,8 @@ mod layering;
 #[cfg(test)]
 mod layouts;
 #[cfg(test)]
+mod marathon_sidecar;
+#[cfg(test)]
 mod observe;
 #[cfg(test)]
 mod own_namespace;

@@ -3,6 +3,7 @@
 //! on loop disks with a stand-in agent as a process, and the program itself sweeps.
 
 mod apps;
+mod fleet;
 mod lookalikes;
 mod lost;
 mod marathon;

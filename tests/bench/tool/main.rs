@@ -26,6 +26,7 @@ mod daemon;
 mod disk;
 mod disks;
 mod engine;
+mod fleet;
 mod measure;
 mod neighbour;
 mod table;
@@ -108,6 +109,7 @@ fn main() {
         Some("walk") => return usage::walk(&args[1..]),
         Some("usage") => usage::run(&Request::read(&args[1..])),
         Some("daemon") => daemon::run(&Request::read(&args[1..])),
+        Some("fleet") => fleet::run(&Request::read(&args[1..])),
         Some("neighbour") => neighbour::both(&Request::read(&args[1..])),
         Some("wipe") => wipe::run(&Request::read(&args[1..])),
         _ => panic_with("it is started by scripts/bench"),

@@ -6,6 +6,7 @@ pub mod doctor;
 pub mod durable;
 pub mod executor;
 pub mod gate;
+pub mod held_back;
 pub mod jobs;
 pub mod lock;
 pub mod marathon;

@@ -20,6 +20,7 @@ use serde::Serialize;
 use super::audit::{AuditLimits, AuditLog};
 use super::durable::{self, ReadError, ReplaceError};
 use crate::decide::facts::{Fingerprint, GateFile, MarathonWipes, OwedFill, Pauses};
+use crate::decide::held_back::HeldBack;
 use crate::decide::ledger::{Ledger, LedgerChange, LedgerPlace, LedgerRoot, Verified};
 use crate::decide::memory::Memory;
 use crate::mesos::disk::DiskRef;
@@ -142,6 +143,11 @@ impl Store {
         self.write("ledger.json", ledger)
     }
 
+    /// Replaces `held_back.json`.
+    pub fn write_held_back(&self, held: &HeldBack) -> Result<(), StoreError> {
+        self.write(HeldBack::NAME, held)
+    }
+
     /// Replaces `paused.json`.
     pub fn write_pauses(&self, pauses: &Pauses) -> Result<(), StoreError> {
         self.write(Pauses::NAME, pauses)
@@ -229,13 +235,24 @@ impl Store {
     }
 
     /// Appends one line to the audit log, durably.
-    pub fn audit(&self, record: &impl Serialize) -> Result<(), StoreError> {
-        let mut line = serde_json::to_vec(record).map_err(|source| StoreError::Encode {
-            what: "an audit record",
-            source,
-        })?;
-        line.push(b'\n');
-        self.log.append(&line).map_err(|source| StoreError::Audit {
+    pub fn audit<T: Serialize>(&self, record: &T) -> Result<(), StoreError> {
+        self.audit_all(std::slice::from_ref(record))
+    }
+
+    /// Appends these lines to the audit log at once, durably.
+    pub fn audit_all(&self, records: &[impl Serialize]) -> Result<(), StoreError> {
+        let mut text = Vec::new();
+        for record in records {
+            serde_json::to_writer(&mut text, record).map_err(|source| StoreError::Encode {
+                what: "an audit record",
+                source,
+            })?;
+            text.push(b'\n');
+        }
+        if text.is_empty() {
+            return Ok(());
+        }
+        self.log.append(&text).map_err(|source| StoreError::Audit {
             path: self.log.file().as_path().into(),
             source,
         })

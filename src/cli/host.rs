@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU8;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -20,12 +19,11 @@ use crate::act::store::Store;
 use crate::act::sys::Kernel;
 use crate::act::wipe::Progress;
 use crate::daemon::answers::plan::became;
-use crate::daemon::host::{Inline, Pace, Shared};
+use crate::daemon::host::{Inline, Pace, Reins, Shared};
 use crate::daemon::jobs::eta;
-use crate::daemon::observer::{Observer, ObserverError};
+use crate::daemon::observer::Observer;
 use crate::daemon::operate::{Ask, OperateError, Operated};
-use crate::daemon::operator::Observe;
-use crate::daemon::pass::{Pass, PassError, pass};
+use crate::daemon::pass::{Pass, pass};
 use crate::decide::facts::{Who, Words};
 use crate::observe::clock;
 use crate::sys::http::Site;
@@ -76,7 +74,7 @@ impl Owner {
                 caller: observer.caller(),
                 confirm: observer.confirm(),
                 pace: Pace::from(&settings.wipe),
-                limit: Arc::new(AtomicU8::new(settings.wipe.pressure_limit)),
+                reins: Arc::new(Reins::of(settings)),
             },
             observer,
         }))
@@ -92,21 +90,6 @@ impl Owner {
         self.observer.ledger()?;
         let mut host = Inline::new(self.shared.clone(), &control, &show).with_master(master);
         Ok(pass(&mut || self.observer.facts(&words), &mut host)?)
-    }
-
-    /// Does something with an observer and a host on this thread.
-    pub(super) fn with<T>(
-        &self,
-        act: impl FnOnce(
-            &Observe<'_, ObserverError>,
-            &mut Inline<'_>,
-        ) -> Result<T, PassError<ObserverError>>,
-    ) -> anyhow::Result<T> {
-        let control = self.shared.pace.control();
-        // A damaged ledger is refused here, before anything is done.
-        self.observer.ledger()?;
-        let mut host = Inline::new(self.shared.clone(), &control, &show);
-        Ok(act(&|words| self.observer.facts(words), &mut host)?)
     }
 
     /// Does what is asked for on this thread, with a line of progress on a terminal.

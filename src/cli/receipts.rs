@@ -13,7 +13,9 @@ use crate::units::{Bytes, Span};
 #[derive(Debug, clap::Args)]
 #[command(
     long_about = "Reads the audit log in state_dir/audit: two lines for each step that changed what tenants \
-        can see, one before it and one after it, with the evidence and what was verified. Changes nothing.",
+        can see, one before it and one after it, with the evidence and what was verified; a line when a guard \
+        begins to hold a destroy or an overdue orphan back, one when its reasons change, and one when it is over. \
+        Changes nothing.",
     after_help = "\
 Example: mesos-volumed receipts --volume slave_public/data --since 7d
   tells what became of a volume in the last week"
@@ -81,6 +83,13 @@ fn table(records: &[AuditRecord]) -> Table {
 fn detail(record: &AuditRecord) -> String {
     if let Some(why) = &record.why {
         return why.clone();
+    }
+    if let Some(by) = &record.by {
+        let login = by
+            .login_uid
+            .filter(|login| *login != by.uid)
+            .map_or_else(String::new, |login| format!(", logged in as {login}"));
+        return format!("by user {} ({}{login})", by.uid, by.via);
     }
     let Some(receipt) = &record.receipt else {
         return String::new();

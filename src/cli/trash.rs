@@ -7,6 +7,7 @@ use crate::daemon::answers;
 use crate::daemon::answers::trash::{DoneEntry, Word};
 use crate::daemon::observer::Observer;
 use crate::daemon::operate::{Ask, Ending, Operated, Purge, Restore};
+use crate::daemon::operator;
 use crate::daemon::pass::look;
 use crate::decide::facts::{Facts, Known, RootFacts, Why, Words};
 use crate::decide::give_back::Wanted;
@@ -186,7 +187,7 @@ fn restore(entry: &str, context: &Context) -> anyhow::Result<Exit> {
     let mut calls = adopt::Calls::default();
     if let Some(key) = key.as_ref().filter(|_| operated.result == Ending::Done) {
         let (facts, checked) = look(&mut || observer.facts(&Words::default()))?;
-        if let Some(disk) = adopt::marked(&facts, key).first() {
+        if let Some(disk) = operator::marked(&facts, key).first() {
             let memory = &checked.plan().memory;
             calls = adopt::calls(context, &facts, memory, key, disk, &Wanted::default());
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::anyhow;
 use serde_json::json;
 
-use super::host::{Owner, operate, show};
+use super::host::{Owner, operate, show, who};
 use super::{Context, Exit, Text, WithExit, sweep};
 use crate::act::executor::StepOutcome;
 use crate::act::outcome::Outcome;
@@ -156,9 +156,10 @@ fn wipe_whole(
     let control = owner.shared.pace.control();
     let subject = authorization.name().to_string();
     let progress = Progress::default();
+    let by = who();
     let outcome = show(&progress, &subject, &mut || {
         let reins = (&control, &progress);
-        wipe_device(&owner.shared.desk, &authorization, mode, verify, reins)
+        wipe_device(&owner.shared.desk, &authorization, mode, verify, &by, reins)
     });
     let step = StepOutcome {
         step: "wipe_device",

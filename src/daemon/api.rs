@@ -96,6 +96,7 @@ pub(super) enum What {
     Wipe,
     Recreate,
     Accept,
+    Adopt,
     Pause,
     Resume,
 }
@@ -124,6 +125,7 @@ impl What {
             | Self::Wipe
             | Self::Recreate
             | Self::Accept
+            | Self::Adopt
             | Self::Pause
             | Self::Resume => Method::POST,
         }
@@ -271,6 +273,12 @@ pub(super) const ROUTES: &[Route] = &[
         at: At::Socket,
         what: What::Accept,
         summary: "Takes a root on as it is now",
+    },
+    Route {
+        path: "/v1/adopt",
+        at: At::Socket,
+        what: What::Adopt,
+        summary: "Marks a volume that nobody names as wanted, or takes that back",
     },
     Route {
         path: "/v1/pause",
@@ -426,6 +434,7 @@ impl Api {
             | What::Wipe
             | What::Recreate
             | What::Accept
+            | What::Adopt
             | What::Pause
             | What::Resume => self.change(what, asked).await,
         }

@@ -31,6 +31,10 @@ pub struct Seen {
     pub states: BTreeMap<VolumeState, (u32, f64)>,
     /// Entries in the trash.
     pub trash_items: u32,
+    /// What they take up, as far as it was counted.
+    pub trash_bytes: u64,
+    /// Those of which it was not.
+    pub trash_uncounted: u32,
     /// Each authority with how it was read.
     pub authorities: BTreeMap<&'static str, AuthorityRead>,
     /// What is doubtful about them as a whole.
@@ -50,6 +54,7 @@ impl Seen {
     /// Where an answer has no JSON form, which is a fault of this program.
     pub fn of(pass: &Pass, rows: &[VolumeRow], at: i64) -> Result<Self, serde_json::Error> {
         let items = listing::trash(&pass.facts, &pass.last);
+        let uncounted = items.iter().filter(|item| item.size.is_none()).count();
         let mut states: BTreeMap<VolumeState, (u32, f64)> = BTreeMap::new();
         for row in rows {
             let (count, megabytes) = states.entry(row.state).or_default();
@@ -60,6 +65,11 @@ impl Seen {
             at,
             volumes: text(&volumes::volumes(rows, &pass.facts, &pass.last, None))?,
             trash_items: u32::try_from(items.len()).unwrap_or(u32::MAX),
+            trash_bytes: items
+                .iter()
+                .filter_map(|item| item.size)
+                .fold(0, |sum, size| sum.saturating_add(size.bytes)),
+            trash_uncounted: u32::try_from(uncounted).unwrap_or(u32::MAX),
             trash: text(&trash::trash(&items))?,
             states,
             authorities: authorities(&pass.facts).by_name,

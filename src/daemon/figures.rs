@@ -1,7 +1,7 @@
 //! The daemon's figures: what its passes and looks saw, for `GET /metrics` and `GET /healthz`.
 //!
-//! Labels are types, states and stable codes, never names of volumes, roots or devices: the number
-//! of series does not grow with the host.
+//! Labels are types, states and stable codes, never names of volumes or devices: the number of series
+//! does not grow with the host. Only a job that runs is told by its root, as long as it runs.
 
 mod jobs;
 pub mod live;
@@ -88,6 +88,8 @@ pub type DiskKey = (DiskType, Option<Code>);
 pub struct DiskFigures {
     /// Disks that rules or the ledger name.
     pub disks: BTreeMap<DiskKey, u32>,
+    /// Devices and mounts that are rejected, those included that no rule names.
+    pub rejected: BTreeMap<Code, u32>,
     /// Bytes advertised, by type.
     pub advertised: BTreeMap<DiskType, u64>,
     /// Bytes of the file systems of offered disks, by type.
@@ -319,6 +321,15 @@ impl State {
             &["type", "verdict", "reason"],
             &rows,
         )?;
+        sheet.by_word(
+            "rejected_devices",
+            "Devices and mounts of this host that are rejected, by the code that says why.",
+            "reason",
+            Code::ALL.into_iter().map(|code| {
+                let count = disks.rejected.get(&code).copied().unwrap_or(0);
+                (code.as_str(), f64::from(count))
+            }),
+        )?;
         for (name, help, bytes) in [
             (
                 "advertised_bytes",
@@ -336,16 +347,11 @@ impl State {
                 &disks.free,
             ),
         ] {
-            let words = TYPES.map(|kind| [type_word(kind)]);
-            let rows: Vec<Row<'_>> = TYPES
-                .iter()
-                .zip(&words)
-                .map(|(kind, word)| {
-                    let bytes = bytes.get(kind).copied().unwrap_or(0);
-                    (&word[..], number(bytes))
-                })
-                .collect();
-            sheet.gauge(name, help, &["type"], &rows)?;
+            let sums = TYPES.map(|kind| {
+                let bytes = bytes.get(&kind).copied().unwrap_or(0);
+                (type_word(kind), number(bytes))
+            });
+            sheet.by_word(name, help, "type", sums)?;
         }
         sheet.gauge(
             "degraded_disks",
@@ -353,17 +359,11 @@ impl State {
             &[],
             &[(&[], f64::from(disks.degraded))],
         )?;
-        let words = FileState::ALL.map(|state| [state.word()]);
-        let rows: Vec<Row<'_>> = FileState::ALL
-            .iter()
-            .zip(&words)
-            .map(|(state, word)| (&word[..], if *state == disks.file { 1.0 } else { 0.0 }))
-            .collect();
-        sheet.gauge(
+        sheet.by_word(
             "resources_file",
             "How the file of resources.write_to stands: 1 for the state that it is in.",
-            &["state"],
-            &rows,
+            "state",
+            FileState::ALL.map(|state| (state.word(), if state == disks.file { 1.0 } else { 0.0 })),
         )?;
         if let Some(at) = self.last_look {
             sheet.gauge(

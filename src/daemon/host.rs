@@ -1,7 +1,7 @@
 //! This machine, as executing a plan needs it.
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicU8;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::monitor::Watch;
@@ -13,8 +13,8 @@ use crate::act::master::{self, ChangeError};
 use crate::act::outcome::Outcome;
 use crate::act::sys::Kernel;
 use crate::act::wipe::{BY_FILE_SYSTEM, Control, Progress};
-use crate::config::{WipeRate, WipeSettings};
-use crate::decide::facts::{FileIdentity, Known};
+use crate::config::{Settings, WipeRate, WipeSettings};
+use crate::decide::facts::{FileIdentity, FreeBelow, Known};
 use crate::decide::steps::MasterCall;
 use crate::mesos::disk::DiskRef;
 use crate::observe::clock;
@@ -42,8 +42,57 @@ pub struct Shared {
     pub confirm: Span,
     /// How fast they are wiped.
     pub pace: Pace,
-    /// `wipe.pressure_limit`, in percent, as it is in force now.
-    pub limit: Arc<AtomicU8>,
+    /// When a wipe slows down and when it hurries, as is in force now.
+    pub reins: Arc<Reins>,
+}
+
+/// What every wipe that runs goes by; a reload changes it under way.
+#[derive(Debug, Default)]
+pub struct Reins {
+    /// `wipe.pressure_limit`, in percent.
+    limit: AtomicU8,
+    /// `trash.free_below`.
+    free_below: Mutex<Option<FreeBelow>>,
+}
+
+impl Reins {
+    /// These settings' reins.
+    #[must_use]
+    pub fn of(settings: &Settings) -> Self {
+        let reins = Self::default();
+        reins.set(settings);
+        reins
+    }
+
+    /// Those of other settings, from now on.
+    pub(super) fn set(&self, settings: &Settings) {
+        self.limit
+            .store(settings.wipe.pressure_limit, Ordering::Relaxed);
+        self.hurry_below(settings.trash.policy.free_below);
+    }
+
+    /// With less free than this, wipes hurry.
+    pub(super) fn hurry_below(&self, least: Option<FreeBelow>) {
+        let mut free_below = self
+            .free_below
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *free_below = least;
+    }
+
+    /// Above this share of time, in percent, a wipe goes more slowly.
+    pub(super) fn limit(&self) -> f64 {
+        f64::from(self.limit.load(Ordering::Relaxed))
+    }
+
+    /// So many bytes are to be free on a file system of this size; with less, space is short.
+    pub(super) fn least_free(&self, total: u64) -> Option<u64> {
+        let free_below = *self
+            .free_below
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        free_below.map(|least| least.of(total))
+    }
 }
 
 /// How fast a disk is wiped.
@@ -51,8 +100,6 @@ pub struct Shared {
 pub struct Pace {
     pub(super) rate: u32,
     threads: u32,
-    /// `wipe.pressure_limit`, in percent.
-    pub(super) limit: u8,
 }
 
 impl From<&WipeSettings> for Pace {
@@ -64,7 +111,6 @@ impl From<&WipeSettings> for Pace {
                 WipeRate::Unpaced => 0,
             },
             threads: settings.threads,
-            limit: settings.pressure_limit,
         }
     }
 }
@@ -123,7 +169,7 @@ impl Shared {
         };
         let watch = Watch {
             root: &root,
-            limit: &self.limit,
+            reins: &self.reins,
             control,
             progress,
         };

@@ -1,13 +1,10 @@
-//! Jobs as they are shown: by `status`, the API, the metrics and systemd.
+//! What jobs do, and when they end, as it is shown by `status`, the API, the metrics and systemd.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::act::wipe::{Pressure, ProgressNow, Speed};
-use crate::mesos::disk::DiskRef;
-use crate::units::{Raw, Span};
+use crate::act::wipe::{ProgressNow, Speed};
 
 /// What a job does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -37,82 +34,6 @@ impl JobState {
             Self::Slowed => "slowed",
             Self::Paused => "paused",
         }
-    }
-}
-
-/// A job that waits or runs, at one moment.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct JobView {
-    /// The step: `wipe`, `empty_mount`, `move_out` or `put_back`.
-    pub kind: &'static str,
-    /// The volume's role.
-    pub role: String,
-    /// The volume's persistence id.
-    pub persistence_id: String,
-    /// The id's exact bytes, where it is not UTF-8.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub persistence_id_base64: Option<String>,
-    /// The disk that it works on.
-    pub disk: DiskRef,
-    /// The disk's root, by which it is paused and resumed.
-    pub root: Raw,
-    /// The plan that it is of.
-    pub plan: String,
-    /// What it does.
-    pub state: JobState,
-    /// When it came, in seconds since 1970, for display only.
-    pub queued_at: i64,
-    /// When it began.
-    pub started_at: Option<i64>,
-    /// Entries removed that were no directories.
-    pub files: u64,
-    /// Directories removed.
-    pub directories: u64,
-    /// Entries that could not be removed.
-    pub left: u64,
-    /// How much more is free on the file system than when it began; others that write there at the
-    /// same time take from it.
-    pub freed_bytes: u64,
-    /// Bytes of files overwritten.
-    pub overwritten_bytes: u64,
-    /// How many files and directories there were in the beginning, about: the inodes in use on a
-    /// MOUNT disk. `None` where nothing tells without looking at all of them.
-    pub expected: Option<u64>,
-    /// Files and directories removed per second, over the last five seconds.
-    pub rate: f64,
-    /// Bytes overwritten per second, over the last five seconds.
-    pub bytes_per_second: f64,
-    /// Removals per second that it may make now; `None`: as many as it can.
-    pub allowed_rate: Option<u32>,
-    /// How much is waited for I/O; `None` where nobody looks: the job waits, or keeps to no rate.
-    pub pressure: Option<Pressure>,
-    /// In how many seconds it ends at this rate; `None` where nothing tells how much is left.
-    pub eta_seconds: Option<u64>,
-}
-
-impl JobView {
-    /// `slave_public/data on PATH /mnt/a: 1,200 files and directories gone, 400/s, about 2m left`,
-    /// for a line of text.
-    #[must_use]
-    pub fn text(&self) -> String {
-        let removed = self.files.saturating_add(self.directories);
-        let mut text = format!(
-            "{}/{} on {}: {}, {removed} files and directories gone",
-            self.role,
-            self.persistence_id,
-            self.disk,
-            self.state.word()
-        );
-        if self.rate >= 1.0 {
-            let _infallible = write!(text, ", {:.0}/s", self.rate);
-        }
-        if let Some(eta) = self.eta_seconds {
-            let _infallible = write!(text, ", about {} left", Span::seconds(eta));
-        }
-        if let Some(pressure) = self.pressure {
-            let _infallible = write!(text, ", I/O pressure {:.0} %", pressure.worked);
-        }
-        text
     }
 }
 

@@ -9,10 +9,10 @@
 //! [`crate::decide::pace`].
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::host::Reins;
 use crate::act::wipe::{Control, Pressure, Progress};
 use crate::decide::pace::{Allowed, Bounds, Sample, next};
 use crate::observe::places::Places;
@@ -35,8 +35,8 @@ const LOOKS: u32 = 5;
 pub(super) struct Watch<'a> {
     /// The root that it works on.
     pub(super) root: &'a Raw,
-    /// `wipe.pressure_limit`, in percent.
-    pub(super) limit: &'a AtomicU8,
+    /// When it slows down and when it hurries.
+    pub(super) reins: &'a Reins,
     pub(super) control: &'a Control,
     pub(super) progress: &'a Progress,
 }
@@ -231,9 +231,9 @@ impl<'a> Watcher<'a> {
             worked: worked.pressure(),
             rested: None,
             others: worked.others(),
-            urgent: room.is_some_and(nearly_full),
+            urgent: room.is_some_and(|room| is_short(room, self.job.reins)),
         };
-        let limit = f64::from(self.job.limit.load(Ordering::Relaxed));
+        let limit = self.job.reins.limit();
         self.looks = self.looks.wrapping_add(1);
         if self.allowed == Allowed::Nothing {
             sample.rested = sample.worked.take();
@@ -302,9 +302,12 @@ impl<'a> Watcher<'a> {
     }
 }
 
-/// Whether a tenant of this file system is about to find it full.
-fn nearly_full(room: drives::Room) -> bool {
-    room.available < room.total.checked_div(50).unwrap_or(0)
+/// Whether space is needed urgently: a tenant of this file system is about to find it full, or there is
+/// less than an operator wants to be free while the trash holds anything (`trash.free_below`).
+fn is_short(room: drives::Room, reins: &Reins) -> bool {
+    let nearly_full = room.available < room.total.checked_div(50).unwrap_or(0);
+    let least = reins.least_free(room.total);
+    nearly_full || least.is_some_and(|least| room.free < least)
 }
 
 /// Tells the watching thread that the job has ended.
@@ -338,14 +341,15 @@ impl Drop for Ending<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decide::facts::FreeBelow;
     use crate::observe::pressure::DriveCounts;
 
     #[test]
-    fn a_job_is_watched_and_its_end_is_seen_at_once() {
+    fn a_job_is_watched_to_its_end() {
         let (control, progress) = (Control::new(0), Progress::default());
         let watch = Watch {
             root: &Raw::from("/"),
-            limit: &AtomicU8::new(20),
+            reins: &Reins::default(),
             control: &control,
             progress: &progress,
         };
@@ -355,7 +359,7 @@ mod tests {
             7
         });
         assert_eq!(answer, 7);
-        assert!(clock::precise().saturating_sub(begun) < TICK.saturating_mul(TICKS));
+        assert!(clock::precise().saturating_sub(begun) < Duration::from_secs(30));
     }
 
     #[test]
@@ -363,7 +367,7 @@ mod tests {
         let (control, progress) = (Control::new(0), Progress::default());
         let watch = Watch {
             root: &Raw::from("/"),
-            limit: &AtomicU8::new(20),
+            reins: &Reins::default(),
             control: &control,
             progress: &progress,
         };
@@ -427,13 +431,19 @@ mod tests {
     }
 
     #[test]
-    fn a_file_system_is_nearly_full_with_a_fiftieth_left() {
+    fn space_is_short_with_a_fiftieth_left_or_less_free_than_an_operator_wants() {
         let room = |available| drives::Room {
             total: 1000,
             free: available,
             available,
         };
-        assert!(nearly_full(room(19)));
-        assert!(!nearly_full(room(20)));
+        let reins = Reins::default();
+        assert!(is_short(room(19), &reins));
+        assert!(!is_short(room(20), &reins));
+        reins.hurry_below(Some(FreeBelow::Percent(30)));
+        assert!(is_short(room(299), &reins));
+        assert!(!is_short(room(300), &reins));
+        reins.hurry_below(Some(FreeBelow::Bytes(500)));
+        assert!(is_short(room(499), &reins));
     }
 }

@@ -342,10 +342,14 @@ fn not_settled(verdict: &DiskVerdict) -> bool {
 fn figures(view: &View) -> DiskFigures {
     let mut figures = DiskFigures::default();
     for verdict in &view.discovery.disks {
+        let code = verdict.rejection().map(|rejection| rejection.code);
+        if let Some(code) = code {
+            let count = figures.rejected.entry(code).or_default();
+            *count = count.saturating_add(1);
+        }
         let Some(disk) = &verdict.disk else {
             continue;
         };
-        let code = verdict.rejection().map(|rejection| rejection.code);
         let key: DiskKey = (disk.kind, code);
         let count = figures.disks.entry(key).or_default();
         *count = count.saturating_add(1);

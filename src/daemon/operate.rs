@@ -16,7 +16,7 @@ use super::pass::{Pass, PassError, look, pass};
 use crate::act::executor::Host;
 use crate::act::sys::Sys as _;
 use crate::act::wipe::promise;
-use crate::decide::facts::{Facts, Who, WipeMode, Words};
+use crate::decide::facts::{AdoptWord, Facts, Who, WipeMode, Words};
 use crate::decide::guards::{Reason, Refusal};
 use crate::decide::listing::{self, VolumeRow, VolumeState};
 use crate::decide::plan::Plan;
@@ -40,6 +40,8 @@ pub enum Ask {
     Recreate(Recreate),
     /// `disk accept`.
     Accept(Accept),
+    /// `volumes adopt`.
+    Adopt(Adopt),
 }
 
 /// One pass over everything.
@@ -109,6 +111,22 @@ pub struct Recreate {
 pub struct Accept {
     /// The root, as Mesos spells it.
     pub root: String,
+}
+
+/// A volume that nobody names and that is wanted all the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Adopt {
+    /// As role/persistence-id.
+    pub volume: String,
+    /// On this disk only, as Mesos spells its root; null for every one where it lies. A MOUNT disk has
+    /// to be named.
+    #[serde(default)]
+    pub root: Option<String>,
+    /// The mark is taken back.
+    #[serde(default)]
+    pub undo: bool,
 }
 
 /// What came of it: the pass, and a word for the whole.
@@ -191,6 +209,7 @@ impl Ask {
             Self::Wipe(_) => "wipe",
             Self::Recreate(_) => "recreate",
             Self::Accept(_) => "accept",
+            Self::Adopt(_) => "adopt",
         }
     }
 
@@ -204,6 +223,7 @@ impl Ask {
             Self::Wipe(wipe) => serde_json::json!(wipe),
             Self::Recreate(recreate) => serde_json::json!(recreate),
             Self::Accept(accept) => serde_json::json!(accept),
+            Self::Adopt(adopt) => serde_json::json!(adopt),
         }
     }
 
@@ -249,6 +269,14 @@ impl Ask {
                 accept_root: Some(Raw::from(accept.root.as_str())),
                 ..Words::default()
             },
+            Self::Adopt(adopt) => Words {
+                adopt: Some(AdoptWord {
+                    volume: named(&adopt.volume)?,
+                    root: adopt.root.as_deref().map(Raw::from),
+                    undo: adopt.undo,
+                }),
+                ..Words::default()
+            },
         };
         let words = Words {
             by: Some(by.clone()),
@@ -281,19 +309,21 @@ impl Prepared {
                 operator::restore(&observe, host, &TrashId(entry.clone()), by())?
             }
             Ask::Purge(_) => operator::purge(&observe, host, &self.words.purge, by())?,
-            Ask::Sweep(_) | Ask::Wipe(_) | Ask::Recreate(_) | Ask::Accept(_) => operator::Answer {
-                entries: Vec::new(),
-                pass: pass(
-                    &mut || match seen.take() {
-                        Some(facts) => Ok(Facts {
-                            words: self.words.clone(),
-                            ..facts
-                        }),
-                        None => observe(&self.words),
-                    },
-                    host,
-                )?,
-            },
+            Ask::Sweep(_) | Ask::Wipe(_) | Ask::Recreate(_) | Ask::Accept(_) | Ask::Adopt(_) => {
+                operator::Answer {
+                    entries: Vec::new(),
+                    pass: pass(
+                        &mut || match seen.take() {
+                            Some(facts) => Ok(Facts {
+                                words: self.words.clone(),
+                                ..facts
+                            }),
+                            None => observe(&self.words),
+                        },
+                        host,
+                    )?,
+                }
+            }
         };
         Ok(Turn { pass, entries })
     }
@@ -304,7 +334,7 @@ impl Prepared {
     pub const fn goes_on(&self) -> bool {
         match self.ask {
             Ask::Sweep(_) | Ask::Wipe(_) | Ask::Recreate(_) | Ask::Accept(_) => true,
-            Ask::Purge(_) | Ask::Restore(_) => false,
+            Ask::Purge(_) | Ask::Restore(_) | Ask::Adopt(_) => false,
         }
     }
 
@@ -360,6 +390,10 @@ impl Prepared {
                 Ok(()) => (Ending::Done, None),
                 Err(why) => refused(Some(why)),
             },
+            Ask::Adopt(_) => match self.words.adopt.as_ref().map(|word| adopted(facts, word)) {
+                None | Some(Ok(())) => (Ending::Done, None),
+                Some(Err(why)) => refused(Some(why)),
+            },
             Ask::Recreate(_) => {
                 let key = self.words.recreate.as_ref();
                 let made = outcomes.iter().any(|step| {
@@ -409,6 +443,28 @@ fn settled(id: &TrashId, entry: &Entry, outcomes: &[Became]) -> Entry {
         StepResult::Failed | StepResult::Stale => Entry::Failed(step.text.clone()),
         StepResult::Identity | StepResult::Started => Entry::UnderWay,
     }
+}
+
+/// Whether a volume is adopted by now (or no longer), or why not. A plain MOUNT disk needs no mark: it
+/// is never an orphan.
+fn adopted(facts: &Facts, word: &AdoptWord) -> Result<(), String> {
+    let key = &word.volume;
+    let is_marked = !operator::marked(facts, key).is_empty();
+    if word.undo {
+        return if is_marked {
+            Err(format!("the mark of {key} is still there"))
+        } else {
+            Ok(())
+        };
+    }
+    if is_marked || operator::plain_mount(facts, word.root.as_ref()).is_some() {
+        return Ok(());
+    }
+    Err(format!(
+        "{key} was not adopted: it has no directory that nobody names on a root that can be used; see \
+         `mesos-volumed volumes list`. A MOUNT disk has to be named with --root; an entry of the trash is \
+         restored with `mesos-volumed trash restore`"
+    ))
 }
 
 /// Whether nothing is left of the volume, or why it is.

@@ -1,15 +1,17 @@
-//! What an operator asks for by name: restore, purge, adopt. One code for the commands and for the
+//! What an operator asks for by name: restore, purge. One code for the commands and for the
 //! daemon's socket: each takes an observer and a host, makes a pass for that one matter under the
 //! same guards as every pass, and says what became of it.
 
 use crate::act::executor::{Host, StepOutcome};
 use crate::act::outcome::Outcome;
 use crate::daemon::pass::{Pass, PassError, pass};
-use crate::decide::facts::{AdoptWord, Facts, RootFacts, Who, Words};
+use crate::decide::facts::{Facts, Known, RootFacts, Who, Words};
 use crate::decide::guards::{Reason, Refusal};
 use crate::decide::listing;
 use crate::decide::manifest::TrashState;
 use crate::decide::steps::TrashId;
+use crate::mesos::disk::{DiskRef, DiskType};
+use crate::mesos::ids::VolumeKey;
 use crate::units::{Raw, chain};
 
 /// Observes the host with these words.
@@ -130,19 +132,29 @@ pub fn purge<H: Host, E: std::error::Error + 'static>(
     Ok(Answer { entries, pass })
 }
 
-/// Marks a volume that nobody names as wanted, or takes that back.
-pub fn adopt<H: Host, E: std::error::Error + 'static>(
-    observe: &Observe<'_, E>,
-    host: &mut H,
-    word: &AdoptWord,
-    by: Who,
-) -> Result<Pass, PassError<E>> {
-    let words = Words {
-        adopt: Some(word.clone()),
-        by: Some(by),
-        ..Words::default()
-    };
-    pass(&mut || observe(&words), host)
+/// The disks on which the volume is adopted.
+#[must_use]
+pub fn marked(facts: &Facts, key: &VolumeKey) -> Vec<DiskRef> {
+    facts
+        .roots
+        .iter()
+        .filter(|root| {
+            let marks = root.adopted.known().into_iter().flatten();
+            marks.into_iter().any(|mark| mark.volume == *key)
+        })
+        .map(|root| root.disk.clone())
+        .collect()
+}
+
+/// The MOUNT disk at this root, where it has no hidden side for marks.
+#[must_use]
+pub fn plain_mount<'a>(facts: &'a Facts, root: Option<&Raw>) -> Option<&'a DiskRef> {
+    let found = facts.roots.iter().find(|found| {
+        found.kind() == DiskType::Mount
+            && Some(&found.disk.root) == root
+            && matches!(found.hidden, Known::Absent)
+    });
+    found.map(|root| &root.disk)
 }
 
 /// What became of the last step of this name.

@@ -4,10 +4,12 @@
 //! anew. A pass therefore has several rounds; each is written down in the memory before it acts.
 
 use crate::act::executor::{Executed, Host, StepOutcome, execute};
+use crate::act::held_back;
 use crate::act::outcome::{Outcome, StepError};
 use crate::decide::check::{CheckedPlan, PlanRejected, check};
 use crate::decide::facts::Facts;
-use crate::decide::plan::{Plan, plan};
+use crate::decide::plan::{Plan, is_whole, plan};
+use crate::units::chain;
 
 /// A quarantine, its second look, its wipe, and the frame's removal are four; a few more rounds
 /// let what moved meanwhile settle. What is left then waits for the next pass.
@@ -97,6 +99,12 @@ pub fn pass<H: Host, E: std::error::Error + 'static>(
         });
         outcomes.extend(done);
         if !moved || round >= MOST_ROUNDS {
+            let desk = host.desk();
+            let whole = is_whole(&facts);
+            let told = held_back::record(&desk.store, (desk.wall_seconds)(), &last, whole);
+            if let Err(error) = told {
+                tracing::error!(error = %chain(&error), "what is held back is not in the audit log");
+            }
             return Ok(Pass {
                 outcomes,
                 last,

@@ -9,7 +9,6 @@ use tokio::sync::mpsc;
 use super::answers::status::PassEnd;
 use super::board::{Board, Seen};
 use super::figures::{Figures, PassFigures};
-use super::host::Pace;
 use super::observer::Observer;
 use super::operations::{Next, Operation, Waiting};
 use super::pass::{Pass, pass};
@@ -55,7 +54,7 @@ impl Passer {
                 }
                 Order::Operate(operation) => self.operate(*operation),
                 Order::Reload(settings) => {
-                    self.workers.set_pace(Pace::from(&settings.wipe));
+                    self.workers.set_pace(&settings);
                     self.observer = Observer::new(&settings);
                     self.workers.set_observer(&self.observer);
                 }

@@ -22,11 +22,12 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::after;
+use super::answers::jobs::Job;
 use super::api::{self, Api, Rules};
 use super::board::Board;
 use super::figures::Figures;
 use super::host::Shared;
-use super::jobs::{JobState, JobView};
+use super::jobs::JobState;
 use super::listen::Listen;
 use super::observer::Observer;
 use super::offers::{self, Looked, Looker};
@@ -497,15 +498,15 @@ impl Daemon {
 }
 
 /// `wiping 2 (1200 entries gone, 400/s): …`, with the first job that runs in full.
-fn jobs_text(jobs: &[JobView]) -> Option<String> {
+fn jobs_text(jobs: &[Job]) -> Option<String> {
     let shown = jobs
         .iter()
         .find(|job| matches!(job.state, JobState::Running | JobState::Slowed))
         .or_else(|| jobs.first())?;
     Some(if jobs.len() == 1 {
-        format!("wiping {}", shown.text())
+        format!("wiping {}", shown.text)
     } else {
-        format!("wiping {}, first {}", jobs.len(), shown.text())
+        format!("wiping {}, first {}", jobs.len(), shown.text)
     })
 }
 

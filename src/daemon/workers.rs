@@ -1,12 +1,13 @@
 //! Workers: one thread a drive that runs the jobs of its file systems one after the other.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use super::answers::Disk;
+use super::answers::jobs::Job as Shown;
 use super::answers::plan::{Became, became};
 use super::host::{LowPriority, Pace, Shared};
-use super::jobs::{JobState, JobView, eta};
+use super::jobs::{JobState, eta};
 use super::observer::Observer;
 use crate::act::executor::{Desk, Host, Job, StepOutcome};
 use crate::act::jobs;
@@ -14,7 +15,8 @@ use crate::act::master::ChangeError;
 use crate::act::outcome::Outcome;
 use crate::act::store::{Store, StoreError};
 use crate::act::sys::Kernel;
-use crate::act::wipe::{Control, Progress, ProgressNow};
+use crate::act::wipe::{Control, Progress, ProgressNow, Speed};
+use crate::config::Settings;
 use crate::decide::facts::{FileIdentity, Known, Pauses};
 use crate::decide::steps::MasterCall;
 use crate::mesos::disk::DiskRef;
@@ -180,9 +182,10 @@ impl Workers {
     }
 
     /// Another pace, for jobs that run as well.
-    pub fn set_pace(&mut self, pace: Pace) {
+    pub fn set_pace(&mut self, settings: &Settings) {
+        let pace = Pace::from(&settings.wipe);
         self.shared.pace = pace;
-        self.shared.limit.store(pace.limit, Ordering::Relaxed);
+        self.shared.reins.set(settings);
         for running in lock(&self.work.state).jobs.values() {
             running.control.set_rate(pace.rate);
         }
@@ -223,7 +226,7 @@ pub struct WorkersHandle {
 impl WorkersHandle {
     /// Every job that waits or runs, in the order in which they came.
     #[must_use]
-    pub fn jobs(&self) -> Vec<JobView> {
+    pub fn jobs(&self) -> Vec<Shown> {
         let (mut running, pauses): (Vec<Running>, Pauses) = {
             let state = lock(&self.work.state);
             (state.jobs.values().cloned().collect(), state.pauses.clone())
@@ -325,9 +328,8 @@ impl WorkersHandle {
     }
 }
 
-fn view(running: &Running, held: bool) -> JobView {
+fn view(running: &Running, held: bool) -> Shown {
     let now = running.progress.now();
-    let speed = running.progress.speed();
     let state = match running.started_at {
         _ if held => JobState::Paused,
         None => JobState::Waiting,
@@ -335,13 +337,18 @@ fn view(running: &Running, held: bool) -> JobView {
         Some(_) => JobState::Running,
     };
     let runs = matches!(state, JobState::Running | JobState::Slowed);
-    JobView {
-        kind: running.kind,
+    let speed = if runs {
+        running.progress.speed()
+    } else {
+        Speed::default()
+    };
+    let pressure = running.progress.pressure().filter(|_| runs);
+    let mut shown = Shown {
+        kind: running.kind.to_owned(),
         role: running.volume.role.to_string(),
         persistence_id: running.volume.id.to_string(),
         persistence_id_base64: running.volume.id.as_raw().base64_if_not_utf8(),
-        disk: running.disk.clone(),
-        root: running.disk.root.clone(),
+        disk: Disk::from(&running.disk),
         plan: running.plan.clone(),
         state,
         queued_at: running.queued_at,
@@ -352,16 +359,15 @@ fn view(running: &Running, held: bool) -> JobView {
         freed_bytes: now.freed,
         overwritten_bytes: now.overwritten,
         expected: now.expected,
-        rate: if runs { speed.removals } else { 0.0 },
-        bytes_per_second: if runs { speed.overwritten } else { 0.0 },
+        rate: speed.removals,
+        bytes_per_second: speed.overwritten,
         allowed_rate: Some(running.control.rate()).filter(|&rate| runs && rate > 0),
-        pressure: if runs {
-            running.progress.pressure()
-        } else {
-            None
-        },
-        eta_seconds: if runs { eta(now, speed) } else { None },
-    }
+        io_pressure: pressure.map(|pressure| pressure.worked),
+        eta_seconds: eta(now, speed),
+        text: String::new(),
+    };
+    shown.text = shown.line();
+    shown
 }
 
 impl Host for Workers {

@@ -14,6 +14,7 @@ pub mod facts;
 pub mod give_back;
 pub mod guards;
 pub mod held;
+pub mod held_back;
 pub mod ledger;
 pub mod lifecycle;
 pub mod listing;

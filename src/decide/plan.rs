@@ -83,6 +83,12 @@ impl Plan {
     }
 }
 
+/// Whether a plan of these facts is one for the whole host, not for what a command is about.
+#[must_use]
+pub fn is_whole(facts: &Facts) -> bool {
+    Scope::of(&facts.words).is_none()
+}
+
 /// Decides.
 #[must_use]
 pub fn plan(facts: &Facts) -> Plan {

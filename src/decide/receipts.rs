@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::facts::Who;
 use crate::mesos::ids::VolumeKey;
 
 /// One line.
@@ -10,7 +11,8 @@ use crate::mesos::ids::VolumeKey;
 pub struct AuditRecord {
     /// Seconds since 1970, by the wall clock.
     pub at: i64,
-    /// The plan that the step belonged to.
+    /// The plan that the step belonged to; empty where it belonged to none.
+    #[serde(default)]
     pub plan: String,
     /// `quarantine`, `wipe`, …
     pub step: String,
@@ -18,6 +20,9 @@ pub struct AuditRecord {
     pub subject: String,
     /// `begin`, `done`, `failed`, …
     pub event: String,
+    /// Whose word it followed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Who>,
     /// The proof, where it was done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<Value>,
@@ -62,6 +67,7 @@ mod tests {
             step: "wipe".to_owned(),
             subject: subject.to_owned(),
             event: "begin".to_owned(),
+            by: None,
             receipt,
             why: None,
         }

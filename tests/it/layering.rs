@@ -34,6 +34,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "decide::check",
             "decide::facts",
             "decide::guards",
+            "decide::held_back",
             "decide::ledger",
             "decide::manifest",
             "decide::memory",

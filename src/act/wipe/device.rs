@@ -20,7 +20,7 @@ use super::progress::Progress;
 use crate::act::executor::Desk;
 use crate::act::outcome::{Outcome, Receipt, StepError};
 use crate::act::sys::Sys;
-use crate::decide::facts::WipeMethod;
+use crate::decide::facts::{Who, WipeMethod};
 use crate::decide::guards::{Reason, Refusal};
 use crate::decide::whole_device::DeviceAuthorization;
 use crate::mesos::disk::{DiskRef, DiskType};
@@ -58,11 +58,12 @@ pub fn wipe_device<S: Sys>(
     authorization: &DeviceAuthorization,
     mode: DeviceMode,
     verify: bool,
+    by: &Who,
     (control, progress): (&Control, &Progress),
 ) -> Outcome {
     let name = authorization.name().to_string();
     let begun = desk.sys.now();
-    desk.audited("", "wipe_device", &name, None, || {
+    desk.audited("", "wipe_device", &name, Some(by), || {
         match go(authorization, mode, verify, control, progress) {
             Err(outcome) => outcome,
             Ok(proof) => Outcome::Done(Box::new(Receipt {

@@ -3,17 +3,20 @@
 use anyhow::anyhow;
 use serde::Serialize;
 
-use super::super::host::{Owner, who};
+use super::super::host::operate;
 use super::super::{Context, Exit, Text, WithExit};
 use super::volume_key;
-use crate::act::outcome::Outcome;
-use crate::daemon::answers;
+use crate::daemon::answers::plan::StepResult;
+use crate::daemon::answers::{self, Why};
+use crate::daemon::observer::Observer;
+use crate::daemon::operate::{Adopt, Ask, Ending, Operated};
 use crate::daemon::operator;
-use crate::daemon::pass::Pass;
-use crate::decide::facts::{AdoptWord, Facts, Known};
+use crate::daemon::pass::look;
+use crate::decide::facts::{Facts, Words};
 use crate::decide::give_back::{Wanted, give_back};
+use crate::decide::guards::Refusal;
 use crate::decide::memory::Memory;
-use crate::mesos::disk::{DiskRef, DiskType};
+use crate::mesos::disk::DiskRef;
 use crate::mesos::ids::VolumeKey;
 use crate::mesos::operator::{CurlAs, ResourceFormat, curl};
 use crate::units::{Bytes, Megabytes, Raw, chain};
@@ -44,7 +47,7 @@ struct Told {
     /// Steps that were carried out.
     outcomes: Vec<answers::plan::Became>,
     /// What keeps it from being adopted.
-    kept: Vec<answers::Why>,
+    kept: Vec<Why>,
     #[serde(flatten)]
     calls: Calls,
 }
@@ -63,93 +66,66 @@ pub(crate) struct Calls {
 
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let key = volume_key(&args.volume).exit(Exit::Usage)?;
-    let word = AdoptWord {
-        volume: key.clone(),
-        root: args.root.as_deref().map(Raw::from),
+    let root = args.root.as_deref().map(Raw::from);
+    let ask = Ask::Adopt(Adopt {
+        volume: args.volume.clone(),
+        root: args.root.clone(),
         undo: args.undo,
-    };
-    let owner = Owner::new(context)?;
-    let pass = owner.with(|observe, host| operator::adopt(observe, host, &word, who()))?;
-    let adopted = marked(&pass.facts, &key);
-    let kept: Vec<_> = pass
-        .last
+    });
+    let Operated {
+        planned,
+        result,
+        why,
+        ..
+    } = operate(context, ask)?;
+    // Whoever did it, what it takes to give the volume back is told from what is so now.
+    let observer = Observer::new(context.settings());
+    let (facts, checked) = look(&mut || observer.facts(&Words::default()))?;
+    let adopted = operator::marked(&facts, &key);
+    let kept: Vec<Why> = planned
         .kept
-        .iter()
-        .filter(|kept| kept.volume.as_ref() == Some(&key) && kept.trash.is_none())
-        .flat_map(|kept| kept.reasons.iter().cloned())
-        .filter(|reason| reason.code != crate::decide::guards::Refusal::Adopted)
+        .into_iter()
+        .filter(|kept| kept.trash.is_none())
+        .filter(|kept| kept.role.as_deref() == Some(&key.role.to_string()))
+        .filter(|kept| kept.id.as_deref() == Some(&key.id.to_string()))
+        .flat_map(|kept| kept.reasons)
+        .filter(|reason| reason.code != Refusal::Adopted)
         .collect();
     let wanted = Wanted {
         size: args.size.map(|size| Megabytes::whole(size.0 >> 20)),
         principal: args.principal.as_deref().map(Raw::from),
     };
     // A plain MOUNT disk needs no mark to be given back: it is never an orphan.
-    let plain = pass.facts.roots.iter().find(|root| {
-        root.kind() == DiskType::Mount
-            && Some(&root.disk.root) == word.root.as_ref()
-            && matches!(root.hidden, Known::Absent)
-    });
-    let disk = adopted.first().or(plain.map(|root| &root.disk));
+    let disk = adopted
+        .first()
+        .or_else(|| operator::plain_mount(&facts, root.as_ref()));
     let calls = match disk.filter(|_| !args.undo) {
-        Some(disk) => calls(context, &pass.facts, &pass.last.memory, &key, disk, &wanted),
+        Some(disk) => calls(context, &facts, &checked.plan().memory, &key, disk, &wanted),
         None => Calls::default(),
     };
-    let done = |step: &str| {
-        pass.outcomes
-            .iter()
-            .any(|found| found.step == step && matches!(found.outcome, Outcome::Done(_)))
-    };
-    let text = text(&key, &adopted, &kept, args.undo, done("unadopt"), &calls);
+    let undone = planned
+        .outcomes
+        .iter()
+        .any(|step| step.step == "unadopt" && step.result == StepResult::Done);
+    let text = text(&key, &adopted, &kept, args.undo, undone, &calls);
     let told = Told {
         adopted: adopted.iter().map(answers::Disk::from).collect(),
-        outcomes: pass.outcomes.iter().map(answers::plan::became).collect(),
-        kept: answers::whys(&kept),
+        outcomes: planned.outcomes,
+        kept,
         calls,
     };
     context.output.value_or(&told, |_| text)?;
-    ended(
-        &pass,
-        &key,
-        !adopted.is_empty() || plain.is_some(),
-        args.undo,
-    )
-}
-
-fn ended(pass: &Pass, key: &VolumeKey, adopted: bool, undo: bool) -> anyhow::Result<Exit> {
-    if pass.failed() {
-        return Ok(Exit::Error);
+    match result {
+        Ending::Done => Ok(Exit::Done),
+        Ending::Failed => Ok(Exit::Error),
+        Ending::Refused => Err(anyhow!(why.unwrap_or_default())).exit(Exit::Refused),
     }
-    if adopted != undo {
-        return Ok(Exit::Done);
-    }
-    if undo {
-        return Err(anyhow!("the mark of {key} is still there")).exit(Exit::Refused);
-    }
-    Err(anyhow!(
-        "{key} was not adopted: it has no directory that nobody names on a root that can be used; see \
-         `mesos-volumed volumes list`. A MOUNT disk has to be named with --root; an entry of the trash is \
-         restored with `mesos-volumed trash restore`"
-    ))
-    .exit(Exit::Refused)
-}
-
-/// The disks on which the volume is adopted.
-pub(crate) fn marked(facts: &Facts, key: &VolumeKey) -> Vec<DiskRef> {
-    facts
-        .roots
-        .iter()
-        .filter(|root| {
-            let marks = root.adopted.known().into_iter().flatten();
-            marks.into_iter().any(|mark| mark.volume == *key)
-        })
-        .map(|root| root.disk.clone())
-        .collect()
 }
 
 fn text(
     key: &VolumeKey,
     adopted: &[DiskRef],
-    kept: &[crate::decide::guards::Reason],
+    kept: &[Why],
     undo: bool,
     undone: bool,
     calls: &Calls,
@@ -166,7 +142,10 @@ fn text(
         text.line(format_args!("{key} was not adopted"));
     }
     for reason in kept {
-        text.line(format_args!("{reason}; {}", reason.code.remedy()));
+        text.line(format_args!(
+            "{}: {}; {}",
+            reason.code, reason.reason, reason.remedy
+        ));
     }
     text.block(&calls_text(calls));
     text.into_string()

@@ -1,11 +1,15 @@
 //! Wipes that wait or run: `status`, `GET /v1/jobs`.
 
+use std::fmt::Write as _;
+
 use serde::{Deserialize, Serialize};
 
 use super::Disk;
-use crate::daemon::jobs::{JobState, JobView};
+use crate::daemon::jobs::JobState;
 use crate::daemon::workers::WorkersHandle;
 use crate::decide::facts::Pauses;
+use crate::mesos::disk::DiskType;
+use crate::units::Span;
 
 /// Every job, and what is paused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -79,31 +83,34 @@ pub struct Job {
     pub text: String,
 }
 
-impl From<&JobView> for Job {
-    fn from(job: &JobView) -> Self {
-        Self {
-            kind: job.kind.to_owned(),
-            role: job.role.clone(),
-            persistence_id: job.persistence_id.clone(),
-            persistence_id_base64: job.persistence_id_base64.clone(),
-            disk: Disk::from(&job.disk),
-            plan: job.plan.clone(),
-            state: job.state,
-            queued_at: job.queued_at,
-            started_at: job.started_at,
-            files: job.files,
-            directories: job.directories,
-            left: job.left,
-            freed_bytes: job.freed_bytes,
-            overwritten_bytes: job.overwritten_bytes,
-            expected: job.expected,
-            rate: job.rate,
-            bytes_per_second: job.bytes_per_second,
-            allowed_rate: job.allowed_rate,
-            io_pressure: job.pressure.map(|pressure| pressure.worked),
-            eta_seconds: job.eta_seconds,
-            text: job.text(),
+impl Job {
+    /// `slave_public/data on PATH:/mnt/a: running, 1200 files and directories gone, 400/s, about 2m left`,
+    /// for a line of text.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let kind = match self.disk.kind {
+            DiskType::Root => "ROOT",
+            DiskType::Path => "PATH",
+            DiskType::Mount => "MOUNT",
+        };
+        let removed = self.files.saturating_add(self.directories);
+        let mut text = format!(
+            "{}/{} on {kind}:{}: {}, {removed} files and directories gone",
+            self.role,
+            self.persistence_id,
+            self.disk.root,
+            self.state.word()
+        );
+        if self.rate >= 1.0 {
+            let _infallible = write!(text, ", {:.0}/s", self.rate);
         }
+        if let Some(eta) = self.eta_seconds {
+            let _infallible = write!(text, ", about {} left", Span::seconds(eta));
+        }
+        if let Some(pressure) = self.io_pressure {
+            let _infallible = write!(text, ", I/O pressure {pressure:.0} %");
+        }
+        text
     }
 }
 
@@ -120,7 +127,7 @@ impl From<&Pauses> for Paused {
 #[must_use]
 pub fn jobs(workers: &WorkersHandle) -> Jobs {
     Jobs {
-        jobs: workers.jobs().iter().map(Job::from).collect(),
+        jobs: workers.jobs(),
         paused: Paused::from(&workers.pauses()),
     }
 }

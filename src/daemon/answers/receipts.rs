@@ -160,6 +160,7 @@ mod tests {
             step: "wipe".to_owned(),
             subject: "db/a".to_owned(),
             event: "done".to_owned(),
+            by: None,
             receipt: None,
             why: None,
         };

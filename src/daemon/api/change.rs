@@ -57,6 +57,7 @@ fn ask(what: What, body: &[u8]) -> Result<Option<Ask>, Reply> {
         What::Wipe => Ask::Wipe(parse(body)?),
         What::Recreate => Ask::Recreate(parse(body)?),
         What::Accept => Ask::Accept(parse(body)?),
+        What::Adopt => Ask::Adopt(parse(body)?),
         What::Pause
         | What::Resume
         | What::Page
@@ -194,6 +195,7 @@ impl Api {
             step: asked.path.trim_start_matches("/v1/").to_owned(),
             subject: format!("asked through the socket by user {}{pid}", peer.uid),
             event: event.to_owned(),
+            by: None,
             receipt: None,
             why: Some(body).filter(|body| !body.is_empty()),
         };

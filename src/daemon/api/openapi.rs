@@ -14,7 +14,7 @@ use crate::daemon::answers::receipts::Receipts;
 use crate::daemon::answers::status::Status;
 use crate::daemon::answers::trash::Trash;
 use crate::daemon::answers::volumes::Volumes;
-use crate::daemon::operate::{Accept, Operated, Purge, Recreate, Restore, Sweep, Wipe};
+use crate::daemon::operate::{Accept, Adopt, Operated, Purge, Recreate, Restore, Sweep, Wipe};
 
 /// Which media type a route answers with, and what.
 fn answer(what: What, types: &mut SchemaGenerator) -> (&'static str, Value) {
@@ -35,9 +35,13 @@ fn answer(what: What, types: &mut SchemaGenerator) -> (&'static str, Value) {
         What::Trash => of::<Trash>(types),
         What::Plan => of::<Planned>(types),
         What::Receipts => of::<Receipts>(types),
-        What::Sweep | What::Purge | What::Restore | What::Wipe | What::Recreate | What::Accept => {
-            of::<Operated>(types)
-        }
+        What::Sweep
+        | What::Purge
+        | What::Restore
+        | What::Wipe
+        | What::Recreate
+        | What::Accept
+        | What::Adopt => of::<Operated>(types),
         What::Jobs | What::Pause | What::Resume => of::<Jobs>(types),
     }
 }
@@ -51,6 +55,7 @@ fn body(what: What, types: &mut SchemaGenerator) -> Option<Value> {
         What::Wipe => types.subschema_for::<Wipe>().to_value(),
         What::Recreate => types.subschema_for::<Recreate>().to_value(),
         What::Accept => types.subschema_for::<Accept>().to_value(),
+        What::Adopt => types.subschema_for::<Adopt>().to_value(),
         What::Pause | What::Resume => types.subschema_for::<Hold>().to_value(),
         What::Page
         | What::PageStyle
@@ -107,7 +112,11 @@ fn parameters(what: What) -> Vec<Value> {
     ]
 }
 
-fn operation(route: &super::Route, types: &mut SchemaGenerator) -> Value {
+fn operation(
+    route: &super::Route,
+    types: &mut SchemaGenerator,
+    bodies: &mut SchemaGenerator,
+) -> Value {
     let (media, schema) = answer(route.what, types);
     let failure = match media {
         "text/plain" => json!({ "text/plain": { "schema": { "type": "string" } } }),
@@ -125,7 +134,7 @@ fn operation(route: &super::Route, types: &mut SchemaGenerator) -> Value {
             "default": { "description": "It was not; why is said", "content": failure },
         },
     });
-    if let Some(body) = body(route.what, types) {
+    if let Some(body) = body(route.what, bodies) {
         operation["requestBody"] = json!({ "content": { "application/json": { "schema": body } } });
     }
     let parameters = parameters(route.what);
@@ -136,17 +145,28 @@ fn operation(route: &super::Route, types: &mut SchemaGenerator) -> Value {
 }
 
 fn document() -> Value {
-    let mut types = SchemaSettings::draft2020_12()
-        .with(|settings| settings.definitions_path = "/components/schemas".into())
-        .for_serialize()
-        .into_generator();
+    let settings = || {
+        SchemaSettings::draft2020_12()
+            .with(|settings| settings.definitions_path = "/components/schemas".into())
+    };
+    // What is answered has every field; what is asked for may leave those out that have a default.
+    let mut types = settings().for_serialize().into_generator();
+    let mut bodies = settings().for_deserialize().into_generator();
     let mut paths = Map::new();
     for route in ROUTES {
         let method = route.what.method().as_str().to_lowercase();
-        let operation = operation(route, &mut types);
+        let operation = operation(route, &mut types, &mut bodies);
         let path = paths.entry(route.path).or_insert_with(|| json!({}));
         assert!(path.get(&method).is_none(), "{} stands twice", route.path);
         path[method] = operation;
+    }
+    let mut schemas = types.take_definitions(true);
+    for (name, schema) in bodies.take_definitions(true) {
+        let other = schemas.insert(name.clone(), schema.clone());
+        assert!(
+            other.is_none_or(|other| other == schema),
+            "{name} is asked for and answered in two forms"
+        );
     }
     json!({
         "openapi": "3.1.0",
@@ -163,7 +183,7 @@ fn document() -> Value {
             { "url": "http://localhost", "description": "daemon.socket: curl --unix-socket" },
         ],
         "paths": paths,
-        "components": { "schemas": types.take_definitions(true) },
+        "components": { "schemas": schemas },
     })
 }
 

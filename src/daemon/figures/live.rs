@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::sheet::{Sheet, number, seconds};
+use crate::daemon::answers::jobs::Job;
 use crate::daemon::answers::volumes::AUTHORITIES;
 use crate::daemon::board::{Board, Seen};
-use crate::daemon::jobs::{JobState, JobView};
+use crate::daemon::jobs::JobState;
 use crate::daemon::workers::WorkersHandle;
 use crate::decide::facts::Pauses;
 use crate::decide::listing::VolumeState;
@@ -17,7 +18,7 @@ use crate::units::{MIB, Span};
 /// The moment.
 #[derive(Clone, Debug, Default)]
 pub struct Live {
-    jobs: Vec<JobView>,
+    jobs: Vec<Job>,
     paused: bool,
     seen: Option<Arc<Seen>>,
     /// How long ago each authority was last read whole.
@@ -98,10 +99,47 @@ impl Live {
                 seconds(oldest),
             )?;
         }
+        self.running(sheet)?;
         sheet.plain(
             "paused",
             "Whether jobs are paused, on one root at least.",
             if self.paused { 1.0 } else { 0.0 },
+        )
+    }
+}
+
+impl Live {
+    /// How far the jobs are that run: one a drive, told by its root.
+    fn running(&self, sheet: &Sheet) -> Result<(), prometheus::Error> {
+        let mut jobs: BTreeMap<&str, &Job> = BTreeMap::new();
+        for job in self.jobs.iter().filter(|job| job.started_at.is_some()) {
+            jobs.entry(&job.disk.root).or_insert(job);
+        }
+        let gauge = |name, help, of: &dyn Fn(&Job) -> Option<f64>| {
+            let rows = jobs
+                .iter()
+                .filter_map(|(root, job)| Some((*root, of(job)?)));
+            sheet.by_word(name, help, "root", rows)
+        };
+        gauge(
+            "job_removed",
+            "Files and directories that the job which runs on this root has removed.",
+            &|job| Some(number(job.files.saturating_add(job.directories))),
+        )?;
+        gauge(
+            "job_freed_bytes",
+            "Bytes that became free on its file system since it began.",
+            &|job| Some(number(job.freed_bytes)),
+        )?;
+        gauge(
+            "job_removals_per_second",
+            "Files and directories that it removes per second, over the last five seconds.",
+            &|job| Some(job.rate),
+        )?;
+        gauge(
+            "job_remaining_seconds",
+            "In how many seconds it ends at this rate, where it is known how much is left.",
+            &|job| job.eta_seconds.map(number),
         )
     }
 }
@@ -125,6 +163,16 @@ fn of_pass(seen: &Seen, sheet: &Sheet) -> Result<(), prometheus::Error> {
             "trash_items",
             "Entries in the trash of all roots.",
             f64::from(seen.trash_items),
+        ),
+        (
+            "trash_bytes",
+            "What the entries in the trash of all roots take up, those excepted that were not counted yet.",
+            number(seen.trash_bytes),
+        ),
+        (
+            "trash_items_uncounted",
+            "Entries in the trash of which it is not known yet what they take up.",
+            f64::from(seen.trash_uncounted),
         ),
     ] {
         sheet.plain(name, help, value)?;

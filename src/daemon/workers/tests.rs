@@ -81,7 +81,7 @@ fn workers(state_dir: &std::path::Path) -> Workers {
         reserved: Arc::new(|_| Known::Absent),
         caller: Arc::new(|_| Ok(())),
         confirm: Span::ZERO,
-        limit: Arc::default(),
+        reins: Arc::default(),
         pace: Pace::from(&WipeSettings {
             rate: WipeRate::ByFileSystem,
             pressure_limit: 20,
@@ -122,9 +122,9 @@ fn what_is_paused_waits_whenever_it_comes_and_over_a_restart() {
     let [waits] = &handle.jobs()[..] else {
         panic!("{:?}", handle.jobs());
     };
-    assert_eq!(waits.root, Raw::from(a));
+    assert_eq!(waits.disk.root, a);
     assert_eq!((waits.state, waits.started_at), (JobState::Paused, None));
-    assert_eq!((waits.kind, waits.queued_at), ("put_back", 7));
+    assert_eq!((waits.kind.as_str(), waits.queued_at), ("put_back", 7));
     assert_eq!(waits.persistence_id, "id");
     handle.stop();
     assert!(ends_idle(&handle), "a worker that waits hears the end");

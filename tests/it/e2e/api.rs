@@ -263,6 +263,63 @@ fn root_every_route_answers_as_the_file_says_and_nothing_else_answers() {
     daemon.stop();
 }
 
+#[test]
+fn root_what_changes_something_answers_as_the_file_says() {
+    if !entered("e2e::api::root_what_changes_something_answers_as_the_file_says") {
+        return;
+    }
+    let (host, daemon) = lively();
+    let entry = get(&host, "/v1/trash").json()["items"][0]["id"].clone();
+    let path = host.root("PATH");
+    let asked = [
+        ("pause", json!({ "root": path })),
+        ("resume", json!({})),
+        ("sweep", json!({})),
+        ("adopt", json!({ "volume": "r/nobodys" })),
+        ("adopt", json!({ "volume": "r/nobodys", "undo": true })),
+        ("restore", json!({ "entry": entry })),
+        ("purge", json!({ "all": true })),
+        (
+            "wipe",
+            json!({ "volume": "r/nobodys", "confirm": "nobodys" }),
+        ),
+        (
+            "recreate",
+            json!({ "volume": "r/stays", "confirm": "stays" }),
+        ),
+        ("accept", json!({ "root": path })),
+    ];
+    let document = document();
+    let mut wanted = BTreeSet::new();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        if operations.get("post").is_some() {
+            wanted.insert(path.clone());
+        }
+    }
+    let mut seen = BTreeSet::new();
+    for (name, body) in asked {
+        let path = format!("/v1/{name}");
+        let operation = &document["paths"][&path]["post"];
+        let mut of_body = operation["requestBody"]["content"]["application/json"]["schema"].clone();
+        of_body["components"] = document["components"].clone();
+        validates(&of_body, &body, &path);
+        let answer = post(&host, &path, &body);
+        assert_eq!(answer.status, 200, "{path} {body}: {answer:?}");
+        let answer = answer.json();
+        validates(
+            &schema(&document, operation, "application/json"),
+            &answer,
+            &path,
+        );
+        if answer.get("result").is_some() {
+            assert_eq!(answer["result"], "done", "{path} {body}: {answer:#}");
+        }
+        seen.insert(path);
+    }
+    assert_eq!(seen, wanted);
+    daemon.stop();
+}
+
 /// Without what moves between two looks: free space, and times that pass.
 fn still(mut value: Value) -> Value {
     fn walk(value: &mut Value) {

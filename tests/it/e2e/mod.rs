@@ -15,6 +15,7 @@ mod mount;
 mod numbers;
 mod operate;
 mod page;
+mod receipts;
 mod soak;
 mod trip;
 mod undelete;

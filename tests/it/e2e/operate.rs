@@ -139,9 +139,32 @@ fn root_commands_that_change_something_ask_the_running_daemon() {
     assert!(wiped["detail"]["files"].as_u64().unwrap() >= 30, "{wiped}");
     assert!(is_gone(&host.volume("PATH", "nobodys")));
     assert!(!is_gone(&host.volume("PATH", "another")));
+    adopted_and_back(&host);
 
     who_asked_is_written_down(&host);
     daemon.stop();
+}
+
+/// An orphan is wanted, and then it is not.
+fn adopted_and_back(host: &Host) {
+    let run = host.run(&["volumes", "adopt", "r/another"]).ends(0);
+    assert!(
+        run.out.contains("adopted: r/another on PATH"),
+        "{}",
+        run.out
+    );
+    let run = host.run(&["wipe", "r/another", "--confirm", "another"]);
+    assert!(run.ends(5).err.contains("adopted"));
+    let run = host
+        .run(&["volumes", "adopt", "r/another", "--undo"])
+        .ends(0);
+    assert!(
+        run.out.contains("no longer adopted: r/another"),
+        "{}",
+        run.out
+    );
+    let run = host.run(&["volumes", "adopt", "r/nobodys"]).ends(5);
+    assert!(run.err.contains("was not adopted"), "{}", run.err);
 }
 
 fn who_asked_is_written_down(host: &Host) {
@@ -151,7 +174,7 @@ fn who_asked_is_written_down(host: &Host) {
         .map(|record| record["step"].as_str().unwrap())
         .collect();
     assert!(
-        ["sweep", "purge", "wipe"]
+        ["sweep", "purge", "wipe", "adopt"]
             .iter()
             .all(|step| steps.contains(step)),
         "{steps:?}"
@@ -375,6 +398,9 @@ fn root_pauses_of_no_daemon_hold_for_the_next_and_metrics_come_as_a_file() {
         "jobs_ended_total{kind=\"wipe\",result=\"done\"} 0",
         "config_last_reload_successful 1",
         "trash_items 0",
+        "trash_bytes 0",
+        "trash_items_uncounted 0",
+        "rejected_devices{reason=\"removable\"} 0",
         "orphan_bytes 0",
         "owed_bytes 0",
     ] {

@@ -427,3 +427,28 @@ fn the_test_itself_lets_drawn_arrows_and_test_modules_pass() {
     let source = "#[cfg(test)]\nfn helper() {}\nmod inner { use std::fs; }";
     assert_eq!(found("decide/plan.rs", source).len(), 1);
 }
+
+/// Beside hidden files; `target` is what Cargo builds.
+#[test]
+fn nothing_else_lies_at_the_top() {
+    let known = [
+        "CHANGELOG.md",
+        "Cargo.lock",
+        "Cargo.toml",
+        "LICENSE",
+        "README.md",
+        "config",
+        "scripts",
+        "src",
+        "systemd",
+        "target",
+        "tests",
+    ];
+    for entry in std::fs::read_dir(env!("CARGO_MANIFEST_DIR")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(
+            name.starts_with('.') || known.contains(&name.as_str()),
+            "{name} lies at the top; the layout has no place for it there"
+        );
+    }
+}

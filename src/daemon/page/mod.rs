@@ -1,6 +1,6 @@
 //! The status page: what the board, the jobs and the answers say, as one page of HTML.
 //!
-//! It is drawn from `templates/` when somebody asks, out of the same types and texts as the API's
+//! It is drawn from `templates/` beside this file when somebody asks, out of the same types and texts as the API's
 //! answers; whatever was written elsewhere is escaped by the templates. It needs no script: one that
 //! the browser may run asks again for the sections that have changed (`GET /events` says which). Volumes
 //! are shown a hundred at a time, so that neither page nor browser grows with the host.
@@ -22,11 +22,11 @@ use volumes::{Held, Volumes, alarm};
 use words::When;
 
 /// The page's style sheet.
-pub(super) const STYLE: &str = include_str!("../../../templates/page.css");
+pub(super) const STYLE: &str = include_str!("templates/page.css");
 /// The page's script.
-pub(super) const SCRIPT: &str = include_str!("../../../templates/page.js");
+pub(super) const SCRIPT: &str = include_str!("templates/page.js");
 /// The page's icon.
-pub(super) const ICON: &str = include_str!("../../../templates/page.svg");
+pub(super) const ICON: &str = include_str!("templates/page.svg");
 
 /// What a browser may do with anything that is answered: nothing from elsewhere, no script and no
 /// style inside a page, nobody's frame.
@@ -158,6 +158,7 @@ pub(super) enum PageError {
 #[derive(Template)]
 #[template(
     path = "page.html",
+    config = "src/daemon/page/askama.toml",
     blocks = ["summary", "work", "kept", "disks", "volumes", "trash", "looks"]
 )]
 struct Page<'a> {

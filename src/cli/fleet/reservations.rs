@@ -60,21 +60,7 @@ struct Row<'a> {
 }
 
 const COLUMNS: &[(&str, usize)] = &[
-    ("ROLE", 20),
-    ("PRINCIPAL", 14),
-    ("KIND", 7),
-    ("AGENTS", 6),
-    ("CPUS", 7),
-    ("MEM MB", 8),
-    ("DISK MB", 10),
-    ("VOLUMES", 7),
-    ("VOLUMES MB", 10),
-    ("USED", 5),
-    ("FRAMEWORKS", 0),
-];
-
-const ON_AGENTS: &[(&str, usize)] = &[
-    ("HOST", 20),
+    ("ON", 20),
     ("ROLE", 20),
     ("PRINCIPAL", 14),
     ("KIND", 7),
@@ -94,12 +80,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         Ok(frameworks) => sums.frameworks(&frameworks),
         Err(error) => sums.troubles.push(chain(&error)),
     }
-    let columns = if args.role.is_some() {
-        ON_AGENTS
-    } else {
-        COLUMNS
-    };
-    let mut stream = Stream::new(&context.output, "reservations", columns)?;
+    let mut stream = Stream::new(&context.output, "reservations", COLUMNS)?;
     let mut listed = Listed::default();
     let mut all: BTreeMap<By, Sum> = BTreeMap::new();
     let mut failed = Ok(());
@@ -230,16 +211,15 @@ fn show(
             [one] => (*one).to_owned(),
             several => format!("shared: {}", several.join(", ")),
         };
-        let mut cells = vec![
+        let on = on.map_or_else(
+            || format!("{} agents", row.agents),
+            |(host, _)| host.to_owned(),
+        );
+        vec![
+            on,
             row.role.clone(),
             row.principal.clone().unwrap_or_else(|| "-".to_owned()),
             row.kind.to_owned(),
-        ];
-        match on {
-            Some((host, _)) => cells.insert(0, host.to_owned()),
-            None => cells.push(row.agents.to_string()),
-        }
-        cells.extend([
             row.cpus.to_string(),
             row.mem_mb.to_string(),
             row.disk_mb.to_string(),
@@ -247,7 +227,6 @@ fn show(
             row.in_volumes_mb.to_string(),
             row.used.to_string(),
             frameworks,
-        ]);
-        cells
+        ]
     })
 }

@@ -2,6 +2,7 @@
 //! the order of the device.
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::Duration;
@@ -11,12 +12,11 @@ use rustix::io::retry_on_intr;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::io::{Halt, in_time};
-use super::tree::{self, Go, Visit};
+use super::tree::{self, Go, PathOf, Visit};
 use super::{DIRECT_FROM, Overwrite, Piece, grown, lock, take, target};
 use crate::act::wipe::control::Pace;
 use crate::act::wipe::report::StopReason;
 use crate::sys::ioctl::FileExtent;
-use crate::units::Raw;
 
 const DIRTY: u64 = 64 << 20;
 /// The same where nobody asked for politeness: such a window is written out and read back by a
@@ -25,6 +25,8 @@ const DIRTY_UNPACED: u64 = 16 << 20;
 /// So many extents are remembered until they are read back.
 const EXTENTS: usize = 32 << 10;
 const EXTENTS_UNPACED: usize = 16 << 10;
+/// So many files of a directory are worth a second thread.
+const TOGETHER: usize = 64;
 /// So many files that have to be done again are remembered.
 const REMEMBERED: usize = 4096;
 
@@ -36,17 +38,23 @@ impl Overwrite<'_> {
                 let mut window = Window::default();
                 let mut beside = None;
                 let mut pace = Pace::new(1);
-                let mut extents = Vec::new();
                 let went = tree::visit(root, self.control, &mut |visit, path| {
-                    if let Visit::File(dir, name) = visit {
-                        let how = (pattern, last);
-                        self.visit(dir, name, path, how, &mut window, &mut extents)?;
+                    let Visit::Files(dir, mut names) = visit else {
+                        return Ok(Go::On);
+                    };
+                    while !names.is_empty() {
+                        let files = Files {
+                            dir,
+                            names,
+                            path,
+                            pattern,
+                            last,
+                        };
+                        let done = self.some(&files, &mut window, &mut pace)?;
+                        names = names.get(done..).unwrap_or_default();
                         if window.is_full(self.control.rate() > 0) {
                             self.settled(beside.take())?;
                             beside = self.settle_beside(scope, root, &mut window)?;
-                        }
-                        if !pace.removed(self.control, monotonic) {
-                            return Err(StopReason::Cancelled);
                         }
                     }
                     Ok(Go::On)
@@ -57,6 +65,66 @@ impl Overwrite<'_> {
             })?;
         }
         Ok(())
+    }
+
+    /// Some of these files, from the first on, until the window is full or there is no more; how many.
+    /// By two threads where there is no rate to keep to: what a file takes before its bytes are on
+    /// their way is all computing.
+    fn some(
+        &self,
+        files: &Files<'_>,
+        window: &mut Window,
+        pace: &mut Pace,
+    ) -> Result<usize, StopReason> {
+        let mut extents = Vec::new();
+        if self.control.rate() > 0 || files.names.len() < TOGETHER {
+            for (at, name) in files.names.iter().enumerate() {
+                self.visit(files, name, window, &mut extents)?;
+                if !pace.removed(self.control, monotonic) {
+                    return Err(StopReason::Cancelled);
+                }
+                if window.is_full(self.control.rate() > 0) {
+                    return Ok(at.saturating_add(1));
+                }
+            }
+            return Ok(files.names.len());
+        }
+        // Who takes a name does that file, so that all up to the last one taken are done.
+        let next = AtomicUsize::new(0);
+        let work = |own: &mut Window, extents: &mut Vec<FileExtent>| {
+            while !own.is_half_full() {
+                if !self.control.proceed() {
+                    return Err(StopReason::Cancelled);
+                }
+                let at = next.fetch_add(1, Ordering::Relaxed);
+                let Some(name) = files.names.get(at) else {
+                    break;
+                };
+                self.visit(files, name, own, extents)?;
+            }
+            Ok(())
+        };
+        let (mut ours, mut theirs) = (Window::default(), Window::default());
+        std::thread::scope(|scope| {
+            let other = std::thread::Builder::new()
+                .name("overwrite".to_owned())
+                .stack_size(128 << 10)
+                .spawn_scoped(scope, || work(&mut theirs, &mut Vec::new()));
+            let done = work(&mut ours, &mut extents);
+            match other.map(ScopedJoinHandle::join) {
+                // One will do.
+                Err(_) => done,
+                Ok(Ok(theirs)) => done.and(theirs),
+                // What it wrote is not known: everything is done again.
+                Ok(Err(_panicked)) => {
+                    self.memory().all_again = true;
+                    done
+                }
+            }
+        })?;
+        window.take(ours);
+        window.take(theirs);
+        Ok(next.into_inner().min(files.names.len()))
     }
 
     /// Settles a window on a thread of its own where there is no rate to keep to, at once otherwise;
@@ -99,14 +167,13 @@ impl Overwrite<'_> {
     /// file is unlinked.
     fn visit(
         &self,
-        dir: BorrowedFd<'_>,
+        files: &Files<'_>,
         name: &[u8],
-        path: &dyn Fn() -> Raw,
-        (pattern, last): (&[u8], bool),
         window: &mut Window,
         extents: &mut Vec<FileExtent>,
     ) -> Result<(), StopReason> {
-        let Ok(Some((entry, look))) = target::find(dir, name) else {
+        let (pattern, last) = (files.pattern, files.last);
+        let Ok(Some((entry, look))) = target::find(files.dir, name) else {
             return Ok(());
         };
         if look.links != 1 || look.is_empty() || look.bears(self.mark) {
@@ -137,7 +204,7 @@ impl Overwrite<'_> {
         self.account.file();
         self.progress.overwritten(covered.bytes);
         if let Some(short) = self.storage.short.or(covered.short) {
-            self.account.short(short, Some(path));
+            self.account.short(short, Some(&|| (files.path)(name)));
         }
         Ok(())
     }
@@ -171,6 +238,16 @@ impl Overwrite<'_> {
     }
 }
 
+/// Names of one directory, and what is done to the files.
+struct Files<'a> {
+    dir: BorrowedFd<'a>,
+    names: &'a [&'a [u8]],
+    path: &'a PathOf<'a>,
+    pattern: &'a [u8],
+    /// Whether the pattern is the one that stays.
+    last: bool,
+}
+
 /// What was written and is not durable yet, nor read back.
 #[derive(Debug, Default)]
 struct Window {
@@ -186,6 +263,16 @@ impl Window {
             (DIRTY_UNPACED, EXTENTS_UNPACED)
         };
         self.dirty >= dirty || self.pieces.len() >= extents
+    }
+
+    /// Whether it and another one are as much as fits.
+    fn is_half_full(&self) -> bool {
+        self.dirty >= DIRTY_UNPACED / 2 || self.pieces.len() >= EXTENTS_UNPACED / 2
+    }
+
+    fn take(&mut self, mut other: Self) {
+        self.pieces.append(&mut other.pieces);
+        self.dirty = self.dirty.saturating_add(other.dirty);
     }
 }
 

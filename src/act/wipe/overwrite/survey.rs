@@ -29,10 +29,22 @@ pub(in crate::act::wipe) fn survey(
     let mut extents = Vec::new();
     tree::visit(root, control, &mut |visit, path| {
         found = match visit {
-            Visit::TooDeep => Some(ShortOf::TooDeep),
-            Visit::File(dir, name) => look_through(&storage, dir, name, &mut extents),
-        }
-        .map(|why| (why, path()));
+            Visit::TooDeep(name) => Some((ShortOf::TooDeep, path(name))),
+            Visit::Files(dir, names) => {
+                let mut why = None;
+                for name in names {
+                    if !control.proceed() {
+                        return Err(StopReason::Cancelled);
+                    }
+                    why = look_through(&storage, dir, name, &mut extents)
+                        .map(|why| (why, path(name)));
+                    if why.is_some() {
+                        break;
+                    }
+                }
+                why
+            }
+        };
         Ok(if found.is_some() { Go::Enough } else { Go::On })
     })?;
     Ok(found)

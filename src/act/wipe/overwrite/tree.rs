@@ -19,6 +19,8 @@ struct Level {
     batch: Batch,
     at: usize,
     more: bool,
+    /// Whether nobody saw yet what was read last.
+    fresh: bool,
 }
 
 impl Level {
@@ -29,6 +31,7 @@ impl Level {
             batch: Batch::new(1),
             at: 0,
             more: true,
+            fresh: false,
         }
     }
 
@@ -47,6 +50,7 @@ impl Level {
                 Err(_) => return false,
             }
             self.batch.sort_by_inode();
+            self.fresh = true;
         }
         true
     }
@@ -58,16 +62,21 @@ pub(super) enum Go {
     Enough,
 }
 
-/// Called for what may be a regular file, and for directories that lie too deep.
+/// Called for names of one directory that may be regular files, and for a directory that lies too
+/// deep.
 pub(super) enum Visit<'a> {
-    File(BorrowedFd<'a>, &'a [u8]),
-    TooDeep,
+    Files(BorrowedFd<'a>, &'a [&'a [u8]]),
+    TooDeep(&'a [u8]),
 }
 
-/// What a visitor does with it; it may ask for the path.
-pub(super) type Visitor<'a> = dyn FnMut(Visit<'_>, &dyn Fn() -> Raw) -> Result<Go, StopReason> + 'a;
+/// Gives the path of an entry of the directory that is visited.
+pub(super) type PathOf<'a> = dyn Fn(&[u8]) -> Raw + Sync + 'a;
 
-/// Visits every regular file of a tree, across no link and no mount.
+/// What a visitor does with it; it may ask for paths.
+pub(super) type Visitor<'a> = dyn FnMut(Visit<'_>, &PathOf<'_>) -> Result<Go, StopReason> + 'a;
+
+/// Visits every regular file of a tree, across no link and no mount: those of a directory together,
+/// as far as one reading of it gives them, then what lies in the directories in it.
 pub(super) fn visit(
     root: BorrowedFd<'_>,
     control: &Control,
@@ -85,44 +94,64 @@ pub(super) fn visit(
             levels.pop();
             continue;
         }
-        let Some((found, _, hint)) = level.batch.get(level.at) else {
-            levels.pop();
-            continue;
-        };
-        name.clear();
-        name.extend_from_slice(found);
-        level.at = level.at.saturating_add(1);
-        let mut as_file = matches!(hint, TypeHint::File | TypeHint::Unknown);
-        let mut child = None;
-        if matches!(hint, TypeHint::Directory | TypeHint::Unknown) {
+        let go = if std::mem::take(&mut level.fresh) {
+            see_files(&levels, visitor)?
+        } else {
+            let Some((found, _, hint)) = level.batch.get(level.at) else {
+                levels.pop();
+                continue;
+            };
+            level.at = level.at.saturating_add(1);
+            if !matches!(hint, TypeHint::Directory | TypeHint::Unknown) {
+                continue;
+            }
+            name.clear();
+            name.extend_from_slice(found);
             match resolver.open_beneath(&level.dir, &name) {
-                Ok(dir) => {
-                    child = Some(dir);
-                    as_file = false;
+                Ok(child) if levels.len() < DEEPEST => {
+                    levels.push(Level::new(child, name.clone()));
+                    Go::On
                 }
+                Ok(_) => visitor(Visit::TooDeep(&name), &|name| path_of(&levels, name))?,
                 Err(OpenError::Io(errno @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM))) => {
                     return Err(StopReason::from_errno(errno));
                 }
+                // The listing did not say what it is.
+                Err(_) if hint == TypeHint::Unknown => see(&levels, &[&name], visitor)?,
                 // The walk meets it again and says what is so.
-                Err(_) => {}
+                Err(_) => Go::On,
             }
-        }
-        let path = || path_of(&levels, &name);
-        if as_file {
-            let Some(level) = levels.last() else { break };
-            let go = visitor(Visit::File(level.dir.as_fd(), &name), &path)?;
-            if matches!(go, Go::Enough) {
-                return Ok(());
-            }
-        } else if let Some(child) = child {
-            if levels.len() < DEEPEST {
-                levels.push(Level::new(child, name.clone()));
-            } else if matches!(visitor(Visit::TooDeep, &path)?, Go::Enough) {
-                return Ok(());
-            }
+        };
+        if matches!(go, Go::Enough) {
+            return Ok(());
         }
     }
     Ok(())
+}
+
+/// The files of what was read last.
+fn see_files(levels: &[Level], visitor: &mut Visitor<'_>) -> Result<Go, StopReason> {
+    let Some(level) = levels.last() else {
+        return Ok(Go::On);
+    };
+    let files: Vec<&[u8]> = level
+        .batch
+        .iter()
+        .filter(|(.., hint)| *hint == TypeHint::File)
+        .map(|(name, ..)| name)
+        .collect();
+    if files.is_empty() {
+        return Ok(Go::On);
+    }
+    see(levels, &files, visitor)
+}
+
+fn see(levels: &[Level], names: &[&[u8]], visitor: &mut Visitor<'_>) -> Result<Go, StopReason> {
+    let Some(level) = levels.last() else {
+        return Ok(Go::On);
+    };
+    let visit = Visit::Files(level.dir.as_fd(), names);
+    visitor(visit, &|name| path_of(levels, name))
 }
 
 fn path_of(levels: &[Level], name: &[u8]) -> Raw {

@@ -4,6 +4,8 @@
 //! brake's count can't disagree with one another. It is written before the first destructive step
 //! of a pass.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::authority::Source;
@@ -76,8 +78,9 @@ impl Memory {
 }
 
 impl Memory {
-    /// Whether both remember the same, seen at different moments: but for the clock, and for when
-    /// that which is there all the time was last seen.
+    /// Whether both remember the same, seen at different moments: but for the clock, for when that
+    /// which is there all the time was last seen, and for sightings of directories that are not there
+    /// any more, which nobody misses: they are of no other directory.
     #[must_use]
     pub fn same_but_for_when(&self, later: &Self) -> bool {
         let mut now = self.clone();
@@ -87,6 +90,9 @@ impl Memory {
                 now.named_at = later.named_at;
             }
         }
+        let there: BTreeSet<_> = later.sightings.iter().map(Sighting::of).collect();
+        now.sightings
+            .retain(|sighting| there.contains(&sighting.of()));
         for (now, later) in now.sightings.iter_mut().zip(&later.sightings) {
             now.last = later.last;
         }
@@ -187,6 +193,13 @@ pub struct Sighting {
     pub last: Span,
     /// How many passes saw it.
     pub times: u32,
+}
+
+impl Sighting {
+    /// What it is of.
+    fn of(&self) -> (&DiskRef, &VolumeKey, &FileIdentity) {
+        (&self.disk, &self.key, &self.identity)
+    }
 }
 
 /// A volume that only the file of lower precedence names.

@@ -55,9 +55,9 @@ pub struct Plan {
     /// written over it: it may be a later program's, or be mended.
     #[serde(skip)]
     pub memory_unknown: bool,
-    /// An earlier round of this very pass wrote this memory, but for a moment of lived time: it is
-    /// on disk already, durably, and needs no writing again. A moment that a crash takes from lived
-    /// time makes everything younger, never older.
+    /// An earlier round of this very pass wrote this memory, but for a moment of lived time and for
+    /// sightings of what was moved since: it is on disk already, durably, and needs no writing again. A
+    /// moment that a crash takes from lived time makes everything younger, never older.
     #[serde(skip)]
     pub memory_written: bool,
 }

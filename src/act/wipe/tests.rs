@@ -4,6 +4,8 @@
     reason = "tests make and look at trees of their own"
 )]
 
+mod endless;
+
 use std::cell::{Cell, RefCell};
 use std::os::fd::OwnedFd;
 use std::path::Path;

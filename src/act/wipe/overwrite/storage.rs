@@ -9,7 +9,7 @@ use rustix::io::{Errno, retry_on_intr};
 use crate::act::sys::FsKind;
 use crate::act::wipe::proof::ShortOf;
 use crate::decide::facts::DeviceNumber;
-use crate::sys::{fs_uuid, mount_id, node, read_bounded};
+use crate::sys::{ReadError, fs_uuid, mount_id, node, read_bounded};
 
 /// A file system and the block device that it lies on.
 #[derive(Debug)]
@@ -126,36 +126,64 @@ fn queue(device: &Path, name: &str) -> Option<PathBuf> {
         .find(|path| path.symlink_metadata().is_ok())
 }
 
-/// What makes a device, or one that it is made of, move or keep blocks.
+/// What makes a device, or one that it is made of, move or keep blocks. Of what sysfs does not show,
+/// or does not let read, nothing is known, and so nothing promised.
 fn below(device: &Path, deepest: u8) -> Option<ShortOf> {
-    let Some(deepest) = deepest.checked_sub(1) else {
-        return Some(ShortOf::UnknownStorage);
-    };
-    let text = |path: &Path| read_bounded(path, 4096).ok();
+    match looked_below(device, deepest) {
+        Ok(short) => short,
+        Err(Unseen) => Some(ShortOf::UnknownStorage),
+    }
+}
+
+/// Something about a device could not be seen.
+struct Unseen;
+
+fn looked_below(device: &Path, deepest: u8) -> Result<Option<ShortOf>, Unseen> {
+    let deepest = deepest.checked_sub(1).ok_or(Unseen)?;
+    // Every device has a size.
+    text(&device.join("size"))?.ok_or(Unseen)?;
     // Host-managed zones are never written twice.
-    if let Some(zoned) = queue(device, "zoned").and_then(|path| text(&path))
-        && zoned.trim_ascii() != b"none"
-    {
-        return Some(ShortOf::UnknownStorage);
-    }
-    if let Some(uuid) = text(&device.join("dm/uuid"))
-        && let Some(short) = mapped(uuid.trim_ascii())
-    {
-        return Some(short);
-    }
-    let Ok(slaves) = std::fs::read_dir(device.join("slaves")) else {
-        // A partition, or a disk without anything below.
-        return None;
-    };
-    for slave in slaves {
-        let Ok(slave) = slave else {
-            return Some(ShortOf::UnknownStorage);
-        };
-        if let Some(short) = below(&slave.path(), deepest) {
-            return Some(short);
+    let queue = ["queue", "../queue"].map(|queue| device.join(queue).join("zoned"));
+    for zoned in queue {
+        if let Some(zoned) = text(&zoned)?
+            && zoned.trim_ascii() != b"none"
+        {
+            return Err(Unseen);
         }
     }
-    None
+    if let Some(uuid) = text(&device.join("dm/uuid"))?
+        && let Some(short) = mapped(uuid.trim_ascii())
+    {
+        return Ok(Some(short));
+    }
+    if text(&device.join("partition"))?.is_some() {
+        // It is a part of the disk that it is listed in, which may be made of others.
+        return Ok(below(&device.join(".."), deepest));
+    }
+    let slaves = match std::fs::read_dir(device.join("slaves")) {
+        Ok(slaves) => slaves,
+        // A disk without anything below.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(_) => return Err(Unseen),
+    };
+    for slave in slaves {
+        let slave = slave.map_err(|_unreadable| Unseen)?;
+        if let Some(short) = below(&slave.path(), deepest) {
+            return Ok(Some(short));
+        }
+    }
+    Ok(None)
+}
+
+/// What stands in a file of sysfs; `None` where there is no such file.
+fn text(path: &Path) -> Result<Option<Vec<u8>>, Unseen> {
+    match read_bounded(path, 4096) {
+        Ok(text) => Ok(Some(text)),
+        Err(ReadError::Missing { .. }) => Ok(None),
+        Err(ReadError::NotAFile { .. } | ReadError::TooLarge { .. } | ReadError::Io { .. }) => {
+            Err(Unseen)
+        }
+    }
 }
 
 /// What a mapped device's uuid says: who made it, and, for parts of logical volumes, of what kind.
@@ -212,8 +240,42 @@ pub(in crate::act::wipe) fn is_device(device: BorrowedFd<'_>, number: DeviceNumb
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests make a sysfs of their own")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_sysfs_does_not_show_is_unknown_and_a_partition_is_what_its_disk_is_made_of() {
+        let temp = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = temp.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        let short = |name: &str| below(&temp.path().join(name), 8);
+        assert_eq!(short("sda"), Some(ShortOf::UnknownStorage), "no sysfs");
+        write("sda/size", "100\n");
+        assert_eq!(short("sda"), None);
+        write("sda/sda1/size", "90\n");
+        write("sda/sda1/partition", "1\n");
+        assert_eq!(short("sda/sda1"), None);
+        write("sda/queue/zoned", "host-managed\n");
+        assert_eq!(short("sda/sda1"), Some(ShortOf::UnknownStorage));
+        write("sda/queue/zoned", "none\n");
+        // A partition of a RAID below which a thin pool lies.
+        write("md0/size", "100\n");
+        write("md0/md0p1/size", "90\n");
+        write("md0/md0p1/partition", "1\n");
+        write("dm-0/size", "100\n");
+        write("dm-0/dm/uuid", &format!("LVM-{}-tpool\n", "x".repeat(64)));
+        std::fs::create_dir(temp.path().join("md0/slaves")).unwrap();
+        std::os::unix::fs::symlink("../../dm-0", temp.path().join("md0/slaves/dm-0")).unwrap();
+        assert_eq!(short("md0/md0p1"), Some(ShortOf::ThinStorage));
+        // What is there and can't be read.
+        std::fs::create_dir_all(temp.path().join("sdb/dm/uuid")).unwrap();
+        write("sdb/size", "100\n");
+        assert_eq!(short("sdb"), Some(ShortOf::UnknownStorage));
+    }
 
     #[test]
     fn mapped_devices_are_known_by_who_made_them() {

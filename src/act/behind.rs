@@ -41,7 +41,8 @@ impl<'a, 'c, S: Sys> Behind<'a, 'c, S> {
     ) -> Result<Self, Outcome> {
         let closes = match barrier {
             Barrier::Gate => true,
-            Barrier::Reservation => owed.is_some(),
+            // What was owed before may be wanted no more, which is noted there as well.
+            Barrier::Reservation => owed.is_some() || context.gate.owes(&disk.root),
         };
         let gate = if closes {
             let before = context.gate.close_owing(&disk.root, owed);

@@ -75,6 +75,11 @@ impl Gate {
         Ok(before)
     }
 
+    /// Whether something is owed to the free space of the disk at this root.
+    pub fn owes(&self, root: &Raw) -> bool {
+        self.state().fills.iter().any(|owed| owed.root == *root)
+    }
+
     fn write(&self, roots: &BTreeSet<Raw>, fills: &[OwedFill]) -> Result<(), StoreError> {
         let roots: Vec<Raw> = roots.iter().cloned().collect();
         self.store.close_gate(&roots, fills)
@@ -126,6 +131,41 @@ impl Gate {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decide::facts::{FileIdentity, WipeMethod};
+    use crate::decide::steps::Evidence;
+    use crate::mesos::ids::VolumeKey;
+
+    #[test]
+    fn what_is_owed_stands_in_the_file_until_its_root_is_done() {
+        let temp = tempfile::tempdir().unwrap();
+        let store = || Store::open(temp.path()).unwrap();
+        let root = Raw::from("/a");
+        let fill = OwedFill {
+            root: root.clone(),
+            directory: FileIdentity {
+                filesystem: "uuid".to_owned(),
+                handle: "1:2".to_owned(),
+            },
+            volume: VolumeKey::named("role/id").unwrap(),
+            evidence: Evidence::OwnDestroy,
+            method: WipeMethod::UNLINK,
+        };
+        let gate = Gate::new(store(), [], Vec::new());
+        assert!(!gate.close_owing(&root, Some(fill)).unwrap());
+        let text = std::fs::read(temp.path().join("gate.json")).unwrap();
+        let written = Known::Known(serde_json::from_slice(&text).unwrap());
+        // After a crash; another root comes and goes meanwhile.
+        let gate = Gate::found(store(), &written);
+        let other = Raw::from("/b");
+        gate.close(&other).unwrap();
+        gate.done(&other, true).unwrap();
+        assert!(gate.owes(&root) && !gate.owes(&other));
+        gate.done(&root, false).unwrap();
+        assert!(gate.owes(&root));
+        // Somebody wants it no more.
+        assert!(gate.close_owing(&root, None).unwrap());
+        assert!(!gate.owes(&root));
+    }
 
     #[test]
     fn the_gate_opens_after_the_last_root_and_never_under_a_job() {

@@ -151,7 +151,7 @@ fn root_hazard_a_listing_that_never_ends() {
         let _mounted = Mounted(temp.path());
         // Who reads on until nothing comes reads for ever.
         let many = std::fs::read_dir(temp.path()).unwrap().take(50_000);
-        assert_eq!(many.filter(Result::is_ok).count(), 50_000);
+        assert_eq!(many.flatten().count(), 50_000);
         let before = fuse.listed.load(Ordering::Relaxed);
         let limits = Limits {
             batch: 20_000,

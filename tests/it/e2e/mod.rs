@@ -17,5 +17,6 @@ mod operate;
 mod page;
 mod receipts;
 mod soak;
+mod stall;
 mod trip;
 mod undelete;

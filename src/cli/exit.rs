@@ -50,6 +50,13 @@ impl Exit {
     }
 }
 
+impl Exit {
+    /// An error that ends so.
+    pub(super) fn error(self, error: anyhow::Error) -> anyhow::Error {
+        anyhow::Error::new(Ending { exit: self, error })
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit.code())
@@ -83,16 +90,12 @@ pub trait WithExit<T> {
 
 impl<T, E: Into<anyhow::Error>> WithExit<T> for Result<T, E> {
     fn exit(self, exit: Exit) -> anyhow::Result<T> {
-        self.map_err(|error| {
-            anyhow::Error::new(Ending {
-                exit,
-                error: error.into(),
-            })
-        })
+        self.map_err(|error| exit.error(error.into()))
     }
 }
 
-fn exit_of(error: &anyhow::Error) -> Exit {
+/// How an error ends.
+pub(super) fn of(error: &anyhow::Error) -> Exit {
     // Found also below a context that was added later.
     if let Some(ending) = error.downcast_ref::<Ending>() {
         ending.exit
@@ -133,7 +136,7 @@ impl Reporter {
         let text = self.render(error);
         // There is nowhere left to report that standard error is closed.
         drop(io::stderr().lock().write_all(text.as_bytes()));
-        exit_of(error)
+        of(error)
     }
 
     fn render(&self, error: &anyhow::Error) -> String {
@@ -193,13 +196,13 @@ mod tests {
             .exit(Exit::Locked)
             .context("the sweep did not begin")
             .unwrap_err();
-        assert_eq!(exit_of(&error), Exit::Locked);
+        assert_eq!(of(&error), Exit::Locked);
         assert_eq!(plain().render(&error).lines().count(), 2);
-        assert_eq!(exit_of(&anyhow::Error::new(not_found())), Exit::Error);
+        assert_eq!(of(&anyhow::Error::new(not_found())), Exit::Error);
         let bad = ConfigError {
             problems: Vec::new(),
         };
-        assert_eq!(exit_of(&anyhow::Error::new(bad)), Exit::BadConfig);
+        assert_eq!(of(&anyhow::Error::new(bad)), Exit::BadConfig);
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod explain;
 mod fleet;
 mod generate;
 mod host;
+mod janitor;
 mod logging;
 mod marathon;
 pub mod output;
@@ -106,6 +107,7 @@ enum Command {
     #[command(subcommand)]
     Trash(trash::Command),
     Wipe(wipe::Args),
+    Janitor(janitor::Args),
     Receipts(receipts::Args),
     #[command(subcommand)]
     Disk(disk::Command),
@@ -207,6 +209,7 @@ impl Command {
             | Self::Sweep(_)
             | Self::Trash(_)
             | Self::Wipe(_)
+            | Self::Janitor(_)
             | Self::Receipts(_)
             | Self::Disk(_)
             | Self::Plan(_)
@@ -236,6 +239,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Sweep(args) => sweep::run(&args, &context(global)?),
         Command::Trash(args) => trash::run(&args, &context(global)?),
         Command::Wipe(args) => wipe::run(&args, &context(global)?),
+        Command::Janitor(args) => janitor::run(&args, &context(global)?),
         Command::Receipts(args) => receipts::run(&args, &context(global)?),
         Command::Disk(args) => disk::run(&args, &context(global)?),
         Command::Plan(args) => plan_cmd::run(&args, &context(global)?),

@@ -2,7 +2,7 @@
 
 pub(super) mod adopt;
 mod create;
-mod destroy;
+pub(super) mod destroy;
 mod resize;
 pub(super) mod through_master;
 pub(super) mod usage;

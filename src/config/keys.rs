@@ -271,6 +271,8 @@ keys! { SECTION_KEYS;
     MASTER_PRINCIPAL: Option<Raw> = Key::new("master.principal", r#""""#, values::principal);
     MASTER_CONFIRM: Span = Key::new("master.confirm", r#""30s""#, values::interval);
     MASTER_BARRIER: bool = Key::new("master.barrier", "true", values::boolean);
+    MASTER_LONGEST_FAILOVER: Span =
+        Key::new("master.longest_failover", r#""7d""#, values::span);
 
     MARATHON_URL: Option<String> = Key::new("marathon.url", r#""""#, values::http_url);
     MARATHON_CREDENTIALS_FILE: Option<PathBuf> =

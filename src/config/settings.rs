@@ -75,6 +75,8 @@ pub struct MasterSettings {
     pub confirm: Span,
     /// Whether a MOUNT disk is reserved while its destroyed data is wiped and the agent runs.
     pub barrier: bool,
+    /// The longest `failover_timeout` of a framework that a master may have forgotten.
+    pub longest_failover: Span,
 }
 
 /// `[marathon]`.
@@ -455,6 +457,7 @@ fn master(v: &Values) -> Result<MasterSettings, Problem> {
         principal: read(&k::MASTER_PRINCIPAL, v)?,
         confirm: read(&k::MASTER_CONFIRM, v)?,
         barrier: read(&k::MASTER_BARRIER, v)?,
+        longest_failover: read(&k::MASTER_LONGEST_FAILOVER, v)?,
     })
 }
 

@@ -15,6 +15,7 @@ pub mod give_back;
 pub mod guards;
 pub mod held;
 pub mod held_back;
+pub mod janitor;
 pub mod ledger;
 pub mod lifecycle;
 pub mod listing;

@@ -132,6 +132,19 @@ pub fn agent(site: &Site, id: &Raw) -> Result<Option<AgentEntry>, MasterError> {
     Ok(found)
 }
 
+/// Every agent that is registered, with what tasks use and with how much disk it has in all, which
+/// tells whether something is hidden; one at a time, as above.
+pub fn agents_with_use(
+    site: &Site,
+    each: &mut dyn FnMut(AgentEntry),
+) -> Result<AgentsSeen, MasterError> {
+    let site = site.with_limits(Limits::CLUSTER)?;
+    let told = site.ask(&Request::get("/slaves"))?;
+    let by = told.by;
+    operator::read_slaves(told.answer.reader(), each)
+        .map_err(|source| MasterError::Agents { by, source })
+}
+
 /// Operations that the master knows.
 pub fn operations(site: &Site) -> Result<Vec<OperationEntry>, MasterError> {
     question(

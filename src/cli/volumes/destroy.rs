@@ -20,6 +20,7 @@ use crate::decide::steps::Kept;
 use crate::mesos::ids::VolumeKey;
 use crate::mesos::operator::{Change, stripped_volume, unreserved};
 use crate::mesos::resource::Resource;
+use crate::sys::http::Site;
 use crate::units::chain;
 
 #[derive(Debug, clap::Args)]
@@ -57,70 +58,9 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let site = through::site(context)?;
     let owner = Owner::new(context)?;
     let mut said = Said::default();
-
-    let aside = owner.pass_calling(&words(&key, Phase::SetAside), &site)?;
-    let volume = listed(&aside.facts, &key).cloned();
-    known(&key, &aside)?;
-    let refusals = said.take(aside, &key);
-    if said.failed() || !refusals.is_empty() {
-        // What was moved before something failed goes back: the master was not asked.
-        let settled = owner.pass_calling(&words(&key, Phase::Settle), &site)?;
-        said.take(settled, &key);
-        said.print(context)?;
-        return refused(&key, &refusals);
-    }
-
-    let mut refused_by = None;
-    if !matches!(shown(&said.checkpoint(), &key), Shown::Gone) {
-        let asked = owner.pass_calling(&words(&key, Phase::Ask), &site)?;
-        let refusals = said.take(asked, &key);
-        let call = said.steps.iter().rev().find(|step| step.step == "call");
-        let (wait, why) = match call.map(|step| &step.outcome) {
-            Some(Outcome::Done(_)) => (true, None),
-            Some(Outcome::Failed(StepError::Master { source, .. })) => {
-                (!source.changed_nothing(), Some(chain(source.as_ref())))
-            }
-            // It did not come to a call.
-            Some(_) | None => (false, None),
-        };
-        if wait {
-            let gone = |checkpoint: &CheckpointFacts| shown(checkpoint, &key) == Shown::Gone;
-            through::wait(context.settings(), &gone)?;
-        } else {
-            refused_by = Some((why, refusals));
-        }
-    }
-
-    let settled = owner.pass_calling(&words(&key, Phase::Settle), &site)?;
-    let facts = settled.facts.clone();
-    let left = said.take(settled, &key);
+    let ended = carry_out(&key, (&owner, &site), context, &mut said);
     said.print(context)?;
-    if let Some((why, refusals)) = refused_by {
-        let back = if waiting(&facts, &key) {
-            "its data waits in the trash, unconfirmed, and is never wiped from there as long as the \
-             volume may be held; run the command again"
-        } else {
-            "it is as it was"
-        };
-        if let Some(why) = why {
-            return Err(anyhow!("{key} was not destroyed: {why}; {back}")).exit(Exit::Error);
-        }
-        return refused(&key, &refusals);
-    }
-    match shown(&facts.checkpoint, &key) {
-        Shown::Gone => {}
-        Shown::Held(_) | Shown::InFlight | Shown::Doubtful => {
-            let left = if waiting(&facts, &key) {
-                "its data lies in the trash, unconfirmed: it is wiped once the agent's checkpoint \
-                 names the volume no more, and put back once the agent has registered again and \
-                 still holds it"
-            } else {
-                "nothing was moved"
-            };
-            let why = format!("the agent's checkpoint still names {key}");
-            return Err(undecided(&why, left, context.settings().master.confirm)).exit(Exit::Error);
-        }
-    }
+    let Ended { volume, left } = ended?;
     if args.unreserve
         && let Some(volume) = volume
     {
@@ -138,6 +78,84 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     } else {
         Exit::Done
     })
+}
+
+/// A volume that is destroyed.
+pub(in crate::cli) struct Ended {
+    /// As the master listed it.
+    volume: Option<Resource>,
+    /// What of its data was kept, and why.
+    pub(in crate::cli) left: Vec<Kept>,
+}
+
+/// Destroys a volume, from the rename to the wipe; an error says what is left.
+pub(in crate::cli) fn carry_out(
+    key: &VolumeKey,
+    (owner, site): (&Owner, &Site),
+    context: &Context,
+    said: &mut Said,
+) -> anyhow::Result<Ended> {
+    let aside = owner.pass_calling(&words(key, Phase::SetAside), site)?;
+    let volume = listed(&aside.facts, key).cloned();
+    known(key, &aside)?;
+    let refusals = said.take(aside, key);
+    if said.failed() || !refusals.is_empty() {
+        // What was moved before something failed goes back: the master was not asked.
+        let settled = owner.pass_calling(&words(key, Phase::Settle), site)?;
+        said.take(settled, key);
+        return Err(refused(key, &refusals));
+    }
+
+    let mut refused_by = None;
+    if !matches!(shown(&said.checkpoint(), key), Shown::Gone) {
+        let asked = owner.pass_calling(&words(key, Phase::Ask), site)?;
+        let refusals = said.take(asked, key);
+        let call = said.steps.iter().rev().find(|step| step.step == "call");
+        let (wait, why) = match call.map(|step| &step.outcome) {
+            Some(Outcome::Done(_)) => (true, None),
+            Some(Outcome::Failed(StepError::Master { source, .. })) => {
+                (!source.changed_nothing(), Some(chain(source.as_ref())))
+            }
+            // It did not come to a call.
+            Some(_) | None => (false, None),
+        };
+        if wait {
+            let gone = |checkpoint: &CheckpointFacts| shown(checkpoint, key) == Shown::Gone;
+            through::wait(context.settings(), &gone)?;
+        } else {
+            refused_by = Some((why, refusals));
+        }
+    }
+
+    let settled = owner.pass_calling(&words(key, Phase::Settle), site)?;
+    let facts = settled.facts.clone();
+    let left = said.take(settled, key);
+    if let Some((why, refusals)) = refused_by {
+        let back = if waiting(&facts, key) {
+            "its data waits in the trash, unconfirmed, and is never wiped from there as long as the \
+             volume may be held; run the command again"
+        } else {
+            "it is as it was"
+        };
+        if let Some(why) = why {
+            return Err(anyhow!("{key} was not destroyed: {why}; {back}")).exit(Exit::Error);
+        }
+        return Err(refused(key, &refusals));
+    }
+    match shown(&facts.checkpoint, key) {
+        Shown::Gone => Ok(Ended { volume, left }),
+        Shown::Held(_) | Shown::InFlight | Shown::Doubtful => {
+            let left = if waiting(&facts, key) {
+                "its data lies in the trash, unconfirmed: it is wiped once the agent's checkpoint \
+                 names the volume no more, and put back once the agent has registered again and \
+                 still holds it"
+            } else {
+                "nothing was moved"
+            };
+            let why = format!("the agent's checkpoint still names {key}");
+            Err(undecided(&why, left, context.settings().master.confirm)).exit(Exit::Error)
+        }
+    }
 }
 
 /// Whether an unconfirmed entry holds the data.
@@ -173,14 +191,16 @@ fn known(key: &VolumeKey, pass: &Pass) -> anyhow::Result<()> {
     .exit(Exit::Refused)
 }
 
-fn refused(key: &VolumeKey, refusals: &[Kept]) -> anyhow::Result<Exit> {
-    if refusals.is_empty() {
-        return Ok(Exit::Error);
-    }
-    Err(anyhow!("{key} was not destroyed: {}", reasons(refusals))).exit(Exit::Refused)
+fn refused(key: &VolumeKey, refusals: &[Kept]) -> anyhow::Error {
+    let (why, exit) = if refusals.is_empty() {
+        ("a step failed".to_owned(), Exit::Error)
+    } else {
+        (reasons(refusals), Exit::Refused)
+    };
+    exit.error(anyhow!("{key} was not destroyed: {why}"))
 }
 
-fn reasons(kept: &[Kept]) -> String {
+pub(in crate::cli) fn reasons(kept: &[Kept]) -> String {
     let mut all: Vec<String> = kept
         .iter()
         .flat_map(|kept| &kept.reasons)
@@ -195,7 +215,7 @@ fn reasons(kept: &[Kept]) -> String {
 fn give_back(
     owner: &Owner,
     context: &Context,
-    site: &crate::sys::http::Site,
+    site: &Site,
     volume: &Resource,
 ) -> anyhow::Result<()> {
     let reserved = stripped_volume(volume);
@@ -235,7 +255,7 @@ fn say(line: &str, context: &Context) -> anyhow::Result<()> {
 }
 
 /// How much there is of resources that are like this one, in thousandths of a megabyte.
-pub(super) fn amount(of: &[Resource], like: &Resource) -> i64 {
+pub(in crate::cli) fn amount(of: &[Resource], like: &Resource) -> i64 {
     of.iter()
         .filter(|one| {
             one.reservations == like.reservations
@@ -290,7 +310,7 @@ fn dry_run(key: &VolumeKey, unreserve: bool, context: &Context) -> anyhow::Resul
 
 /// What the passes of one command did.
 #[derive(Default)]
-struct Said {
+pub(in crate::cli) struct Said {
     steps: Vec<StepOutcome>,
     last: Option<(crate::decide::plan::Plan, Facts)>,
 }

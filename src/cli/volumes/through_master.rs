@@ -23,12 +23,12 @@ use crate::units::{Raw, Span, chain};
 const LOOK: Duration = Duration::from_millis(100);
 
 /// The masters.
-pub(super) fn site(context: &Context) -> anyhow::Result<Site> {
+pub(in crate::cli) fn site(context: &Context) -> anyhow::Result<Site> {
     clients::master(context.settings()).context("the master can't be called")
 }
 
 /// The facts of now, with what the master says; refuses where a call would not arrive.
-pub(super) fn facts(owner: &Owner) -> anyhow::Result<Facts> {
+pub(in crate::cli) fn facts(owner: &Owner) -> anyhow::Result<Facts> {
     let facts = owner.observer.facts_with_master(&Words::default())?;
     reachable(&facts)
         .map_err(|why| anyhow!("nothing was done: {why}"))
@@ -54,14 +54,14 @@ pub(in crate::cli) fn who(files: &AccessFiles) -> CurlAs {
 }
 
 /// A call as curl would make it.
-pub(super) fn by_hand(settings: &Settings, call: &MasterCall) -> anyhow::Result<String> {
+pub(in crate::cli) fn by_hand(settings: &Settings, call: &MasterCall) -> anyhow::Result<String> {
     let url = settings.master.urls.first().map_or("", String::as_str);
     let body = call.change.body(&call.agent, call.format)?;
     Ok(curl(url, &body, &who(&settings.master.access)))
 }
 
 /// How a call ended.
-pub(super) enum Called {
+pub(in crate::cli) enum Called {
     /// The agent's checkpoint shows it.
     Done,
     /// The master refused it, or it never got there: nothing changed.
@@ -72,7 +72,7 @@ pub(super) enum Called {
 
 /// Makes a call that is written down before and after, and waits until the agent's own checkpoint
 /// shows what it is for.
-pub(super) fn call(
+pub(in crate::cli) fn call(
     owner: &Owner,
     context: &Context,
     facts: &Facts,
@@ -84,25 +84,15 @@ pub(super) fn call(
     let Some(call) = call_of(facts, what) else {
         return Err(anyhow!("the master was not asked"));
     };
-    let store = &owner.shared.desk.store;
     let name = call.change.name();
-    let audit = |event: &'static str, why: Option<String>| {
-        store.audit(&serde_json::json!({
-            "at": clock::wall_seconds(),
-            "step": "call",
-            "subject": format!("{name} for agent {}", call.agent),
-            "event": event,
-            "body": call.change.body(&call.agent, call.format).ok(),
-            "why": why,
-        }))
-    };
+    let audit = |event: &'static str, why: Option<&str>| audit(owner, &call, event, why);
     audit("begin", None)?;
     let made = change(site, &call.agent, &call.change, call.format);
     let mut lost = None;
     match made {
         Ok(()) => {}
         Err(error) if error.changed_nothing() => {
-            audit("refused", Some(chain(&error)))?;
+            audit("refused", Some(&chain(&error)))?;
             return Ok(Called::Refused(error));
         }
         Err(error) => lost = Some(chain(&error)),
@@ -117,12 +107,56 @@ pub(super) fn call(
             settings.master.confirm
         )
     });
-    audit("undecided", Some(why.clone()))?;
+    audit("undecided", Some(&why))?;
     Ok(Called::Undecided(why))
 }
 
+/// A line of the audit log about a call.
+fn audit(
+    owner: &Owner,
+    call: &MasterCall,
+    event: &'static str,
+    why: Option<&str>,
+) -> anyhow::Result<()> {
+    owner.shared.desk.store.audit(&serde_json::json!({
+        "at": clock::wall_seconds(),
+        "step": "call",
+        "subject": format!("{} for agent {}", call.change.name(), call.agent),
+        "event": event,
+        "body": call.change.body(&call.agent, call.format).ok(),
+        "why": why,
+    }))?;
+    Ok(())
+}
+
+/// What became of a call for another host's agent, whose checkpoint can't be read from here.
+pub(in crate::cli) enum Sent {
+    /// The master took it: it is valid, and on its way.
+    Taken,
+    /// The master refused it, or it never got there: nothing changed.
+    Refused(ChangeError),
+    /// Nobody knows.
+    Unclear(String),
+}
+
+/// Makes a call for another host's agent, written down before and after.
+pub(in crate::cli) fn send(owner: &Owner, site: &Site, call: &MasterCall) -> anyhow::Result<Sent> {
+    audit(owner, call, "begin", None)?;
+    let sent = match change(site, &call.agent, &call.change, call.format) {
+        Ok(()) => Sent::Taken,
+        Err(error) if error.changed_nothing() => Sent::Refused(error),
+        Err(error) => Sent::Unclear(chain(&error)),
+    };
+    match &sent {
+        Sent::Taken => audit(owner, call, "asked", None)?,
+        Sent::Refused(error) => audit(owner, call, "refused", Some(&chain(error)))?,
+        Sent::Unclear(why) => audit(owner, call, "undecided", Some(why))?,
+    }
+    Ok(sent)
+}
+
 /// Waits until the agent's own checkpoint is so; `false` when `master.confirm` is over.
-pub(super) fn wait(
+pub(in crate::cli) fn wait(
     settings: &Settings,
     shows: &dyn Fn(&CheckpointFacts) -> bool,
 ) -> anyhow::Result<bool> {
@@ -140,7 +174,7 @@ pub(super) fn wait(
 }
 
 /// An undecided end, said as such.
-pub(super) fn undecided(why: &str, left: &str, limit: Span) -> anyhow::Error {
+pub(in crate::cli) fn undecided(why: &str, left: &str, limit: Span) -> anyhow::Error {
     anyhow!(
         "undecided: {why}; {left}. Neither the master's answer nor the passing of {limit} tells \
          whether the agent does it; run the same command again, it goes on from what it finds"

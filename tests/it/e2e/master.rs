@@ -101,7 +101,7 @@ impl Site {
         }
     }
 
-    fn create(&self, disk: &str, id: &str, more: &[&str]) -> Run {
+    pub(super) fn create(&self, disk: &str, id: &str, more: &[&str]) -> Run {
         let disk = self.disk(disk);
         let command = [
             "volumes", "create", "--role", "r", "--id", id, "--disk", &disk,

@@ -8,6 +8,7 @@ mod daemon;
 mod destroy;
 pub(crate) mod host;
 mod hotplug;
+mod janitor;
 mod killed_modes;
 mod master;
 mod modes;

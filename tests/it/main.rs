@@ -43,6 +43,8 @@ mod resources_json;
 #[cfg(test)]
 mod scenarios;
 #[cfg(test)]
+mod simulate;
+#[cfg(test)]
 #[expect(dead_code, reason = "the programs use what tests do not")]
 #[path = "../double/parts.rs"]
 pub(crate) mod stand_ins;

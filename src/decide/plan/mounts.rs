@@ -54,27 +54,44 @@ impl Planner<'_> {
         }
     }
 
-    /// A MOUNT is never an orphan; that its volume went without a witness is said all the same.
+    /// A MOUNT is never an orphan; that its volume went without a witness is said all the same. So is
+    /// one whose destroy was seen, but by nothing that a MOUNT is emptied for, or on a disk that was
+    /// never seen while it was held. One that is owed on another disk is told with what is owed.
     fn unwitnessed_mount(&mut self, view: &RootView<'_>, record: &VolumeRecord) {
         let disk = &view.root.disk;
-        let gone = record
-            .gone
-            .as_ref()
-            .is_some_and(|gone| gone.evidence.is_none());
-        if gone && self.judge.claims.holder_of(disk).is_none() {
-            self.keep(
-                Some(record.key.clone()),
-                disk,
-                disk.root.clone(),
-                false,
-                vec![Reason::new(
-                    Refusal::ReportOnly,
-                    "it went without a witnessed destroy, and a MOUNT is never an orphan; name it \
-                     with `mesos-volumed wipe` when its data is not wanted"
-                        .to_owned(),
-                )],
-            );
+        let Some(gone) = &record.gone else { return };
+        let seen_on = record
+            .places
+            .iter()
+            .find(|place| place.disk == *disk)
+            .and_then(|place| place.filesystem.clone());
+        let owed = gone.evidence.is_some()
+            && seen_on.is_some()
+            && seen_on != present_filesystem(view.root);
+        if owed || self.judge.claims.holder_of(disk).is_some() {
+            return;
         }
+        let why = match (&gone.evidence, seen_on) {
+            (None, _) => {
+                "it went without a witnessed destroy, and a MOUNT is never an orphan; name it with \
+                 `mesos-volumed wipe` when its data is not wanted"
+            }
+            (Some(_), Some(_)) => {
+                "it was destroyed, but no DESTROY operation was read, and a MOUNT is emptied for \
+                 nothing less; name it with `mesos-volumed wipe` when its data is not wanted"
+            }
+            (Some(_), None) => {
+                "it was destroyed, but its disk was never seen while it was held, and may be another; \
+                 look at it, and empty it by hand when its data is not wanted"
+            }
+        };
+        self.keep(
+            Some(record.key.clone()),
+            disk,
+            disk.root.clone(),
+            false,
+            vec![Reason::new(Refusal::ReportOnly, why.to_owned())],
+        );
     }
 
     fn empty_mount(

@@ -8,7 +8,7 @@
 )]
 
 mod barrier;
-mod builder;
+pub(crate) mod builder;
 mod doctor;
 mod explain;
 mod fills;

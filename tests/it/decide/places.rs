@@ -997,3 +997,18 @@ fn a_holder_elsewhere_on_the_file_system_is_no_use_of_the_volume() {
     }
     assert_eq!(quarantined(&plan_of(&facts)), ["db/o"]);
 }
+
+#[test]
+fn a_destroy_on_a_mount_that_was_never_seen_is_told_all_the_same() {
+    let mut facts = mount_destroyed();
+    facts.pass();
+    // Its disk was not mounted whenever a pass looked while the volume was held.
+    for record in &mut facts.memory().volumes {
+        for place in &mut record.places {
+            place.filesystem = None;
+        }
+    }
+    let made = plan_of(&facts);
+    assert!(made.is_idle(), "{made:#?}");
+    assert_eq!(codes(&made, "db/m"), [Refusal::ReportOnly]);
+}

@@ -1,0 +1,99 @@
+//! Histories of a model host, in which the real decide, check and executor live: see
+//! `tests/simulate`, and `scripts/simulate` for more of them.
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::disallowed_methods,
+    clippy::too_many_lines,
+    clippy::wildcard_enum_match_arm,
+    reason = "a model in memory, with its state in a folder of its own"
+)]
+
+#[expect(
+    dead_code,
+    reason = "the program of scripts/simulate uses what tests do not"
+)]
+#[path = "../simulate/sim/mod.rs"]
+mod sim;
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::decide::builder;
+use sim::count::Counts;
+use sim::history::{run, run_with, scratch, tape_of};
+use sim::observe::Blunder;
+
+/// Seeds of histories that once found something; each stays in every run.
+const FOUND: [u64; 2] = [1031, 1640];
+
+/// Mistakes of a program, and the seeds of histories that find them.
+const BITTEN: [(Blunder, u64); 4] = [
+    (Blunder::NoHolders, 222),
+    (Blunder::UnknownIsAbsent, 627),
+    (Blunder::NoGrace, 3),
+    (Blunder::OneLife, 184),
+];
+
+/// How many others a test run has; `scripts/test` runs 2,000 more, of other seeds each day.
+const HISTORIES: u64 = 300;
+
+#[test]
+fn histories_keep_what_must_hold() {
+    let next = AtomicU64::new(0);
+    let all = Mutex::new(Counts::default());
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let folder = scratch();
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let seed = match FOUND.get(usize::try_from(number).unwrap()) {
+                        Some(seed) => *seed,
+                        None if number < HISTORIES => 10_000 + number,
+                        None => break,
+                    };
+                    match run(&tape_of(seed), folder.path()) {
+                        Ok(counts) => all.lock().unwrap().add(&counts),
+                        Err(found) => panic!(
+                            "scripts/simulate --histories 1 --seed {seed}: {:#?}",
+                            found.findings
+                        ),
+                    }
+                }
+            });
+        }
+    });
+    let all = all.into_inner().unwrap();
+    println!("{}", all.text());
+    // A model in which nothing happens would find nothing.
+    for step in [
+        "quarantine done",
+        "clear done",
+        "wipe done",
+        "empty_mount done",
+    ] {
+        assert!(all.steps.contains_key(step), "no {step}");
+    }
+    assert!(all.codes.len() > 20, "{:?}", all.codes);
+    assert!(all.causes.len() > 8, "{:?}", all.causes);
+}
+
+#[test]
+fn a_program_without_its_guards_is_found_out() {
+    // The seeds by which `scripts/simulate --show-it-bites` found each mistake.
+    for (blunder, seed) in BITTEN {
+        let folder = scratch();
+        let found = run_with(&tape_of(seed), folder.path(), Some(blunder)).unwrap_err();
+        assert!(
+            found
+                .findings
+                .iter()
+                .any(|finding| finding.contains("was moved aside")
+                    || finding.contains("was removed")),
+            "{blunder:?}: {:?}",
+            found.findings
+        );
+        run(&tape_of(seed), folder.path()).unwrap();
+    }
+}

@@ -1,0 +1,534 @@
+//! The truth, and what must hold by it: judged at every call that takes something away, and after
+//! every pass. Nothing here is taken from `decide`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use mesos_volumed::act::outcome::Outcome;
+use mesos_volumed::daemon::pass::Pass;
+use mesos_volumed::decide::facts::{Facts, Known, MountContent, OrphanPolicy};
+use mesos_volumed::decide::manifest::TrashState;
+use mesos_volumed::decide::plan::Plan;
+use mesos_volumed::mesos::checkpoint::{Content, decode_info, decode_state};
+use mesos_volumed::mesos::disk::DiskType;
+use mesos_volumed::mesos::ids::VolumeKey;
+use mesos_volumed::mesos::paths;
+use mesos_volumed::mesos::resource::Resource;
+use mesos_volumed::mesos::state::OperationState;
+
+use super::disk::Disk;
+use super::world::{PLAIN, PREPARED, Spot, World, roots};
+
+/// What is known besides the world.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Oracle {
+    pub(crate) state_dir: PathBuf,
+    /// By any authority, when the program last looked.
+    named: BTreeSet<VolumeKey>,
+    /// By any process, when the program last looked.
+    used: BTreeSet<(usize, u64)>,
+    /// An authority could not be read when the program last looked.
+    damaged: bool,
+    /// Paths that the last whole pass saw, and those that it said something of.
+    saw: BTreeSet<String>,
+    told: BTreeSet<String>,
+    /// Lives whose data are to be seen in another's volume.
+    exposed: BTreeSet<(usize, usize)>,
+    /// Lives that a pass saw named.
+    met: BTreeSet<usize>,
+    pub(crate) orphans: Option<OrphanPolicy>,
+    pub(crate) grace: u64,
+    pub(crate) findings: Vec<String>,
+    pub(crate) causes: BTreeMap<&'static str, u64>,
+    /// Disks that others stand in for.
+    pub(crate) shelf: BTreeMap<usize, Disk>,
+    pub(crate) backups: BTreeMap<usize, Disk>,
+}
+
+impl Oracle {
+    pub(crate) fn cause(&mut self, cause: &'static str) {
+        *self.causes.entry(cause).or_default() += 1;
+    }
+
+    pub(crate) fn find(&mut self, what: String) {
+        if self.findings.len() < 20 {
+            self.findings.push(what);
+        }
+    }
+
+    /// What was remembered is lost.
+    pub(crate) fn forget_met(&mut self) {
+        self.met.clear();
+    }
+}
+
+const FILES: [&str; 4] = [
+    paths::STATE,
+    paths::STATE_TARGET,
+    paths::INFO,
+    paths::INFO_TARGET,
+];
+
+impl World {
+    /// Every volume that a file, the running agent or a task names now.
+    pub(crate) fn named_now(&self) -> BTreeSet<VolumeKey> {
+        let keys = |resources: &[Resource]| -> Vec<VolumeKey> {
+            resources.iter().filter_map(Resource::volume_key).collect()
+        };
+        let mut named: BTreeSet<VolumeKey> =
+            self.tasks.iter().map(|task| task.key.clone()).collect();
+        for file in FILES {
+            let Some(bytes) = self.meta.get(file) else {
+                continue;
+            };
+            if file == paths::STATE || file == paths::STATE_TARGET {
+                if let Ok(Content::Whole(state)) = decode_state(bytes) {
+                    named.extend(keys(&state.resources));
+                    for operation in &state.operations {
+                        if operation.state == OperationState::Pending {
+                            named.extend(keys(&operation.volumes));
+                        }
+                    }
+                }
+            } else if let Ok(Content::Whole(resources)) = decode_info(bytes) {
+                named.extend(keys(&resources));
+            }
+        }
+        if self.agent.running {
+            named.extend(keys(&self.agent.total));
+        }
+        named
+    }
+
+    /// Whether a checkpoint file is damaged.
+    pub(crate) fn unreadable(&self) -> bool {
+        FILES.iter().any(|file| match self.meta.get(file) {
+            None => false,
+            Some(bytes) if *file == paths::STATE || *file == paths::STATE_TARGET => {
+                decode_state(bytes).is_err()
+            }
+            Some(bytes) => decode_info(bytes).is_err(),
+        })
+    }
+
+    /// Writes down which volumes are named now.
+    pub(crate) fn note_named(&mut self) {
+        let now = self.passed;
+        for key in self.named_now() {
+            if let Some(life) = self.life_of(&key) {
+                self.lives[life].named_at = now;
+            }
+        }
+    }
+
+    /// The program looks.
+    pub(crate) fn looked_at(&mut self) {
+        self.note_named();
+        self.oracle.named = self.named_now();
+        // A checkpoint that was rolled back brings a volume to life again, where anybody sees it.
+        for index in 0..self.lives.len() {
+            let key = self.lives[index].key.clone();
+            if self.agent.running && self.agent.holds(&key) && self.life_of(&key) == Some(index) {
+                self.lives[index].destroyed = false;
+            }
+        }
+        self.oracle.used = self
+            .holds
+            .iter()
+            .map(|hold| (hold.disk, hold.ino))
+            .collect();
+        for mount in &self.mounts {
+            if mount.point.is_empty() {
+                self.oracle.used.insert(mount.on);
+            }
+        }
+        self.oracle.damaged = self.unreadable();
+        // A matter that was over is over: what a power cut brings back of a MOUNT later on, nobody
+        // can tell from what an operator has laid there.
+        let there: BTreeSet<usize> = self
+            .disks
+            .iter()
+            .chain(self.oracle.shelf.values())
+            .flat_map(|disk| disk.all().filter_map(|(_, inode)| inode.owner))
+            .collect();
+        self.oracle.met.retain(|life| there.contains(life));
+        let met: Vec<usize> = self
+            .oracle
+            .named
+            .iter()
+            .filter_map(|key| self.life_of(key))
+            .collect();
+        self.oracle.met.extend(met);
+    }
+
+    /// The program is about to remove an entry.
+    pub(crate) fn judge_removal(&mut self, disk: usize, dir: u64, name: &[u8]) {
+        let on = &self.disks[disk];
+        let Ok(ino) = on.lookup(dir, name) else {
+            return;
+        };
+        let Some(life) = on.inode(ino).and_then(|inode| inode.owner) else {
+            return;
+        };
+        let path = String::from_utf8_lossy(&on.path(dir).unwrap_or_default()).into_owned();
+        let in_trash = path.contains(".mesos-volumed/trash/");
+        if !in_trash && disk != PLAIN {
+            self.oracle.find(format!(
+                "{path} of disk {disk} was removed from outside the trash"
+            ));
+        }
+        self.judge(disk, ino, life, "removed", !in_trash);
+        if disk == PLAIN && self.agent.running {
+            self.oracle
+                .find("a MOUNT disk was emptied while an agent ran".to_owned());
+        }
+    }
+
+    /// The program is about to move an entry.
+    pub(crate) fn judge_move(&mut self, disk: usize, from: u64, name: &[u8], to: u64) {
+        let on = &self.disks[disk];
+        let Ok(ino) = on.lookup(from, name) else {
+            return;
+        };
+        let path = |ino| String::from_utf8_lossy(&on.path(ino).unwrap_or_default()).into_owned();
+        let (from_path, to_path) = (path(from), path(to));
+        let trash = ".mesos-volumed/trash/";
+        if from_path.contains(trash) || !to_path.contains(trash) {
+            return;
+        }
+        let owners: BTreeSet<usize> = on
+            .below(ino)
+            .into_iter()
+            .filter_map(|inner| on.inode(inner)?.owner)
+            .collect();
+        for life in owners {
+            self.judge(disk, ino, life, "moved aside", true);
+        }
+        if disk == PREPARED && self.agent.running {
+            self.oracle
+                .find("a prepared MOUNT was emptied while an agent ran".to_owned());
+        }
+    }
+
+    fn judge(&mut self, disk: usize, ino: u64, life: usize, what: &str, first: bool) {
+        let Some(told) = self.lives.get(life).cloned() else {
+            return;
+        };
+        let on = &self.disks[disk];
+        let subject = format!(
+            "life {life} of {} at {} was {what}",
+            told.key,
+            String::from_utf8_lossy(&on.path(ino).unwrap_or_default())
+        );
+        let mut why = Vec::new();
+        if self.oracle.named.contains(&told.key) {
+            why.push(format!("{subject} although an authority names it"));
+        }
+        let around = on.above(ino);
+        let within = on.below(ino);
+        let is_used = |inode: &u64| self.oracle.used.contains(&(disk, *inode));
+        if around.iter().any(is_used) || within.iter().any(is_used) {
+            why.push(format!("{subject} although a process uses it"));
+        }
+        if self.oracle.damaged {
+            why.push(format!("{subject} although an authority can't be read"));
+        }
+        if first && !told.destroyed && !told.condemned {
+            if self.oracle.orphans == Some(OrphanPolicy::Report) {
+                why.push(format!("{subject} although orphans are only reported"));
+            }
+            if self.passed.saturating_sub(told.named_at) < self.oracle.grace {
+                why.push(format!(
+                    "{subject} within its grace, and nobody destroyed it"
+                ));
+            }
+            if roots()[told.root].kind == DiskType::Mount && (disk == PLAIN || disk == PREPARED) {
+                why.push(format!("{subject} on a MOUNT, and nobody destroyed it"));
+            }
+        }
+        for finding in why {
+            self.oracle.find(finding);
+        }
+    }
+
+    /// Data of other lives in a directory become visible to this one.
+    pub(crate) fn exposed(&mut self, spot: Spot, life: usize, path: &str, how: &str) {
+        for other in self.owners_in(spot) {
+            if other == life || !self.oracle.exposed.insert((life, other)) {
+                continue;
+            }
+            if self.oracle.saw.contains(path) && !self.oracle.told.contains(path) {
+                self.oracle.find(format!(
+                    "{how} at {path}, and no pass had said a word of it"
+                ));
+            }
+        }
+    }
+
+    /// A plan says what it must say.
+    fn judge_plan(&mut self, facts: &Facts, plan: &Plan, told: &BTreeSet<String>) {
+        for kept in &plan.kept {
+            if kept.reasons.is_empty()
+                || kept
+                    .reasons
+                    .iter()
+                    .any(|reason| reason.code.reason().is_empty())
+            {
+                self.oracle
+                    .find(format!("{} is kept without a reason", kept.path));
+            }
+        }
+        for root in &facts.roots {
+            for dir in root.dirs.known().into_iter().flatten() {
+                let path = root
+                    .disk
+                    .root
+                    .join(paths::ROLES)
+                    .join(&dir.role_dir)
+                    .join(&dir.id_dir)
+                    .to_string();
+                if !told.contains(&path) {
+                    self.oracle.find(format!("no word of {path}"));
+                }
+            }
+            for entry in root.trash.known().into_iter().flatten() {
+                if !told.iter().any(|path| path.contains(&entry.id.0))
+                    && entry.data != Known::Absent
+                {
+                    self.oracle
+                        .find(format!("no word of the trash entry {}", entry.id));
+                }
+            }
+            if root.disk.kind == DiskType::Mount
+                && root.content == Known::Known(MountContent::Data)
+                && let Ok(spot) = self.resolve(root.disk.root.as_bytes())
+            {
+                // What another tenant has taken over can't be told apart any more.
+                let taken = self.oracle.named.iter().any(|key| {
+                    self.life_of(key)
+                        .is_some_and(|life| roots()[self.lives[life].root] == root.disk)
+                });
+                let owed = !taken
+                    && self.owners_in(spot).into_iter().any(|life| {
+                        self.lives[life].destroyed
+                            && self.oracle.met.contains(&life)
+                        // Created again elsewhere between two looks: nobody saw it go.
+                        && self.life_of(&self.lives[life].key) == Some(life)
+                            && !self.oracle.named.contains(&self.lives[life].key)
+                    });
+                // While an authority is in doubt, the doubt is what is told.
+                if owed
+                    && plan.doubts.is_empty()
+                    && !told
+                        .iter()
+                        .any(|path| path.contains(&root.disk.root.to_string()))
+                {
+                    self.oracle.find(format!(
+                        "no word of what was destroyed on {}",
+                        root.disk.root
+                    ));
+                }
+            }
+        }
+    }
+
+    /// After a pass that came to its end.
+    pub(crate) fn after_pass(&mut self, pass: &Pass, whole: bool) {
+        let mut told: BTreeSet<String> = pass
+            .last
+            .kept
+            .iter()
+            .map(|kept| kept.path.to_string())
+            .collect();
+        told.extend(
+            pass.last
+                .kept
+                .iter()
+                .filter_map(|kept| kept.trash.as_ref())
+                .map(|(id, _)| id.0.clone()),
+        );
+        for step in &pass.outcomes {
+            told.insert(step.subject.clone());
+            if let Outcome::Done(receipt) = &step.outcome {
+                told.insert(receipt.path.to_string());
+            }
+        }
+        // What a step is about is said by the step.
+        let of_steps = serde_json::to_string(&pass.last.steps).unwrap_or_default();
+        let mut all = told.clone();
+        for root in &pass.facts.roots {
+            for dir in root.dirs.known().into_iter().flatten() {
+                let path = root
+                    .disk
+                    .root
+                    .join(paths::ROLES)
+                    .join(&dir.role_dir)
+                    .join(&dir.id_dir);
+                let handle = dir.identity.known().map(|identity| identity.handle.clone());
+                if handle.is_some_and(|handle| of_steps.contains(&handle)) {
+                    all.insert(path.to_string());
+                }
+                self.oracle.saw.insert(path.to_string());
+            }
+            for entry in root.trash.known().into_iter().flatten() {
+                if of_steps.contains(&entry.id.0) {
+                    all.insert(entry.id.0.clone());
+                }
+            }
+        }
+        if !whole {
+            // An operator's word is about what it names.
+            self.see_exposed(true);
+            return;
+        }
+        self.judge_plan(&pass.facts, &pass.last, &all);
+        self.oracle.saw = pass
+            .facts
+            .roots
+            .iter()
+            .flat_map(|root| {
+                root.dirs.known().into_iter().flatten().map(|dir| {
+                    root.disk
+                        .root
+                        .join(paths::ROLES)
+                        .join(&dir.role_dir)
+                        .join(&dir.id_dir)
+                        .to_string()
+                })
+            })
+            .collect();
+        self.oracle.told = all;
+        self.see_exposed(true);
+    }
+
+    /// What a tenant can see now that it could not before: by a pass, or by what went before it.
+    pub(crate) fn see_exposed(&mut self, by_pass: bool) {
+        let held: Vec<VolumeKey> = if self.agent.running {
+            self.agent
+                .total
+                .iter()
+                .filter_map(Resource::volume_key)
+                .collect()
+        } else {
+            Vec::new()
+        };
+        for key in held {
+            let Some(life) = self.life_of(&key) else {
+                continue;
+            };
+            let root = self.lives[life].root;
+            if let Some(spot) = self.volume_spot(root, &key) {
+                for other in self.owners_in(spot) {
+                    if other != life && self.oracle.exposed.insert((life, other)) && by_pass {
+                        self.oracle.find(format!(
+                            "data of life {other} came to be seen in {key} of life {life}"
+                        ));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The checkpoint as the agent had it in memory, written anew.
+    pub(crate) fn mend_checkpoint(&mut self) {
+        self.meta.clear();
+        self.agent.operations.clear();
+        let new = self.agent.total.clone();
+        self.agent.running = true;
+        self.sync_checkpoint(new, None, usize::MAX, true);
+        self.agent_dies();
+    }
+
+    /// After the world was calm for long: what must be gone, and what must be there.
+    pub(crate) fn judge_end(&mut self, last: &Plan) {
+        let named = self.named_now();
+        let kept: BTreeMap<String, String> = last
+            .kept
+            .iter()
+            .map(|kept| {
+                let codes: Vec<&str> = kept
+                    .reasons
+                    .iter()
+                    .map(|reason| reason.code.code())
+                    .collect();
+                (kept.path.to_string(), codes.join(" "))
+            })
+            .collect();
+        let mut owed = BTreeMap::<usize, Vec<String>>::new();
+        for disk in 1..self.disks.len() {
+            let on = &self.disks[disk];
+            for (ino, inode) in on.all() {
+                let Some(life) = inode.owner else { continue };
+                let told = &self.lives[life];
+                let taken = roots()[told.root].kind == DiskType::Mount
+                    && named.iter().any(|key| {
+                        self.life_of(key)
+                            .is_some_and(|life| self.lives[life].root == told.root)
+                    });
+                if told.destroyed && !taken && !named.contains(&told.key) {
+                    let path = on.path(ino).unwrap_or_default();
+                    owed.entry(life)
+                        .or_default()
+                        .push(String::from_utf8_lossy(&path).into_owned());
+                }
+            }
+        }
+        for (life, files) in owed {
+            let told = &roots()[self.lives[life].root];
+            if told.kind == DiskType::Mount && kept.contains_key(&told.root.to_string()) {
+                // It went without a witness, and waits for the operator's word.
+                continue;
+            }
+            let came_again = self.life_of(&self.lives[life].key) != Some(life);
+            if (came_again || !self.oracle.met.contains(&life))
+                && roots()[self.lives[life].root].kind == DiskType::Mount
+            {
+                // Nobody can know of a MOUNT's volume that came and went between two looks.
+                continue;
+            }
+            let text = format!(
+                "what was destroyed is still there when all is calm: life {life} of {}: {files:?}; kept: {kept:?}",
+                self.lives[life].key
+            );
+            self.oracle.find(text);
+        }
+    }
+}
+
+/// What is on the disks, without names that differ from run to run.
+pub(crate) fn picture(world: &World) -> BTreeMap<String, u64> {
+    let mut picture = BTreeMap::new();
+    for (number, disk) in world.disks.iter().enumerate() {
+        for (ino, inode) in disk.all() {
+            let Some(path) = disk.path(ino) else { continue };
+            let path = String::from_utf8_lossy(&path).into_owned();
+            if path.as_bytes().ends_with(b".new") {
+                // Half a file that a killed process left: the next one takes its place.
+                continue;
+            }
+            let mut text = String::new();
+            let mut parts = path.split('/').peekable();
+            while let Some(part) = parts.next() {
+                text.push_str(part);
+                text.push('/');
+                if matches!(part, "trash" | "adopted") && parts.peek().is_some() {
+                    parts.next();
+                    text.push_str("*/");
+                }
+            }
+            let state = match &inode.node {
+                super::disk::Node::File(content) if path.ends_with("/manifest.json") => {
+                    serde_json::from_slice::<mesos_volumed::decide::manifest::Manifest>(content)
+                        .map_or("damaged", |manifest| match manifest.state {
+                            TrashState::Prepared | TrashState::Moved => "moved",
+                            TrashState::Cleared => "cleared",
+                            TrashState::Wiping => "wiping",
+                        })
+                }
+                _ => "",
+            };
+            *picture.entry(format!("{number}{text}{state}")).or_default() += 1;
+        }
+    }
+    picture
+}

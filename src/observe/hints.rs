@@ -128,8 +128,10 @@ fn uevents() -> Result<OwnedFd, Errno> {
     Ok(socket)
 }
 
-/// A message is `action@path` and then `KEY=value`, each ended by a NUL.
-fn is_about_a_block_device(message: &[u8]) -> bool {
+/// Whether a message of the kernel is about a block device. It is `action@path` and then `KEY=value`, each
+/// ended by a NUL.
+#[must_use]
+pub fn is_about_a_block_device(message: &[u8]) -> bool {
     message
         .split(|byte| *byte == 0)
         .any(|line| line == b"SUBSYSTEM=block")

@@ -21,6 +21,8 @@ mod double;
 #[cfg(test)]
 pub(crate) mod e2e;
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod layering;
 #[cfg(test)]
 mod layouts;

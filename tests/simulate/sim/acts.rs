@@ -582,7 +582,9 @@ pub(crate) fn calm(world: &mut World) {
         }
     }
     // A checkpoint that can't be read is brought back as the agent last had it.
-    if !world.agent.running && (world.unreadable() || !start(world)) {
+    // One failed start after a crash between two renames is Mesos's own (F§3.4).
+    let started = (0..3).any(|_| !world.unreadable() && start(world));
+    if !started {
         world.mend_checkpoint();
     }
     if world.agent.generation != Generation::V1_9 {

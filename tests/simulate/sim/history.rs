@@ -18,6 +18,7 @@ use mesos_volumed::decide::facts::{
 };
 use mesos_volumed::decide::guards::{Reason, Refusal};
 use mesos_volumed::decide::steps::TrashId;
+use mesos_volumed::mesos::disk::DiskType;
 use mesos_volumed::mesos::ids::VolumeKey;
 use mesos_volumed::mesos::resource::Resource;
 use mesos_volumed::units::Span;
@@ -421,6 +422,12 @@ impl History<'_> {
         for (number, life) in world.lives.iter().enumerate() {
             if words.wipe.as_ref() == Some(&life.key) {
                 condemned.push(number);
+                // A MOUNT is its volume's with all that lies on it.
+                if roots()[life.root].kind == DiskType::Mount
+                    && let Some(spot) = world.volume_spot(life.root, &life.key)
+                {
+                    condemned.extend(world.owners_in(spot));
+                }
             }
         }
         for life in condemned {

@@ -437,6 +437,8 @@ impl World {
         self.agent.running = true;
         self.sync_checkpoint(new, None, usize::MAX, true);
         self.agent_dies();
+        // Nobody puts another checkpoint below an agent that runs.
+        self.agent_start();
     }
 
     /// After the world was calm for long: what must be gone, and what must be there.

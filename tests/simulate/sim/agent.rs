@@ -541,6 +541,13 @@ impl World {
         if let Some(life) = self.life_of(key) {
             self.note_named();
             self.lives[life].destroyed = true;
+            // With all that its CREATE took over.
+            let root = self.lives[life].root;
+            if let Some(spot) = self.volume_spot(root, key) {
+                for other in self.owners_in(spot) {
+                    self.lives[other].destroyed = true;
+                }
+            }
         }
         self.sync_checkpoint(new, Some(operation), crash_after, acknowledged);
         true

@@ -678,7 +678,10 @@ impl History<'_> {
                 let path = self.state.join("memory.json");
                 if path.symlink_metadata().is_ok() {
                     std::fs::write(&path, b"{").unwrap();
+                    let met = self.model.world().oracle.met();
                     self.sweep(&Words::default());
+                    // What it saw it could not write down.
+                    self.model.world().oracle.met_again(met);
                     self.bring_back(&kept);
                 }
             }

@@ -56,6 +56,15 @@ impl Oracle {
         }
     }
 
+    /// What is remembered.
+    pub(crate) fn met(&self) -> BTreeSet<usize> {
+        self.met.clone()
+    }
+
+    pub(crate) fn met_again(&mut self, met: BTreeSet<usize>) {
+        self.met = met;
+    }
+
     /// What was remembered is lost.
     pub(crate) fn forget_met(&mut self) {
         self.met.clear();

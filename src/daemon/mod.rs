@@ -1,7 +1,7 @@
 //! The loop: observe → decide → check → act → record.
 //!
 //! [`pass`] is one turn of it, which the commands use too; [`host`] is what acting needs of this
-//! machine; [`disks`] finds disks; [`answers`] is what is told of all of it; [`page`] shows it in a
+//! machine; [`disks`] finds disks; [`answers`] is what is told of all of it; `page` shows it in a
 //! browser; [`clients`] are the services that are asked.
 
 pub mod answers;

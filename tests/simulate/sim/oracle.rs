@@ -230,7 +230,9 @@ impl World {
             String::from_utf8_lossy(&on.path(ino).unwrap_or_default())
         );
         let mut why = Vec::new();
-        if self.oracle.named.contains(&told.key) {
+        // The operator's word over a MOUNT is over all that lies on it, whatever is named elsewhere.
+        let by_word = told.condemned && (disk == PLAIN || disk == PREPARED);
+        if self.oracle.named.contains(&told.key) && !by_word {
             why.push(format!("{subject} although an authority names it"));
         }
         let around = on.above(ino);
@@ -377,7 +379,6 @@ impl World {
                 if handle.is_some_and(|handle| of_steps.contains(&handle)) {
                     all.insert(path.to_string());
                 }
-                self.oracle.saw.insert(path.to_string());
             }
             for entry in root.trash.known().into_iter().flatten() {
                 if of_steps.contains(&entry.id.0) {

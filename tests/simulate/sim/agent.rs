@@ -13,6 +13,7 @@ use mesos_volumed::mesos::resource::{Resource, Value};
 use mesos_volumed::mesos::state::{
     AgentVersion, Operation, OperationKind, OperationState, ResourceState,
 };
+use mesos_volumed::sys::OpenError;
 use mesos_volumed::units::Megabytes;
 
 use super::builder::{a_reservation, a_volume, uuid};
@@ -344,7 +345,9 @@ impl World {
             if let (Some(spot), Some(life)) = (spot, life) {
                 self.exposed(spot, life, &path, "a CREATE took over what lay there");
             }
-            if self.mkdirs(&path).is_none() {
+            // Whatever has the name is taken as it is, a link as well (F§3.2).
+            let is_link = self.resolve(path.as_bytes()) == Err(OpenError::Symlink);
+            if !is_link && self.mkdirs(&path).is_none() {
                 return Err(());
             }
         }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::decide::authority::Claim;
+use crate::decide::authority::{Claim, Source};
 use crate::decide::facts::{Facts, OperationKind, OperationState, ResourceState};
 use crate::decide::memory::{SpentDestroy, VolumeRecord};
 use crate::decide::steps::Evidence;
@@ -20,6 +20,8 @@ struct Destroy<'a> {
     state: OperationState,
     /// Whether the same file names the volume all the same. Finished, it was an earlier life then.
     survived: bool,
+    /// Whether the file is a committed one: what a target says is still being carried out.
+    committed: bool,
 }
 
 /// Every DESTROY in the files, by the volumes they name.
@@ -33,28 +35,26 @@ pub(super) struct Destroys<'a> {
 impl<'a> Destroys<'a> {
     pub(super) fn read(facts: &'a Facts) -> Self {
         let checkpoint = &facts.checkpoint;
-        let files = [checkpoint.state_target.whole(), checkpoint.state.whole()]
+        let providers = facts.providers.known().into_iter().flatten();
+        let committed = checkpoint
+            .state
+            .whole()
             .into_iter()
-            .flatten()
-            .chain(
-                facts
-                    .providers
-                    .known()
-                    .into_iter()
-                    .flatten()
-                    .map(|provider| &provider.content),
-            );
+            .chain(providers.map(|provider| &provider.content));
         let mut destroys = Self {
             by_volume: BTreeMap::new(),
             denied: BTreeSet::new(),
         };
-        for file in files {
-            destroys.file(file);
+        if let Some(target) = checkpoint.state_target.whole() {
+            destroys.file(target, false);
+        }
+        for file in committed {
+            destroys.file(file, true);
         }
         destroys
     }
 
-    fn file(&mut self, file: &'a ResourceState) {
+    fn file(&mut self, file: &'a ResourceState, committed: bool) {
         if file.operations.is_empty() {
             return;
         }
@@ -76,6 +76,7 @@ impl<'a> Destroys<'a> {
                     uuid: &operation.uuid,
                     state: operation.state,
                     survived,
+                    committed,
                 });
             }
         }
@@ -138,6 +139,14 @@ impl<'a> Destroys<'a> {
         for destroy in self.of(&key) {
             match destroy.state {
                 OperationState::Finished if destroy.survived => spent.add(destroy.uuid, &key),
+                // The answer was asked for after the files were read, and the agent is one actor: what
+                // it holds then is another life, or the file is not the one that it believes (an agent
+                // that was downgraded leaves its successor's file behind).
+                OperationState::Finished
+                    if destroy.committed && claim.sources.contains(&Source::Answer) =>
+                {
+                    spent.add(destroy.uuid, &key);
+                }
                 // Finished in a target, while the volume still stands in the committed file; or
                 // what keeps its name is a task or an older file.
                 OperationState::Pending | OperationState::Finished => {

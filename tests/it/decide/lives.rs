@@ -843,3 +843,32 @@ fn what_an_agent_drops_that_its_file_still_names_was_not_destroyed() {
     assert_eq!(evidence_for(&plan_of(&facts), "db/a"), None);
     assert_eq!(codes(&plan_of(&facts), "db/a"), [Refusal::GracePeriod]);
 }
+
+#[test]
+fn a_destroy_in_a_file_that_the_running_agent_does_not_believe_is_not_taken_for_this_lifes() {
+    // An agent of 1.8 carried it out; one of 0.28, which never reads that file, has the volume again.
+    let mut facts = held();
+    let volume = a_volume(&root(), &key("db/a"));
+    facts.checkpoint.info = CheckpointFile::Whole(facts.state().resources.clone());
+    facts
+        .state()
+        .resources
+        .retain(|one| one.volume_key() != Some(key("db/a")));
+    let finished = super::builder::an_operation(
+        OperationKind::Destroy,
+        OperationState::Finished,
+        7,
+        std::slice::from_ref(&volume),
+    );
+    facts.state().operations.push(finished);
+    facts.pass();
+    // An agent that believes the file comes back, and its answers do not know the volume.
+    facts.later(3);
+    facts.restart_agent();
+    facts.forget(&key("db/a"));
+    facts.checkpoint.info = CheckpointFile::Missing;
+    assert_ne!(
+        evidence_for(&plan_of(&facts), "db/a"),
+        Some(Evidence::DestroyOperation(uuid(7)))
+    );
+}

@@ -370,7 +370,7 @@ fn root_the_daemon_tells_figures_and_health_and_takes_nothing_else() {
             405,
         ),
         ("DELETE /healthz HTTP/1.1\r\nHost: x\r\n\r\n", 405),
-        ("GET / HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+        ("GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n", 404),
         ("GET /metrics/../etc HTTP/1.1\r\nHost: x\r\n\r\n", 404),
         ("HEAD /metrics HTTP/1.1\r\nHost: x\r\n\r\n", 200),
         ("no request at all\r\n\r\n", 400),

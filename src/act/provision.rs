@@ -16,29 +16,9 @@ pub(in crate::act) const MODE: u32 = 0o755;
 
 /// Makes the directory. One that is there by now is left as it is.
 pub fn create<S: Sys>(sys: &S, locks: &RootLocks<S>, place: &VolumePlace, plan: &str) -> Outcome {
-    let path = place.path();
     let step = || -> Result<Outcome, Outcome> {
         let root = OpenRoot::open(sys, locks, &place.disk, &place.root)?;
-        let mut dir = sys.reopen(&root.dir).map_err(|source| StepError::Open {
-            path: path.clone(),
-            source: OpenError::Io(source),
-        })?;
-        for name in ["volumes", "roles"] {
-            dir = open_or_make(sys, &dir, name, MODE, &path)?;
-        }
-        let role = place.role_dir.as_bytes();
-        let role_dir = match sys.open_child(&dir, role) {
-            Ok(role_dir) => role_dir,
-            Err(OpenError::Missing) => {
-                make(sys, &dir, role, place)?;
-                sys.open_child(&dir, role)
-                    .map_err(|source| StepError::Open {
-                        path: path.clone(),
-                        source,
-                    })?
-            }
-            Err(source) => return Err(StepError::Open { path, source }.into()),
-        };
+        let role_dir = role_directory(sys, &root, place)?;
         if !make(sys, &role_dir, place.id_dir.as_bytes(), place)? {
             return Ok(Outcome::Identity);
         }
@@ -55,6 +35,34 @@ pub fn create<S: Sys>(sys: &S, locks: &RootLocks<S>, place: &VolumePlace, plan: 
         })))
     };
     step().unwrap_or_else(|outcome| outcome)
+}
+
+/// The directory of the volume's role, made where it is missing.
+fn role_directory<S: Sys>(
+    sys: &S,
+    root: &OpenRoot<S>,
+    place: &VolumePlace,
+) -> Result<S::Dir, StepError> {
+    let path = place.path();
+    let open = |source: OpenError| StepError::Open {
+        path: path.clone(),
+        source,
+    };
+    let mut dir = sys
+        .reopen(&root.dir)
+        .map_err(|source| open(OpenError::Io(source)))?;
+    for name in ["volumes", "roles"] {
+        dir = open_or_make(sys, &dir, name, MODE, &path)?;
+    }
+    let role = place.role_dir.as_bytes();
+    match sys.open_child(&dir, role) {
+        Ok(role_dir) => Ok(role_dir),
+        Err(OpenError::Missing) => {
+            make(sys, &dir, role, place)?;
+            sys.open_child(&dir, role).map_err(open)
+        }
+        Err(source) => Err(open(source)),
+    }
 }
 
 /// Makes one directory, durably; `false` where something of that name is there.
@@ -109,21 +117,7 @@ pub fn make_ahead<S: Sys>(
         source,
     };
     let root = OpenRoot::open(sys, locks, &place.disk, &place.root)?;
-    let mut dir = sys
-        .reopen(&root.dir)
-        .map_err(|source| open(OpenError::Io(source)))?;
-    for name in ["volumes", "roles"] {
-        dir = open_or_make(sys, &dir, name, MODE, &path)?;
-    }
-    let role = place.role_dir.as_bytes();
-    let role_dir = match sys.open_child(&dir, role) {
-        Ok(role_dir) => role_dir,
-        Err(OpenError::Missing) => {
-            make(sys, &dir, role, place)?;
-            sys.open_child(&dir, role).map_err(open)?
-        }
-        Err(source) => return Err(open(source).into()),
-    };
+    let role_dir = role_directory(sys, &root, place)?;
     let name = place.id_dir.as_bytes();
     // Nobody but root enters it before it is as it shall be.
     sys.mkdir(&role_dir, name, 0o700)
@@ -158,18 +152,13 @@ pub fn withdraw<S: Sys>(
 ) -> Outcome {
     let step = || -> Result<Outcome, Outcome> {
         let root = OpenRoot::open(sys, locks, &place.disk, &place.root)?;
-        let components = [
-            b"volumes".as_slice(),
-            b"roles",
-            place.role_dir.as_bytes(),
-            place.id_dir.as_bytes(),
-        ];
-        let dir = VolumeDir::open(sys, &root.dir, &components, identity).map_err(|source| {
-            Outcome::Failed(StepError::VolumeDir {
-                volume: place.volume.clone(),
-                source,
-            })
-        })?;
+        let dir =
+            VolumeDir::open(sys, &root.dir, &place.components(), identity).map_err(|source| {
+                Outcome::Failed(StepError::VolumeDir {
+                    volume: place.volume.clone(),
+                    source,
+                })
+            })?;
         let Some((parent, name)) = dir.place() else {
             return Err(Outcome::Stale(format!("{} has no parent", place.path())));
         };

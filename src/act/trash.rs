@@ -123,13 +123,7 @@ fn try_quarantine<S: Sys>(
     manifest: &Manifest,
 ) -> Result<Outcome, Outcome> {
     let root = OpenRoot::open(sys, locks, &place.disk, &place.root)?;
-    let components = [
-        b"volumes".as_slice(),
-        b"roles",
-        place.role_dir.as_bytes(),
-        place.id_dir.as_bytes(),
-    ];
-    let volume = VolumeDir::open(sys, &root.dir, &components, identity)
+    let volume = VolumeDir::open(sys, &root.dir, &place.components(), identity)
         .map_err(|source| volume_stop(place, source))?;
     let Some((role_dir, name)) = volume.place() else {
         return Err(Outcome::Stale(format!("{} has no parent", place.path())));

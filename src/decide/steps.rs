@@ -97,6 +97,13 @@ impl VolumePlace {
             .join(&self.role_dir)
             .join(&self.id_dir)
     }
+
+    /// The names on the way from the root to the directory.
+    #[must_use]
+    pub fn components(&self) -> [&[u8]; 4] {
+        let (role, id) = (self.role_dir.as_bytes(), self.id_dir.as_bytes());
+        [b"volumes", b"roles", role, id]
+    }
 }
 
 /// A trash entry, by identity.

@@ -134,24 +134,11 @@ impl<'a> Reader<'a> {
         let adopted = plan
             .steps
             .iter()
-            .filter_map(|step| match step {
-                Step::AdoptRoot { disk, .. } => Some(disk),
-                Step::Quarantine { .. }
-                | Step::Clear { .. }
-                | Step::PutBack { .. }
-                | Step::Void { .. }
-                | Step::Wipe { .. }
-                | Step::EmptyMount { .. }
-                | Step::MoveOut { .. }
-                | Step::OpenGate
-                | Step::Bar { .. }
-                | Step::Restore { .. }
-                | Step::Adopt { .. }
-                | Step::Unadopt { .. }
-                | Step::Tidy { .. }
-                | Step::Call { .. }
-                | Step::Confirm { .. }
-                | Step::Create { .. } => None,
+            .filter_map(|step| {
+                let Step::AdoptRoot { disk, .. } = step else {
+                    return None;
+                };
+                Some(disk)
             })
             .collect();
         let mut dirs = BTreeMap::new();

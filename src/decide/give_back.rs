@@ -158,6 +158,5 @@ fn offered<'a>(facts: &'a Facts, disk: &DiskRef) -> Option<&'a Resource> {
 }
 
 fn advertised(facts: &Facts, disk: &DiskRef) -> Option<Megabytes> {
-    let root = facts.roots.iter().find(|root| root.disk == *disk)?;
-    root.filesystem.advertised
+    facts.root(disk)?.filesystem.advertised
 }

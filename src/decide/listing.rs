@@ -346,11 +346,7 @@ impl List<'_> {
             if claim.is_some_and(|claim| claim.disks.contains(disk)) {
                 continue;
             }
-            let path = disk
-                .root
-                .join(paths::ROLES)
-                .join(&dir.role_dir)
-                .join(&dir.id_dir);
+            let path = dir.path(disk);
             let record = self
                 .records
                 .get(key)

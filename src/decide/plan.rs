@@ -315,12 +315,7 @@ impl<'a> Planner<'a> {
                 ));
             }
             let key = key.clone();
-            let path = root
-                .disk
-                .root
-                .join(crate::mesos::paths::ROLES)
-                .join(&dir.role_dir)
-                .join(&dir.id_dir);
+            let path = dir.path(&root.disk);
             match (standing, dir.identity.known(), evidence) {
                 (Some((_, present)), Some(identity), Some(evidence)) if reasons.is_empty() => {
                     if let Err(reason) = self.take(identity, &path) {

@@ -458,11 +458,7 @@ fn subjects<'a>(
         let disk = &view.root.disk;
         for (key, dir) in &view.dirs {
             if let Known::Known(place) = &dir.location {
-                let path = disk
-                    .root
-                    .join(paths::ROLES)
-                    .join(&dir.role_dir)
-                    .join(&dir.id_dir);
+                let path = dir.path(disk);
                 subjects.insert(place.clone(), subject(key, disk, path));
             }
         }

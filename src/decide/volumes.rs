@@ -168,12 +168,7 @@ impl<'a> Judge<'a> {
             // The operator's word waits behind its being named.
             (None, self.facts.words.wipe.as_ref() == Some(key))
         } else {
-            let path = root
-                .disk
-                .root
-                .join(crate::mesos::paths::ROLES)
-                .join(&dir.role_dir)
-                .join(&dir.id_dir);
+            let path = dir.path(&root.disk);
             self.overlap_reasons(&root.disk, key, &dir.location, &path, &mut reasons);
             self.directory_evidence(key, root, dir, &mut reasons)
         };

@@ -148,11 +148,7 @@ pub(in crate::cli) fn times_of(row: &VolumeRow, facts: &Facts) -> Result<Times, 
 /// Only a root that was seen mounted, with a file system of ours on it, is asked anything: others
 /// may never answer.
 fn answers(disk: &DiskRef, facts: &Facts) -> Result<(), String> {
-    let root = facts
-        .roots
-        .iter()
-        .find(|root| root.disk == *disk)
-        .ok_or("its disk is not known")?;
+    let root = facts.root(disk).ok_or("its disk is not known")?;
     match (&root.mount, &root.filesystem.present) {
         (Known::Known(mount), _) if mount.network => {
             Err("it is on a network file system, which is not asked".to_owned())

@@ -74,7 +74,7 @@ impl Reader<'_> {
 
     /// What is owed to the free space of the disk that is there.
     fn unfilled(&self, disk: &DiskRef) -> Option<&OwedFill> {
-        let root = self.facts.roots.iter().find(|root| root.disk == *disk)?;
+        let root = self.facts.root(disk)?;
         let present = root.filesystem.present.known()?;
         let fills = &self.facts.gate.fills;
         fills
@@ -111,12 +111,7 @@ impl Reader<'_> {
         must(!self.named.on_disk(disk), || {
             format!("{disk} holds another volume")
         })?;
-        let root = self
-            .facts
-            .roots
-            .iter()
-            .find(|root| root.disk == *disk)
-            .ok_or_else(|| format!("{disk} was not observed"))?;
+        let root = self.seen(disk)?;
         let mount = root
             .mount
             .known()
@@ -171,7 +166,7 @@ impl Reader<'_> {
                 })?;
             }
         }
-        let root = self.facts.roots.iter().find(|root| root.disk == *disk);
+        let root = self.facts.root(disk);
         must(!root.is_some_and(super::hidden::half_moved), || {
             format!("{disk} is half moved into its trash")
         })?;

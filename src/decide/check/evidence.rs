@@ -259,26 +259,9 @@ impl<'a> Reader<'a> {
         let now = plan
             .steps
             .iter()
-            .filter(|step| match step {
-                Step::Quarantine { manifest, .. } => {
-                    matches!(manifest.evidence, Evidence::Unwitnessed { .. })
-                }
-                Step::AdoptRoot { .. }
-                | Step::Clear { .. }
-                | Step::PutBack { .. }
-                | Step::Void { .. }
-                | Step::Wipe { .. }
-                | Step::EmptyMount { .. }
-                | Step::MoveOut { .. }
-                | Step::OpenGate
-                | Step::Bar { .. }
-                | Step::Restore { .. }
-                | Step::Adopt { .. }
-                | Step::Unadopt { .. }
-                | Step::Tidy { .. }
-                | Step::Call { .. }
-                | Step::Confirm { .. }
-                | Step::Create { .. } => false,
+            .filter(|step| {
+                matches!(step, Step::Quarantine { manifest, .. }
+                    if matches!(manifest.evidence, Evidence::Unwitnessed { .. }))
             })
             .count();
         let now = u32::try_from(now).map_err(|_too_many| "far too many steps".to_owned())?;

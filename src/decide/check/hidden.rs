@@ -28,12 +28,7 @@ pub(super) fn half_moved(root: &RootFacts) -> bool {
 impl Reader<'_> {
     /// An entry is on the hidden side that was observed, where its disk has one, and nowhere else.
     pub(super) fn hidden_side(&self, entry: &TrashPlace) -> Verdict {
-        let seen = self
-            .facts
-            .roots
-            .iter()
-            .find(|root| root.disk == entry.disk)
-            .map(|root| &root.hidden);
+        let seen = self.facts.root(&entry.disk).map(|root| &root.hidden);
         let fits = match (entry.disk.kind, seen, &entry.hidden) {
             (DiskType::Mount, Some(Known::Known(seen)), Some(planned)) => seen == planned,
             (DiskType::Root | DiskType::Path, Some(Known::Absent), None) => true,

@@ -1,7 +1,7 @@
 //! Destroys of our own, read a second time.
 
 use super::{Reader, Verdict, must};
-use crate::decide::facts::{AgentAnswer, CheckpointFile, FileIdentity, Phase, Registered};
+use crate::decide::facts::{CheckpointFile, FileIdentity, Phase, Registered};
 use crate::decide::manifest::{Asked, Manifest, TrashState};
 use crate::decide::steps::{Evidence, MasterCall, TrashPlace, VolumePlace};
 use crate::mesos::disk::{DiskRef, DiskType};
@@ -29,17 +29,9 @@ impl Reader<'_> {
     }
 
     fn agent_names(&self, key: &VolumeKey) -> Verdict {
-        let named = match &self.facts.answer {
-            AgentAnswer::State(state) => state
-                .resources
-                .iter()
-                .any(|one| one.volume_key().as_ref() == Some(key)),
-            AgentAnswer::NotConfigured
-            | AgentAnswer::Refused
-            | AgentAnswer::Recovering
-            | AgentAnswer::Unknown(_) => false,
-        };
-        must(named, || format!("the agent's answer does not name {key}"))
+        must(self.facts.answer.names(key), || {
+            format!("the agent's answer does not name {key}")
+        })
     }
 
     fn nothing_in_flight(&self, key: &VolumeKey) -> Verdict {
@@ -137,12 +129,7 @@ impl Reader<'_> {
             )?;
             return self.free(root, key);
         }
-        let root = self
-            .facts
-            .roots
-            .iter()
-            .find(|root| root.disk == *disk)
-            .ok_or_else(|| format!("{disk} was not observed"))?;
+        let root = self.seen(disk)?;
         if disk.kind == DiskType::Mount {
             let mount = root.mount.known().ok_or("the disk is not mounted")?;
             self.seen_by_all(key)?;

@@ -102,11 +102,7 @@ impl Reader<'_> {
         location: &Known<FsLocation>,
         text: &Raw,
     ) -> Verdict {
-        self.seen_by_all(key)?;
-        let place = location
-            .known()
-            .ok_or("its place in the file system is unknown")?;
-        must(!self.places.in_use(place), || format!("{key} is in use"))?;
+        let place = self.quiet(key, location)?;
         for (device, path) in &self.places.held {
             let other = FsLocation {
                 device: *device,
@@ -135,12 +131,21 @@ impl Reader<'_> {
         location: &Known<FsLocation>,
         text: &Raw,
     ) -> Verdict {
+        self.places.apart(self.quiet(key, location)?, text)
+    }
+
+    /// The place of a volume, which nothing uses, as far as everybody who knows was asked.
+    fn quiet<'l>(
+        &self,
+        key: &VolumeKey,
+        location: &'l Known<FsLocation>,
+    ) -> Result<&'l FsLocation, String> {
         self.seen_by_all(key)?;
         let place = location
             .known()
             .ok_or("its place in the file system is unknown")?;
         must(!self.places.in_use(place), || format!("{key} is in use"))?;
-        self.places.apart(place, text)
+        Ok(place)
     }
 
     pub(super) fn seen_by_all(&self, key: &VolumeKey) -> Verdict {

@@ -10,6 +10,7 @@ use crate::decide::manifest::{Manifest, TrashState};
 use crate::decide::plan::Plan;
 use crate::decide::steps::{Step, TrashId, TrashPlace};
 use crate::mesos::disk::DiskRef;
+use crate::units::Span;
 
 /// The data of the entries that the plan wipes.
 pub(super) fn wiped(plan: &Plan) -> BTreeSet<&FileIdentity> {
@@ -33,6 +34,11 @@ pub(super) fn waiting(plan: &Plan) -> BTreeSet<(&DiskRef, &TrashId)> {
         })
         .filter_map(|kept| kept.trash.as_ref().map(|(id, _)| (&kept.disk, id)))
         .collect()
+}
+
+/// The older comes first.
+fn age(manifest: &Manifest) -> (Span, &TrashId, &FileIdentity) {
+    (manifest.lived_at, &manifest.id, &manifest.identity)
 }
 
 impl Reader<'_> {
@@ -89,10 +95,6 @@ impl Reader<'_> {
             .max()
             .unwrap_or(0);
         let need = over.max(lacks);
-        let age = |manifest: &Manifest| {
-            let Manifest { id, identity, .. } = manifest;
-            (manifest.lived_at, id.clone(), identity.clone())
-        };
         // What goes anyway, and what goes before this one, must leave something to be done.
         let goes_first = |manifest: &Manifest| {
             let expired = lived.minus(manifest.lived_at) >= manifest.retention;

@@ -33,7 +33,7 @@ impl<'a> Reader<'a> {
 
     /// No mark in force on any other root is of this very directory.
     pub(super) fn unmarked_elsewhere(&self, disk: &DiskRef, directory: &FileIdentity) -> Verdict {
-        let here = self.facts.roots.iter().find(|root| root.disk == *disk);
+        let here = self.facts.root(disk);
         let device = |root: &RootFacts| Some(root.mount.known()?.location.device);
         for root in &self.facts.roots {
             let elsewhere = match &root.filesystem.present {

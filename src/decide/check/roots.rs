@@ -24,6 +24,13 @@ impl<'a> Reader<'a> {
         )
     }
 
+    /// The root of a disk, whatever its state.
+    pub(super) fn seen(&self, disk: &DiskRef) -> Result<&'a RootFacts, String> {
+        self.facts
+            .root(disk)
+            .ok_or_else(|| format!("{disk} was not observed"))
+    }
+
     /// The root is there, local, writable, ours, and seen alike by every agent that may use it.
     pub(super) fn observed(
         &self,
@@ -31,11 +38,7 @@ impl<'a> Reader<'a> {
         print: &Fingerprint,
     ) -> Result<&'a RootFacts, String> {
         let facts = self.facts;
-        let root = facts
-            .roots
-            .iter()
-            .find(|root| root.disk == *disk)
-            .ok_or_else(|| format!("{disk} was not observed"))?;
+        let root = self.seen(disk)?;
         let mount = root
             .mount
             .known()

@@ -113,7 +113,11 @@ pub fn volume(facts: &Facts, plan: &Plan, key: &VolumeKey) -> Vec<Explanation> {
     };
     for view in &views {
         if let Some(dir) = view.dirs.get(key) {
-            told.directory(view, &judge.directory(view, key, dir), &dir_path(view, dir));
+            told.directory(
+                view,
+                &judge.directory(view, key, dir),
+                &dir.path(&view.root.disk),
+            );
         }
         told.trash(view);
     }
@@ -146,15 +150,6 @@ pub fn volume(facts: &Facts, plan: &Plan, key: &VolumeKey) -> Vec<Explanation> {
         told.nowhere(&claims);
     }
     told.explanations
-}
-
-fn dir_path(view: &RootView<'_>, dir: &crate::decide::facts::DirFacts) -> Raw {
-    view.root
-        .disk
-        .root
-        .join(paths::ROLES)
-        .join(&dir.role_dir)
-        .join(&dir.id_dir)
 }
 
 /// Whether a root may be swept, as a question of its own for `explain <disk>`; `None` for a disk

@@ -68,6 +68,20 @@ pub enum AgentAnswer {
     State(AgentState),
 }
 
+impl AgentAnswer {
+    /// Whether the agent itself says that it has the volume.
+    #[must_use]
+    pub fn names(&self, key: &VolumeKey) -> bool {
+        match self {
+            Self::State(state) => state
+                .resources
+                .iter()
+                .any(|one| one.volume_key().as_ref() == Some(key)),
+            Self::NotConfigured | Self::Refused | Self::Recovering | Self::Unknown(_) => false,
+        }
+    }
+}
+
 /// The agent's `/state`, as far as it matters here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentState {

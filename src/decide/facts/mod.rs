@@ -63,6 +63,7 @@ pub use crate::mesos::disk::DiskType;
 pub use crate::mesos::ids::Role;
 
 use super::memory::Memory;
+use crate::mesos::disk::DiskRef;
 
 /// Whether something is so, is not so, or could not be told.
 ///
@@ -177,4 +178,10 @@ fn is_not_asked(master: &Known<MasterFacts>) -> bool {
 impl Facts {
     /// The version that this program writes and reads.
     pub const VERSION: u32 = 1;
+
+    /// The root of a disk, where it was observed.
+    #[must_use]
+    pub fn root(&self, disk: &DiskRef) -> Option<&RootFacts> {
+        self.roots.iter().find(|root| root.disk == *disk)
+    }
 }

@@ -12,6 +12,7 @@ use crate::decide::manifest::{
 };
 use crate::decide::steps::TrashId;
 use crate::mesos::disk::{DiskRef, DiskType};
+use crate::mesos::paths::ROLES;
 use crate::units::{Megabytes, Raw};
 
 /// A device number, `major:minor`.
@@ -301,6 +302,17 @@ pub struct DirFacts {
     /// Where it lies in its file system, for comparison with holders. `Unknown` when it could not
     /// be told.
     pub location: Known<FsLocation>,
+}
+
+impl DirFacts {
+    /// Where it lies on its disk, for display and comparison.
+    #[must_use]
+    pub fn path(&self, disk: &DiskRef) -> Raw {
+        disk.root
+            .join(ROLES)
+            .join(&self.role_dir)
+            .join(&self.id_dir)
+    }
 }
 
 /// An entry that can't be a volume: a file, link or mount at depth 1, or a name at depth 2 that

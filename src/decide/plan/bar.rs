@@ -106,7 +106,7 @@ impl Planner<'_> {
                 continue;
             }
             let facts = self.facts();
-            let root = facts.roots.iter().find(|root| root.disk == disk);
+            let root = facts.root(&disk);
             match self.giving_back(&disk) {
                 Ok(Some(call)) => {
                     let directory: Option<FileIdentity> = root
@@ -175,7 +175,7 @@ impl Planner<'_> {
     /// Whether data of a volume that is gone may lie on a MOUNT disk, whole or in part.
     fn owed_on(&self, disk: &DiskRef) -> bool {
         let facts = self.facts();
-        let root = facts.roots.iter().find(|root| root.disk == *disk);
+        let root = facts.root(disk);
         if root.is_some_and(|root| root.half_moved().next().is_some()) {
             return true;
         }

@@ -68,12 +68,8 @@ impl Planner<'_> {
         judge.unsettled_reasons(key, &mut reasons);
         let unknown = |detail: String| Reason::new(Refusal::AuthorityUnknown, detail);
         match &facts.answer {
-            AgentAnswer::State(state) => {
-                let named = state
-                    .resources
-                    .iter()
-                    .any(|one| one.volume_key().as_ref() == Some(key));
-                if !named {
+            answer @ AgentAnswer::State(_) => {
+                if !answer.names(key) {
                     reasons.push(unknown(
                         "the agent's own answer does not name it".to_owned(),
                     ));
@@ -314,17 +310,7 @@ impl Planner<'_> {
                 let again = self.registered().is_ok_and(|now| {
                     now.active && now.since != asked.registered && now.volume(key).is_some()
                 });
-                let says = match &self.facts().answer {
-                    AgentAnswer::State(state) => state
-                        .resources
-                        .iter()
-                        .any(|one| one.volume_key().as_ref() == Some(key)),
-                    AgentAnswer::NotConfigured
-                    | AgentAnswer::Refused
-                    | AgentAnswer::Recovering
-                    | AgentAnswer::Unknown(_) => false,
-                };
-                again && says
+                again && self.facts().answer.names(key)
             }
         };
         only_held && held && over && !rivals && !self.judge.claims.in_flight && !view.occupied(key)

@@ -16,7 +16,6 @@ use crate::decide::roots::{RootView, present_filesystem};
 use crate::decide::steps::{OursPlace, Step, TrashId, Unadopted};
 use crate::mesos::disk::DiskType;
 use crate::mesos::ids::VolumeKey;
-use crate::mesos::paths;
 
 impl Planner<'_> {
     /// An entry that an operator wants back, by a word or by a mark that was made before.
@@ -152,12 +151,7 @@ impl Planner<'_> {
                 let Some(dir) = view.dirs.get(key) else {
                     return;
                 };
-                let path = root
-                    .disk
-                    .root
-                    .join(paths::ROLES)
-                    .join(&dir.role_dir)
-                    .join(&dir.id_dir);
+                let path = dir.path(&root.disk);
                 let mut reasons = view.reasons.clone();
                 match dir.kind {
                     FileKind::Directory => {}

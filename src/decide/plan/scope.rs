@@ -40,27 +40,14 @@ impl<'a> Scope<'a> {
     pub(super) fn narrow(self, planner: &mut Planner<'_>) {
         planner.steps.retain(|step| self.covers(step));
         let disks: BTreeSet<DiskRef> = planner.steps.iter().filter_map(step_disk).collect();
-        planner.steps.retain(|step| match step {
-            Step::AdoptRoot { disk, .. } => match self {
+        planner.steps.retain(|step| {
+            let Step::AdoptRoot { disk, .. } = step else {
+                return true;
+            };
+            match self {
                 Self::Root(root) => disk.root == *root,
                 Self::Volume(_) | Self::Trash(_) | Self::Adopt(_) => disks.contains(disk),
-            },
-            Step::Quarantine { .. }
-            | Step::Clear { .. }
-            | Step::PutBack { .. }
-            | Step::Void { .. }
-            | Step::Wipe { .. }
-            | Step::EmptyMount { .. }
-            | Step::MoveOut { .. }
-            | Step::OpenGate
-            | Step::Bar { .. }
-            | Step::Restore { .. }
-            | Step::Adopt { .. }
-            | Step::Unadopt { .. }
-            | Step::Tidy { .. }
-            | Step::Call { .. }
-            | Step::Confirm { .. }
-            | Step::Create { .. } => true,
+            }
         });
         planner.kept.retain(|kept| match self {
             Self::Volume(key) => kept.volume.as_ref() == Some(key),

@@ -5,7 +5,7 @@ use super::rules::{Rule, Tries};
 use super::steps::{self, Command, DiskStep};
 use super::{Tried, units};
 use crate::decide::authority::{Claims, our_agents};
-use crate::decide::facts::{Facts, Known, PreparedDisk, RootFacts, RootWitness, Stage};
+use crate::decide::facts::{Facts, Known, PreparedDisk, RootWitness, Stage};
 use crate::decide::ledger::Ledger;
 use crate::mesos::disk::DiskRef;
 use crate::units::Raw;
@@ -199,12 +199,8 @@ fn held(input: &ReleaseFacts<'_>, disk: &DiskRef, verdicts: &mut Tries) {
     }
 }
 
-fn root<'a>(input: &'a ReleaseFacts<'_>, disk: &DiskRef) -> Option<&'a RootFacts> {
-    input.facts.roots.iter().find(|root| root.disk == *disk)
-}
-
 fn used(input: &ReleaseFacts<'_>, disk: &DiskRef, verdicts: &mut Tries) {
-    let root = root(input, disk);
+    let root = input.facts.root(disk);
     let named = root.is_some_and(|root| {
         [RootWitness::SlaveInfo, RootWitness::Flags]
             .iter()
@@ -345,8 +341,10 @@ fn planned(input: &ReleaseFacts<'_>, disk: DiskRef) -> ReleasePlan {
         Known::Known(false) | Known::Absent => {}
         Known::Unknown(why) => notes.push(format!("what lies on it is unknown: {why}")),
     }
-    let by_rule =
-        root(input, &disk).is_some_and(|root| root.named_by.contains(&RootWitness::Config));
+    let by_rule = input
+        .facts
+        .root(&disk)
+        .is_some_and(|root| root.named_by.contains(&RootWitness::Config));
     if by_rule {
         notes.push(format!(
             "a [[disks]] rule still names {}; take it out, or it is reported as missing",

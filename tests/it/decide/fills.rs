@@ -9,7 +9,8 @@ use mesos_volumed::decide::guards::Refusal;
 use mesos_volumed::decide::plan::Plan;
 use mesos_volumed::decide::steps::{Evidence, Step};
 
-use super::builder::{World, fingerprint, healthy, identity, key, mount, root, unknown};
+use super::builder::{World, fingerprint, identity, key, mount, unknown};
+use super::places::mount_destroyed;
 use super::story::{codes, plan_of, records, settle, steps};
 
 const ZEROS: WipeMethod = WipeMethod {
@@ -20,14 +21,7 @@ const ZEROS: WipeMethod = WipeMethod {
 /// `db/m` was destroyed, and its disk emptied; then the program was killed while it filled the free
 /// space.
 fn cut_short(evidence: Evidence) -> Facts {
-    let mut facts = healthy();
-    facts.create(&mount(), &key("db/m"));
-    facts.create(&root(), &key("db/stays"));
-    facts.pass();
-    facts.later(60);
-    facts.destroy(&key("db/m"), 7);
-    facts.stop_agent();
-    facts.policy.start_gate = true;
+    let mut facts = mount_destroyed();
     facts.pass();
     facts.disk(&mount()).content = Known::Known(MountContent::Empty);
     owe(&mut facts, evidence);

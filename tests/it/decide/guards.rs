@@ -14,7 +14,7 @@ use mesos_volumed::decide::guards::{Refusal, Weight};
 use mesos_volumed::decide::ledger::Verified;
 use mesos_volumed::decide::manifest::TrashState;
 use mesos_volumed::decide::plan::{Plan, plan};
-use mesos_volumed::decide::steps::{Kept, Step};
+use mesos_volumed::decide::steps::Kept;
 use mesos_volumed::mesos::ids::VolumeKey;
 use mesos_volumed::units::{Megabytes, Span};
 
@@ -22,33 +22,7 @@ use super::builder::{
     DAY, MACHINE, World, a_task, a_volume, filesystem, fingerprint, healthy, key, mount, path,
     root, unknown,
 };
-use super::story::settle;
-
-/// The volumes in destructive steps.
-fn doomed(plan: &Plan) -> BTreeSet<VolumeKey> {
-    plan.steps
-        .iter()
-        .filter_map(|step| match step {
-            Step::Quarantine { place, .. } => Some(place.volume.clone()),
-            Step::Wipe { authorization, .. }
-            | Step::EmptyMount { authorization, .. }
-            | Step::MoveOut { authorization, .. } => Some(authorization.volume().clone()),
-            Step::AdoptRoot { .. }
-            | Step::Clear { .. }
-            | Step::PutBack { .. }
-            | Step::Void { .. }
-            | Step::OpenGate
-            | Step::Bar { .. }
-            | Step::Restore { .. }
-            | Step::Adopt { .. }
-            | Step::Unadopt { .. }
-            | Step::Tidy { .. }
-            | Step::Call { .. }
-            | Step::Confirm { .. }
-            | Step::Create { .. } => None,
-        })
-        .collect()
-}
+use super::story::{doomed, settle};
 
 fn checked(facts: &Facts) -> Plan {
     let made = plan(facts);

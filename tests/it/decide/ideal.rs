@@ -4,7 +4,7 @@ use mesos_volumed::decide::facts::{
     AgentAnswer, CheckpointFile, DirFacts, Facts, FileIdentity, FileKind, FsLocation, Known,
     MountContent, RootFacts, TrashFacts,
 };
-use mesos_volumed::decide::manifest::{AdoptedMark, HIDDEN_TRASH, TRASH, TrashState};
+use mesos_volumed::decide::manifest::{AdoptedMark, HIDDEN_TRASH, Manifest, TRASH, TrashState};
 use mesos_volumed::decide::plan::Plan;
 use mesos_volumed::decide::steps::{Barrier, Step, TrashId, TrashPlace};
 use mesos_volumed::mesos::disk::{DiskRef, DiskType};
@@ -99,6 +99,20 @@ fn moved_out(root: &mut RootFacts, entry: &TrashPlace) {
     });
 }
 
+/// An entry's manifest is written anew, on every root that shows it.
+fn rewritten(after: &mut Facts, entry: &TrashPlace, change: impl Fn(&mut Manifest)) {
+    let here = root(after, &entry.disk).clone();
+    for root in after.roots.iter_mut().filter(|root| same(&here, root)) {
+        for found in entries(root) {
+            if let Known::Known(manifest) = &mut found.manifest
+                && manifest.id == entry.manifest.id
+            {
+                change(manifest);
+            }
+        }
+    }
+}
+
 fn marked(after: &mut Facts, disk: &DiskRef, mark: &AdoptedMark) {
     let here = root(after, disk).clone();
     for root in after.roots.iter_mut().filter(|root| same(&here, root)) {
@@ -150,16 +164,9 @@ fn apply_step(step: &Step, after: &mut Facts) {
             }
         }
         Step::Clear { entry } => {
-            let here = root(after, &entry.disk).clone();
-            for root in after.roots.iter_mut().filter(|root| same(&here, root)) {
-                for found in entries(root) {
-                    if let Known::Known(manifest) = &mut found.manifest
-                        && manifest.id == entry.manifest.id
-                    {
-                        manifest.state = TrashState::Cleared;
-                    }
-                }
-            }
+            rewritten(after, entry, |manifest| {
+                manifest.state = TrashState::Cleared;
+            });
         }
         Step::Restore { entry, mark } => {
             let put_back = Step::PutBack {
@@ -179,33 +186,19 @@ fn apply_step(step: &Step, after: &mut Facts) {
         }
         Step::Tidy { at, id } => remove_entry(after, &at.disk, id),
         Step::Confirm { entry, lived_at } => {
-            let here = root(after, &entry.disk).clone();
-            for root in after.roots.iter_mut().filter(|root| same(&here, root)) {
-                for found in entries(root) {
-                    if let Known::Known(manifest) = &mut found.manifest
-                        && manifest.id == entry.manifest.id
-                    {
-                        manifest.state = TrashState::Cleared;
-                        manifest.unconfirmed = false;
-                        manifest.asked = None;
-                        manifest.lived_at = *lived_at;
-                    }
-                }
-            }
+            rewritten(after, entry, |manifest| {
+                manifest.state = TrashState::Cleared;
+                manifest.unconfirmed = false;
+                manifest.asked = None;
+                manifest.lived_at = *lived_at;
+            });
         }
         Step::Call { entry, asked, .. } => {
             if let Some(entry) = entry {
-                let here = root(after, &entry.disk).clone();
-                for root in after.roots.iter_mut().filter(|root| same(&here, root)) {
-                    for found in entries(root) {
-                        if let Known::Known(manifest) = &mut found.manifest
-                            && manifest.id == entry.manifest.id
-                        {
-                            manifest.state = TrashState::Moved;
-                            manifest.asked = Some(asked.clone());
-                        }
-                    }
-                }
+                rewritten(after, entry, |manifest| {
+                    manifest.state = TrashState::Moved;
+                    manifest.asked = Some(asked.clone());
+                });
             }
         }
         Step::PutBack { entry } if entry.hidden.is_some() => {

@@ -725,7 +725,7 @@ fn a_later_round_leaves_a_memory_that_says_the_same_as_it_is() {
 // MOUNT disks.
 
 /// `db/m` on the MOUNT disk was destroyed by operation 7; the barrier is up.
-fn mount_destroyed() -> Facts {
+pub(crate) fn mount_destroyed() -> Facts {
     let mut facts = healthy();
     facts.create(&mount(), &key("db/m"));
     facts.create(&root(), &key("db/stays"));

@@ -1,10 +1,13 @@
 //! Short questions to plans.
 
+use std::collections::BTreeSet;
+
 use mesos_volumed::decide::check::check;
 use mesos_volumed::decide::facts::{Facts, Known};
 use mesos_volumed::decide::guards::Refusal;
 use mesos_volumed::decide::plan::{Plan, plan};
 use mesos_volumed::decide::steps::{Evidence, Step};
+use mesos_volumed::mesos::ids::VolumeKey;
 
 use super::builder::key;
 use super::ideal::apply;
@@ -20,15 +23,28 @@ pub(crate) fn plan_of(facts: &Facts) -> Plan {
 pub(crate) fn quarantined(plan: &Plan) -> Vec<String> {
     plan.steps
         .iter()
+        .filter_map(|step| {
+            let Step::Quarantine { place, .. } = step else {
+                return None;
+            };
+            Some(place.volume.to_string())
+        })
+        .collect()
+}
+
+/// The volumes in destructive steps.
+pub(crate) fn doomed(plan: &Plan) -> BTreeSet<VolumeKey> {
+    plan.steps
+        .iter()
         .filter_map(|step| match step {
-            Step::Quarantine { place, .. } => Some(place.volume.to_string()),
+            Step::Quarantine { place, .. } => Some(place.volume.clone()),
+            Step::Wipe { authorization, .. }
+            | Step::EmptyMount { authorization, .. }
+            | Step::MoveOut { authorization, .. } => Some(authorization.volume().clone()),
             Step::AdoptRoot { .. }
             | Step::Clear { .. }
             | Step::PutBack { .. }
             | Step::Void { .. }
-            | Step::Wipe { .. }
-            | Step::EmptyMount { .. }
-            | Step::MoveOut { .. }
             | Step::OpenGate
             | Step::Bar { .. }
             | Step::Restore { .. }
@@ -44,27 +60,14 @@ pub(crate) fn quarantined(plan: &Plan) -> Vec<String> {
 
 /// By what evidence the volume's directory is moved.
 pub(crate) fn evidence_for(plan: &Plan, volume: &str) -> Option<Evidence> {
-    plan.steps.iter().find_map(|step| match step {
-        Step::Quarantine {
+    plan.steps.iter().find_map(|step| {
+        let Step::Quarantine {
             place, manifest, ..
-        } if place.volume == key(volume) => Some(manifest.evidence.clone()),
-        Step::Quarantine { .. }
-        | Step::AdoptRoot { .. }
-        | Step::Clear { .. }
-        | Step::PutBack { .. }
-        | Step::Void { .. }
-        | Step::Wipe { .. }
-        | Step::EmptyMount { .. }
-        | Step::MoveOut { .. }
-        | Step::OpenGate
-        | Step::Bar { .. }
-        | Step::Restore { .. }
-        | Step::Adopt { .. }
-        | Step::Unadopt { .. }
-        | Step::Tidy { .. }
-        | Step::Call { .. }
-        | Step::Confirm { .. }
-        | Step::Create { .. } => None,
+        } = step
+        else {
+            return None;
+        };
+        (place.volume == key(volume)).then(|| manifest.evidence.clone())
     })
 }
 

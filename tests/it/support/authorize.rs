@@ -23,24 +23,11 @@ pub(crate) fn authorize(identity: &FileIdentity) -> WipeAuthorization {
     let plan = checked.into_plan();
     plan.steps
         .into_iter()
-        .find_map(|step| match step {
-            Step::Wipe { authorization, .. } => Some(authorization),
-            Step::AdoptRoot { .. }
-            | Step::Quarantine { .. }
-            | Step::Clear { .. }
-            | Step::PutBack { .. }
-            | Step::Void { .. }
-            | Step::EmptyMount { .. }
-            | Step::MoveOut { .. }
-            | Step::OpenGate
-            | Step::Bar { .. }
-            | Step::Restore { .. }
-            | Step::Adopt { .. }
-            | Step::Unadopt { .. }
-            | Step::Tidy { .. }
-            | Step::Call { .. }
-            | Step::Confirm { .. }
-            | Step::Create { .. } => None,
+        .find_map(|step| {
+            let Step::Wipe { authorization, .. } = step else {
+                return None;
+            };
+            Some(authorization)
         })
         .unwrap_or_else(|| panic!("no wipe in the plan: {:?} {:?}", plan.kept, plan.doubts))
 }

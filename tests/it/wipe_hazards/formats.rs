@@ -22,11 +22,6 @@ fn root_hazard_rows_that_are_not_shown_here() {
              names that the listing gives, as all are",
         ),
         (
-            "/sys/fs/ext4/features/endless",
-            "a listing that never ends: no local file system of this kernel has one; shown on a made-up \
-             one by act::wipe::tests::a_reading_that_never_ends_comes_to_an_end",
-        ),
-        (
             "/sys/class/misc/device-mapper",
             "dm-thin and other thin devices below a file system: no device-mapper in this kernel; which \
              mapped devices are thin is told by their names, which \

@@ -291,13 +291,7 @@ impl World {
         }
         for root in &facts.roots {
             for dir in root.dirs.known().into_iter().flatten() {
-                let path = root
-                    .disk
-                    .root
-                    .join(paths::ROLES)
-                    .join(&dir.role_dir)
-                    .join(&dir.id_dir)
-                    .to_string();
+                let path = dir.path(&root.disk).to_string();
                 if !told.contains(&path) {
                     self.oracle.find(format!("no word of {path}"));
                 }
@@ -369,12 +363,7 @@ impl World {
         let mut all = told.clone();
         for root in &pass.facts.roots {
             for dir in root.dirs.known().into_iter().flatten() {
-                let path = root
-                    .disk
-                    .root
-                    .join(paths::ROLES)
-                    .join(&dir.role_dir)
-                    .join(&dir.id_dir);
+                let path = dir.path(&root.disk);
                 let handle = dir.identity.known().map(|identity| identity.handle.clone());
                 if handle.is_some_and(|handle| of_steps.contains(&handle)) {
                     all.insert(path.to_string());
@@ -397,14 +386,11 @@ impl World {
             .roots
             .iter()
             .flat_map(|root| {
-                root.dirs.known().into_iter().flatten().map(|dir| {
-                    root.disk
-                        .root
-                        .join(paths::ROLES)
-                        .join(&dir.role_dir)
-                        .join(&dir.id_dir)
-                        .to_string()
-                })
+                root.dirs
+                    .known()
+                    .into_iter()
+                    .flatten()
+                    .map(|dir| dir.path(&root.disk).to_string())
             })
             .collect();
         self.oracle.told = all;

@@ -90,6 +90,13 @@ pub(super) enum What {
     Jobs,
     Plan,
     Receipts,
+    /// Through the socket alone.
+    Change(Change),
+}
+
+/// What is changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
     Sweep,
     Purge,
     Restore,
@@ -119,15 +126,7 @@ impl What {
             | Self::Jobs
             | Self::Plan
             | Self::Receipts => Method::GET,
-            Self::Sweep
-            | Self::Purge
-            | Self::Restore
-            | Self::Wipe
-            | Self::Recreate
-            | Self::Accept
-            | Self::Adopt
-            | Self::Pause
-            | Self::Resume => Method::POST,
+            Self::Change(_) => Method::POST,
         }
     }
 }
@@ -241,55 +240,55 @@ pub(super) const ROUTES: &[Route] = &[
     Route {
         path: "/v1/sweep",
         at: At::Socket,
-        what: What::Sweep,
+        what: What::Change(Change::Sweep),
         summary: "Makes a pass now and answers when everything that it began has ended",
     },
     Route {
         path: "/v1/purge",
         at: At::Socket,
-        what: What::Purge,
+        what: What::Change(Change::Purge),
         summary: "Wipes entries of the trash now, whatever their retention; every guard still holds",
     },
     Route {
         path: "/v1/restore",
         at: At::Socket,
-        what: What::Restore,
+        what: What::Change(Change::Restore),
         summary: "Moves an entry of the trash back to its place, and adopts its volume",
     },
     Route {
         path: "/v1/wipe",
         at: At::Socket,
-        what: What::Wipe,
+        what: What::Change(Change::Wipe),
         summary: "Wipes one volume now; every guard but grace, retention and brake still holds",
     },
     Route {
         path: "/v1/recreate",
         at: At::Socket,
-        what: What::Recreate,
+        what: What::Change(Change::Recreate),
         summary: "Makes the missing directory of a held volume again, empty",
     },
     Route {
         path: "/v1/accept",
         at: At::Socket,
-        what: What::Accept,
+        what: What::Change(Change::Accept),
         summary: "Takes a root on as it is now",
     },
     Route {
         path: "/v1/adopt",
         at: At::Socket,
-        what: What::Adopt,
+        what: What::Change(Change::Adopt),
         summary: "Marks a volume that nobody names as wanted, or takes that back",
     },
     Route {
         path: "/v1/pause",
         at: At::Socket,
-        what: What::Pause,
+        what: What::Change(Change::Pause),
         summary: "Holds wipes back, on one root or everywhere, also over restarts",
     },
     Route {
         path: "/v1/resume",
         at: At::Socket,
-        what: What::Resume,
+        what: What::Change(Change::Resume),
         summary: "Lets wipes go on",
     },
 ];
@@ -428,15 +427,7 @@ impl Api {
             },
             What::Plan => self.plan().await,
             What::Receipts => self.receipts(&asked.query).await,
-            What::Sweep
-            | What::Purge
-            | What::Restore
-            | What::Wipe
-            | What::Recreate
-            | What::Accept
-            | What::Adopt
-            | What::Pause
-            | What::Resume => self.change(what, asked).await,
+            What::Change(change) => self.change(change, asked).await,
         }
     }
 

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-use super::{Api, Door, Peer, What, error, json, not_yet};
+use super::{Api, Change, Door, Peer, error, json, not_yet};
 use crate::config::SocketWriters;
 use crate::daemon::answers::jobs::jobs;
 use crate::daemon::http::{Asked, Reply};
@@ -49,38 +49,22 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Reply> {
 }
 
 /// What the body asks for; `None` for what is no pass.
-fn ask(what: What, body: &[u8]) -> Result<Option<Ask>, Reply> {
-    Ok(Some(match what {
-        What::Sweep => Ask::Sweep(parse(body)?),
-        What::Purge => Ask::Purge(parse(body)?),
-        What::Restore => Ask::Restore(parse(body)?),
-        What::Wipe => Ask::Wipe(parse(body)?),
-        What::Recreate => Ask::Recreate(parse(body)?),
-        What::Accept => Ask::Accept(parse(body)?),
-        What::Adopt => Ask::Adopt(parse(body)?),
-        What::Pause
-        | What::Resume
-        | What::Page
-        | What::PageStyle
-        | What::PageScript
-        | What::PageIcon
-        | What::Events
-        | What::Metrics
-        | What::Health
-        | What::Readiness
-        | What::Status
-        | What::Disks
-        | What::Volumes
-        | What::Trash
-        | What::Jobs
-        | What::Plan
-        | What::Receipts => return Ok(None),
+fn ask(change: Change, body: &[u8]) -> Result<Option<Ask>, Reply> {
+    Ok(Some(match change {
+        Change::Sweep => Ask::Sweep(parse(body)?),
+        Change::Purge => Ask::Purge(parse(body)?),
+        Change::Restore => Ask::Restore(parse(body)?),
+        Change::Wipe => Ask::Wipe(parse(body)?),
+        Change::Recreate => Ask::Recreate(parse(body)?),
+        Change::Accept => Ask::Accept(parse(body)?),
+        Change::Adopt => Ask::Adopt(parse(body)?),
+        Change::Pause | Change::Resume => return Ok(None),
     }))
 }
 
 impl Api {
     /// Does what is asked, if it may be asked, and answers when it is done.
-    pub(super) async fn change(&self, what: What, asked: &Asked) -> Reply {
+    pub(super) async fn change(&self, change: Change, asked: &Asked) -> Reply {
         let Door::Socket(peer) = asked.door else {
             return error(StatusCode::NOT_FOUND, "there is nothing here");
         };
@@ -95,12 +79,12 @@ impl Api {
                 ),
             );
         }
-        let ask = match ask(what, &asked.body) {
+        let ask = match ask(change, &asked.body) {
             Ok(ask) => ask,
             Err(reply) => return reply,
         };
         let Some(ask) = ask else {
-            return self.hold(what, asked, peer).await;
+            return self.hold(change, asked, peer).await;
         };
         let Ok(_place) = self.asking.try_acquire() else {
             return not_yet("others wait already until what they asked for is done; ask again");
@@ -139,12 +123,12 @@ impl Api {
     }
 
     /// Pauses or resumes.
-    async fn hold(&self, what: What, asked: &Asked, peer: Peer) -> Reply {
+    async fn hold(&self, change: Change, asked: &Asked, peer: Peer) -> Reply {
         let hold: Hold = match parse(&asked.body) {
             Ok(hold) => hold,
             Err(reply) => return reply,
         };
-        let pause = what == What::Pause;
+        let pause = change == Change::Pause;
         // A pause of a root that is misspelt would protect nothing.
         if let (Some(root), Some(looked)) = (&hold.root, self.board.disks())
             && pause

@@ -5,7 +5,7 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::change::Hold;
-use super::{At, ROUTES, What};
+use super::{At, Change, ROUTES, What};
 use crate::daemon::answers::Failure;
 use crate::daemon::answers::disks::Disks;
 use crate::daemon::answers::jobs::Jobs;
@@ -35,44 +35,32 @@ fn answer(what: What, types: &mut SchemaGenerator) -> (&'static str, Value) {
         What::Trash => of::<Trash>(types),
         What::Plan => of::<Planned>(types),
         What::Receipts => of::<Receipts>(types),
-        What::Sweep
-        | What::Purge
-        | What::Restore
-        | What::Wipe
-        | What::Recreate
-        | What::Accept
-        | What::Adopt => of::<Operated>(types),
-        What::Jobs | What::Pause | What::Resume => of::<Jobs>(types),
+        What::Change(Change::Pause | Change::Resume) | What::Jobs => of::<Jobs>(types),
+        What::Change(
+            Change::Sweep
+            | Change::Purge
+            | Change::Restore
+            | Change::Wipe
+            | Change::Recreate
+            | Change::Accept
+            | Change::Adopt,
+        ) => of::<Operated>(types),
     }
 }
 
-/// What a route is told in the body; `None` where there is none.
-fn body(what: What, types: &mut SchemaGenerator) -> Option<Value> {
-    Some(match what {
-        What::Sweep => types.subschema_for::<Sweep>().to_value(),
-        What::Purge => types.subschema_for::<Purge>().to_value(),
-        What::Restore => types.subschema_for::<Restore>().to_value(),
-        What::Wipe => types.subschema_for::<Wipe>().to_value(),
-        What::Recreate => types.subschema_for::<Recreate>().to_value(),
-        What::Accept => types.subschema_for::<Accept>().to_value(),
-        What::Adopt => types.subschema_for::<Adopt>().to_value(),
-        What::Pause | What::Resume => types.subschema_for::<Hold>().to_value(),
-        What::Page
-        | What::PageStyle
-        | What::PageScript
-        | What::PageIcon
-        | What::Events
-        | What::Metrics
-        | What::Health
-        | What::Readiness
-        | What::Status
-        | What::Disks
-        | What::Volumes
-        | What::Trash
-        | What::Jobs
-        | What::Plan
-        | What::Receipts => return None,
-    })
+/// What a change is told in the body.
+fn body(change: Change, types: &mut SchemaGenerator) -> Value {
+    match change {
+        Change::Sweep => types.subschema_for::<Sweep>(),
+        Change::Purge => types.subschema_for::<Purge>(),
+        Change::Restore => types.subschema_for::<Restore>(),
+        Change::Wipe => types.subschema_for::<Wipe>(),
+        Change::Recreate => types.subschema_for::<Recreate>(),
+        Change::Accept => types.subschema_for::<Accept>(),
+        Change::Adopt => types.subschema_for::<Adopt>(),
+        Change::Pause | Change::Resume => types.subschema_for::<Hold>(),
+    }
+    .to_value()
 }
 
 fn parameters(what: What) -> Vec<Value> {
@@ -122,8 +110,13 @@ fn operation(
         "text/plain" => json!({ "text/plain": { "schema": { "type": "string" } } }),
         _ => json!({ media: { "schema": types.subschema_for::<Failure>().to_value() } }),
     };
+    let name = if let What::Change(change) = route.what {
+        format!("{change:?}")
+    } else {
+        format!("{:?}", route.what)
+    };
     let mut operation = json!({
-        "operationId": format!("{:?}", route.what).to_lowercase(),
+        "operationId": name.to_lowercase(),
         "summary": route.summary,
         "tags": [match route.at {
             At::Both => "tcp and socket",
@@ -134,7 +127,8 @@ fn operation(
             "default": { "description": "It was not; why is said", "content": failure },
         },
     });
-    if let Some(body) = body(route.what, bodies) {
+    if let What::Change(change) = route.what {
+        let body = body(change, bodies);
         operation["requestBody"] = json!({ "content": { "application/json": { "schema": body } } });
     }
     let parameters = parameters(route.what);

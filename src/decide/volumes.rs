@@ -456,7 +456,8 @@ impl<'a> Judge<'a> {
                 Refusal::GracePeriod,
                 "not sighted yet".to_owned(),
             ));
-            return (None, false);
+            // Whether its time has come lies in the memory: unread, it counts as if it had.
+            return (None, self.facts.memory.why().is_some());
         };
         let sighted_for = sighting.last.minus(sighting.first);
         if sighting.times < 2 || sighted_for < grace {

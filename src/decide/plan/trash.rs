@@ -389,7 +389,8 @@ impl Planner<'_> {
             disk: root.disk.clone(),
             path: trash_path(root, &manifest.id.0),
             trash: Some((manifest.id.clone(), manifest.state)),
-            due,
+            // The clock of its retention lies in the memory: unread, its time counts as come.
+            due: due || self.facts().memory.why().is_some(),
             reasons,
         });
     }

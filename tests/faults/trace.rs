@@ -172,11 +172,33 @@ fn is_inner(args: &str) -> bool {
         .any(|kind| descriptor.contains(kind) && !out)
 }
 
-/// Whether the call was met, by what strace wrote.
+/// Whether the call was met, by what strace wrote, and nothing but it: strace counts calls by thread,
+/// so that the same number may hit a pipe in one and a file in another. What a program makes of a pipe
+/// that fails tells nothing.
 fn met(log: &str, mark: &str) -> bool {
-    log.lines()
-        .filter(|line| line.contains(mark))
-        .any(|line| !is_inner(line.split_once('(').map_or("", |(_, args)| args)))
+    let mut begun: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut hits = false;
+    for line in log.lines() {
+        let (thread, call) = line.split_once(' ').unwrap_or_default();
+        let args = call.split_once('(').map_or("", |(_, args)| args);
+        if call.ends_with("<unfinished ...>") {
+            begun.insert(thread, args);
+        }
+        if line.contains(mark) {
+            // What was begun before another thread's line ends in one that does not repeat it.
+            let resumed = call.trim_start().starts_with("<...");
+            let args = if resumed {
+                begun.get(thread)
+            } else {
+                Some(&args)
+            };
+            if args.is_none_or(|args| is_inner(args)) {
+                return false;
+            }
+            hits = true;
+        }
+    }
+    hits
 }
 
 /// A traced run: how it ended, and its calls.

@@ -20,7 +20,7 @@
 //!
 //! Entries are removed in the order of their inodes where that costs least (a third less in large
 //! directories of ext4), by one thread: a rate protects tenants, a second thread harms them. Only
-//! where there is no rate to keep to, and only on ext4, several threads may hasten it.
+//! where there is no rate to keep to, and only on ext4 and xfs, several threads may hasten it.
 
 mod control;
 pub mod device;

@@ -56,7 +56,7 @@ impl Control {
         }
     }
 
-    /// The same with so many threads for one tree. Used only on ext4 and only without a rate:
+    /// The same with so many threads for one tree. Used only on ext4 and xfs, and only without a rate:
     /// elsewhere a second thread is no gain, and a neighbour is worth more than time.
     #[must_use]
     pub fn with_threads(self, threads: u32) -> Self {

@@ -15,7 +15,7 @@ use super::walk::crew::hasten_within;
 use super::walk::{Limits, Walk};
 use super::{Control, Progress};
 use crate::act::sys::hooked::Hooked;
-use crate::act::sys::{Errno, Kernel, Sys};
+use crate::act::sys::{Errno, FsKind, Kernel, Sys};
 use crate::sys::Resolver;
 use crate::units::Raw;
 
@@ -455,13 +455,17 @@ fn it_stops_when_told_and_another_walk_goes_on() {
 
 #[test]
 fn several_threads_and_one_after_them_remove_everything_once() {
-    for (width, depth, limits) in [(3, 4, TINY), (5, 3, Limits::USUAL), (40, 1, TINY)] {
+    for (width, depth, limits, kind) in [
+        (3, 4, TINY, FsKind::Ext4),
+        (5, 3, Limits::USUAL, FsKind::Xfs),
+        (40, 1, TINY, FsKind::Xfs),
+    ] {
         let temp = temp();
         let (files, dirs) = plant(temp.path(), width, depth);
         let (control, progress) = (Control::new(0).with_threads(4), Progress::default());
         let kernel = Kernel::new();
         let root = kernel.open_root(temp.path()).unwrap();
-        let done = hasten_within(kernel, &root, (&control, &progress), None, limits);
+        let done = hasten_within(kernel, (&root, kind), (&control, &progress), None, limits);
         assert_eq!(done.stopped, None);
         assert!(done.tally.left.is_empty());
         assert!(done.tally.files * 2 > files, "most of it is done by them");
@@ -504,7 +508,13 @@ fn several_threads_follow_no_link_and_leave_a_link_s_target_alone() {
             });
             let root = kernel.open_root(volume).unwrap();
             let progress = Progress::default();
-            hasten_within(kernel, &root, (&control, &progress), None, TINY);
+            hasten_within(
+                kernel,
+                (&root, FsKind::Ext4),
+                (&control, &progress),
+                None,
+                TINY,
+            );
             done.store(true, std::sync::atomic::Ordering::Relaxed);
         });
         assert_eq!(empty(&kernel, volume, TINY).1, None);
@@ -533,7 +543,13 @@ fn several_threads_stop_when_told_and_make_way_when_a_rate_is_set() {
                     control.set_rate(100_000);
                 }
             });
-            hasten_within(kernel, &root, (&control, &progress), None, TINY)
+            hasten_within(
+                kernel,
+                (&root, FsKind::Ext4),
+                (&control, &progress),
+                None,
+                TINY,
+            )
         });
         assert_eq!(done.stopped, stop.then_some(StopReason::Cancelled));
         assert!(done.tally.files < files, "not to the end");

@@ -272,7 +272,7 @@ fn in_path(program: &str) -> bool {
 /// Ours by one and by two threads, `rm`, and the peers that are wanted and installed.
 fn contenders(request: &Request, fs: &str) -> Vec<&'static str> {
     let mut contenders = vec!["rm -rf", "wipe", "engine"];
-    if fs == "ext4" {
+    if fs != "btrfs" {
         contenders.extend(["wipe, 2 threads", "engine, 2 threads"]);
     }
     let programs: Vec<&str> = PEERS.iter().map(|(program, _)| *program).collect();
@@ -391,7 +391,7 @@ impl Finished {
         };
         println!(
             "\nsums of the medians to the end of a sync over {} tables; \"by file system\" is two \
-             threads on ext4, and one elsewhere",
+             threads on ext4 and xfs, and one elsewhere",
             self.tables.len()
         );
         let by_file_system = |table: &Value, name: &str| {

@@ -1,4 +1,7 @@
-//! Several threads on one tree: a gain on ext4 alone, and only where nobody is to be spared.
+//! Several threads on one tree: a gain on ext4 and xfs, and only where nobody is to be spared.
+//!
+//! Two need 0.48 of one's time on ext4 and 0.58 on xfs, where each processor has a queue of its own for
+//! what the kernel does behind an unlink; on btrfs they only wait for each other.
 //!
 //! Each worker is a walk of its own, with its own descriptors, names and window, bound by everything
 //! that binds a single one. One begins at the root; who has nothing to do is lent names: half of
@@ -66,15 +69,17 @@ pub(in crate::act::wipe) fn hasten(
     progress: &Progress,
     before: Option<&dyn BeforeUnlink>,
 ) -> Done {
-    if kernel.fs_kind(root) != Ok(FsKind::Ext4) {
-        return Done::default();
+    match kernel.fs_kind(root) {
+        Ok(kind @ (FsKind::Ext4 | FsKind::Xfs)) => {
+            hasten_within(kernel, (root, kind), (control, progress), before, SHARED)
+        }
+        Ok(FsKind::Btrfs | FsKind::Other) | Err(_) => Done::default(),
     }
-    hasten_within(kernel, root, (control, progress), before, SHARED)
 }
 
 pub(in crate::act::wipe) fn hasten_within(
     kernel: Kernel,
-    root: &OwnedFd,
+    (root, kind): (&OwnedFd, FsKind),
     (control, progress): (&Control, &Progress),
     before: Option<&dyn BeforeUnlink>,
     limits: Limits,
@@ -100,7 +105,7 @@ pub(in crate::act::wipe) fn hasten_within(
         while let Some((task, working)) = crew.tasks.next() {
             let mut walk = Walk::new(&kernel, control, progress, limits);
             walk.pace = Pace::new(workers);
-            walk.kind = FsKind::Ext4;
+            walk.kind = kind;
             walk.crew = Some(&crew);
             walk.before = before;
             let ended = walk.carry_out(task, &crew);

@@ -10,8 +10,9 @@ use crate::sys::{Batch, More, TypeHint};
 
 /// What of a batch's memory is kept between directories.
 const BATCH_KEPT: usize = 256 << 10;
-/// From so many entries on, they are put in the order of their inodes on every file system. On
-/// ext4 that is always a gain, on xfs it was measured to be a loss in small directories.
+/// From so many entries on, they are put in the order of their inodes on every file system. On ext4
+/// that is always a gain. On xfs it costs one thread 14 % in small directories, and gives two threads a
+/// quarter of their time.
 const SORT_FROM: usize = 10_000;
 /// How often a directory is read again because the names of its directories did not fit.
 const READINGS: u16 = 1000;
@@ -54,7 +55,12 @@ impl<S: Sys> Walk<'_, S> {
                 }
             }
         }
-        if self.kind == FsKind::Ext4 || batch.len() > SORT_FROM {
+        let sorted = match self.kind {
+            FsKind::Ext4 => true,
+            FsKind::Xfs => self.crew.is_some(),
+            FsKind::Btrfs | FsKind::Other => false,
+        };
+        if sorted || batch.len() > SORT_FROM {
             batch.sort_by_inode();
         }
 

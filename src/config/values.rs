@@ -1,18 +1,23 @@
 //! What a value must look like: one function a kind of value, each with its rule and remedy.
 
-use std::net::SocketAddr;
-use std::num::NonZeroU32;
-use std::path::PathBuf;
+mod choices;
+mod paths;
+mod sites;
 
-use globset::GlobBuilder;
+use std::num::NonZeroU32;
+
 use toml::Value;
 
+pub(super) use self::choices::{Choice, choice, disk_type, mount_mode, wipe_mode};
+use self::paths::glob;
+pub(super) use self::paths::{
+    directory, globs, group, names, optional_file, path_globs, volume_globs,
+};
+pub(super) use self::sites::{address, host_url, http_url, principal, urls};
 use super::keys::WipeRate;
 use super::value_error::ValueError;
-use crate::decide::facts::{
-    DiskType, FreeBelow, OrphanPolicy, PidNamespace, Role, RoleRetention, WipeMode,
-};
-use crate::units::{Bytes, Raw, Span};
+use crate::decide::facts::{FreeBelow, Role, RoleRetention};
+use crate::units::{Bytes, Span};
 
 /// The type of a value with its article.
 fn found(value: &Value) -> &'static str {
@@ -182,66 +187,6 @@ pub(super) fn interval(value: &Value) -> Result<Span, ValueError> {
     Ok(given)
 }
 
-fn plain_path(given: &str) -> Result<&str, ValueError> {
-    let rule = if !given.starts_with('/') {
-        "is not absolute; write the whole path, from / on"
-    } else if given.contains('\0') {
-        "has a NUL byte; leave it away"
-    } else if given
-        .split('/')
-        .any(|component| component == "." || component == "..")
-    {
-        "has a component . or ..; write the path without them"
-    } else if given.contains("//") {
-        "has an empty component; write single slashes"
-    } else {
-        return Ok(given);
-    };
-    Err(ValueError::Path {
-        path: given.to_owned(),
-        rule,
-    })
-}
-
-/// An absolute path in its plain form; one slash at its end is dropped, because Mesos compares
-/// roots as text (src/common/resources.cpp).
-pub(super) fn directory(value: &Value) -> Result<Raw, ValueError> {
-    let given = plain_path(text(value, "an absolute path in quotes")?)?;
-    match given.strip_suffix('/').unwrap_or(given) {
-        "" => Err(ValueError::Path {
-            path: given.to_owned(),
-            rule: "is the root of the whole system; name a directory of its own",
-        }),
-        path => Ok(Raw::from(path)),
-    }
-}
-
-pub(super) fn optional_file(value: &Value) -> Result<Option<PathBuf>, ValueError> {
-    let given = text(value, "an absolute path in quotes, or \"\" for none")?;
-    if given.is_empty() {
-        return Ok(None);
-    }
-    let given = plain_path(given)?;
-    if given.ends_with('/') {
-        return Err(ValueError::Path {
-            path: given.to_owned(),
-            rule: "names a directory; write the path of a file",
-        });
-    }
-    Ok(Some(PathBuf::from(given)))
-}
-
-pub(super) fn group(value: &Value) -> Result<String, ValueError> {
-    let given = text(value, "the name of a group in quotes, or \"\" for none")?;
-    if given.contains([':', '\n', '\0']) {
-        return Err(ValueError::GlobForm {
-            glob: given.to_owned(),
-            rule: "is no name of a group",
-        });
-    }
-    Ok(given.to_owned())
-}
-
 fn strings(value: &Value) -> Result<Vec<String>, ValueError> {
     let items = value
         .as_array()
@@ -256,69 +201,6 @@ fn strings(value: &Value) -> Result<Vec<String>, ValueError> {
             }),
         })
         .collect()
-}
-
-fn glob(glob: &str) -> Result<(), ValueError> {
-    if glob.is_empty() {
-        return Err(ValueError::GlobForm {
-            glob: String::new(),
-            rule: "is empty and matches nothing; leave it away",
-        });
-    }
-    GlobBuilder::new(glob)
-        .literal_separator(true)
-        .build()
-        .map(|_compiled| ())
-        .map_err(|source| ValueError::Glob {
-            glob: glob.to_owned(),
-            source,
-        })
-}
-
-pub(super) fn globs(value: &Value) -> Result<Vec<String>, ValueError> {
-    let globs = strings(value)?;
-    globs.iter().try_for_each(|one| glob(one))?;
-    Ok(globs)
-}
-
-/// Plain names, none empty.
-pub(super) fn names(value: &Value) -> Result<Vec<String>, ValueError> {
-    let names = strings(value)?;
-    if names.iter().any(String::is_empty) {
-        return Err(ValueError::GlobForm {
-            glob: String::new(),
-            rule: "is empty and names nothing; leave it away",
-        });
-    }
-    Ok(names)
-}
-
-pub(super) fn path_globs(value: &Value) -> Result<Vec<String>, ValueError> {
-    let globs = globs(value)?;
-    for given in &globs {
-        plain_path(given)?;
-        if given.ends_with('/') {
-            return Err(ValueError::GlobForm {
-                glob: given.clone(),
-                rule: "ends with a slash and matches no mount point; leave the slash away",
-            });
-        }
-    }
-    Ok(globs)
-}
-
-pub(super) fn volume_globs(value: &Value) -> Result<Vec<String>, ValueError> {
-    let globs = globs(value)?;
-    for given in &globs {
-        // A protection that protects nothing is worse than none.
-        if !given.contains('/') && !given.contains("**") {
-            return Err(ValueError::GlobForm {
-                glob: given.clone(),
-                rule: "has no slash and matches no role/persistence-id; write for example \"*/postgres*\"",
-            });
-        }
-    }
-    Ok(globs)
 }
 
 /// Mesos's own rules for a role (src/common/roles.cpp).
@@ -346,169 +228,6 @@ pub(super) fn role(value: &Value) -> Result<Role, ValueError> {
         role: given.to_owned(),
         rule,
     })
-}
-
-/// A word out of a few.
-pub(super) trait Choice: Copy + 'static {
-    /// The words and what each stands for.
-    const WORDS: &'static [(&'static str, Self)];
-}
-
-pub(super) fn choice<T: Choice>(value: &Value) -> Result<T, ValueError> {
-    let given = text(value, "one of a few words, in quotes")?;
-    if let Some((_, meaning)) = T::WORDS.iter().find(|(word, _)| *word == given) {
-        return Ok(*meaning);
-    }
-    let words: Vec<&'static str> = T::WORDS.iter().map(|(word, _)| *word).collect();
-    let edits =
-        |word: &str| strsim::damerau_levenshtein(&given.to_lowercase(), &word.to_lowercase());
-    let nearest = words
-        .iter()
-        .copied()
-        .filter(|word| edits(word) <= 2)
-        .min_by_key(|word| edits(word));
-    Err(ValueError::Word {
-        given: given.to_owned(),
-        words,
-        nearest,
-    })
-}
-
-impl Choice for OrphanPolicy {
-    const WORDS: &'static [(&'static str, Self)] = &[
-        ("report", Self::Report),
-        ("quarantine", Self::Quarantine),
-        ("wipe", Self::Wipe),
-    ];
-}
-
-impl Choice for PidNamespace {
-    const WORDS: &'static [(&'static str, Self)] = &[("host", Self::Host), ("own", Self::Own)];
-}
-
-pub(super) fn disk_type(value: &Value) -> Result<DiskType, ValueError> {
-    if value.as_str() == Some("ROOT") {
-        return Err(ValueError::RootRule);
-    }
-    choice(value)
-}
-
-impl Choice for DiskType {
-    const WORDS: &'static [(&'static str, Self)] = &[("PATH", Self::Path), ("MOUNT", Self::Mount)];
-}
-
-/// A mode that a directory among others can be wiped by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct DirectoryMode(WipeMode);
-
-impl Choice for DirectoryMode {
-    const WORDS: &'static [(&'static str, Self)] = &[
-        ("unlink", Self(WipeMode::Unlink)),
-        ("discard", Self(WipeMode::Discard)),
-        ("overwrite", Self(WipeMode::Overwrite)),
-    ];
-}
-
-impl Choice for WipeMode {
-    const WORDS: &'static [(&'static str, Self)] = &[
-        ("unlink", Self::Unlink),
-        ("discard", Self::Discard),
-        ("overwrite", Self::Overwrite),
-        ("zero_free", Self::ZeroFree),
-        ("reformat", Self::Reformat),
-    ];
-}
-
-pub(super) fn wipe_mode(value: &Value) -> Result<WipeMode, ValueError> {
-    choice::<DirectoryMode>(value).map(|DirectoryMode(mode)| mode)
-}
-
-/// A mode for MOUNT disks; "" for the one that all have.
-pub(super) fn mount_mode(value: &Value) -> Result<Option<WipeMode>, ValueError> {
-    if value.as_str() == Some("") {
-        Ok(None)
-    } else {
-        choice(value).map(Some)
-    }
-}
-
-/// A server's URL.
-pub(super) fn http_url(value: &Value) -> Result<Option<String>, ValueError> {
-    let given = text(value, "a URL in quotes, or \"\" for none")?;
-    if given.is_empty() {
-        return Ok(None);
-    }
-    let url = url::Url::parse(given).map_err(|source| ValueError::Url {
-        url: given.to_owned(),
-        source,
-    })?;
-    let rule = match url.scheme() {
-        "http" | "https" if !url.username().is_empty() || url.password().is_some() => {
-            "holds a password; put it into the file that credentials_file names"
-        }
-        "http" | "https" if url.query().is_some() || url.fragment().is_some() => {
-            "has a ? or #; write scheme, host and port alone"
-        }
-        "http" | "https" if url.has_host() => {
-            return Ok(Some(url.as_str().trim_end_matches('/').to_owned()));
-        }
-        _ => "is not an HTTP URL; write for example \"http://127.0.0.1:5051\"",
-    };
-    Err(ValueError::UrlForm {
-        url: given.to_owned(),
-        rule,
-    })
-}
-
-/// A URL in which `{host}` stands for the name of a host.
-pub(super) fn host_url(value: &Value) -> Result<String, ValueError> {
-    let given = text(value, "a URL with {host} in it, in quotes")?;
-    let form = |rule| ValueError::UrlForm {
-        url: given.to_owned(),
-        rule,
-    };
-    if given.matches("{host}").count() != 1 {
-        return Err(form(
-            "does not say where the name of a host belongs; write for example \"http://{host}:5061\"",
-        ));
-    }
-    let example = Value::String(given.replace("{host}", "host"));
-    match http_url(&example)? {
-        Some(_) => Ok(given.trim_end_matches('/').to_owned()),
-        None => Err(form("is empty; write for example \"http://{host}:5061\"")),
-    }
-}
-
-/// A principal's name, as Mesos writes it into reservations.
-pub(super) fn principal(value: &Value) -> Result<Option<Raw>, ValueError> {
-    let given = text(
-        value,
-        "a principal in quotes, or \"\" for the one of credentials_file",
-    )?;
-    Ok((!given.is_empty()).then(|| Raw::from(given)))
-}
-
-pub(super) fn urls(value: &Value) -> Result<Vec<String>, ValueError> {
-    strings(value)?
-        .into_iter()
-        .filter_map(|one| http_url(&Value::String(one)).transpose())
-        .collect()
-}
-
-pub(super) fn address(value: &Value) -> Result<Option<SocketAddr>, ValueError> {
-    match text(
-        value,
-        "an IP address with a port in quotes, or \"\" for none",
-    )? {
-        "" => Ok(None),
-        given => given
-            .parse()
-            .map(Some)
-            .map_err(|source| ValueError::Address {
-                given: given.to_owned(),
-                source,
-            }),
-    }
 }
 
 /// Resources other than disks, as the agent's own flag takes them: a JSON array, or
@@ -561,6 +280,8 @@ pub(super) fn extra_resources(value: &Value) -> Result<String, ValueError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decide::facts::{OrphanPolicy, WipeMode};
+    use crate::units::Raw;
 
     fn read<T>(
         kind: fn(&Value) -> Result<T, ValueError>,

@@ -83,20 +83,67 @@ impl Memory {
     /// any more, which nobody misses: they are of no other directory.
     #[must_use]
     pub fn same_but_for_when(&self, later: &Self) -> bool {
-        let mut now = self.clone();
-        now.clock = later.clock.clone();
-        for (now, later) in now.volumes.iter_mut().zip(&later.volumes) {
-            if now.gone.is_none() && later.gone.is_none() {
-                now.named_at = later.named_at;
-            }
-        }
+        // Compared in place: a copy of all of it would be among the largest things of a pass.
+        let Self {
+            version,
+            clock: _,
+            certain,
+            run,
+            volumes,
+            sightings,
+            stale,
+            empty_accepted_at,
+            lost_across_start,
+            spent_destroys,
+            unwitnessed,
+            alarms,
+        } = self;
         let there: BTreeSet<_> = later.sightings.iter().map(Sighting::of).collect();
-        now.sightings
-            .retain(|sighting| there.contains(&sighting.of()));
-        for (now, later) in now.sightings.iter_mut().zip(&later.sightings) {
-            now.last = later.last;
-        }
-        now == *later
+        let sightings = sightings
+            .iter()
+            .filter(|sighting| there.contains(&sighting.of()));
+        *version == later.version
+            && *certain == later.certain
+            && *run == later.run
+            && *stale == later.stale
+            && *empty_accepted_at == later.empty_accepted_at
+            && *lost_across_start == later.lost_across_start
+            && *spent_destroys == later.spent_destroys
+            && *unwitnessed == later.unwitnessed
+            && *alarms == later.alarms
+            && volumes.len() == later.volumes.len()
+            && volumes
+                .iter()
+                .zip(&later.volumes)
+                .all(|(now, later)| now.same_but_for_when(later))
+            && sightings.clone().count() == later.sightings.len()
+            && sightings
+                .zip(&later.sightings)
+                .all(|(now, later)| now.same_but_for_when(later))
+    }
+}
+
+impl VolumeRecord {
+    fn same_but_for_when(&self, later: &Self) -> bool {
+        let is_there = self.gone.is_none() && later.gone.is_none();
+        let named_at = if is_there {
+            later.named_at
+        } else {
+            self.named_at
+        };
+        Self {
+            named_at,
+            ..self.clone()
+        } == *later
+    }
+}
+
+impl Sighting {
+    fn same_but_for_when(&self, later: &Self) -> bool {
+        Self {
+            last: later.last,
+            ..self.clone()
+        } == *later
     }
 }
 

@@ -88,8 +88,10 @@ pub fn observe_facts(
     // Which roots there are is asked before they are looked at, and again afterwards.
     let mut table = own_table()?;
     work_dir_may_be_asked(work_dir, &table)?;
-    let before = observe_authorities(work_dir.as_path())?;
-    let mut named = named_roots(request, &table, &before, None, &ledger);
+    let mut named = {
+        let before = observe_authorities(work_dir.as_path())?;
+        named_roots(request, &table, &before, None, &ledger)
+    };
     let mut round: u32 = 1;
     let (mut observed, authorities, answer) = loop {
         let observed = roots::observe(

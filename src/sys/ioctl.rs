@@ -3,7 +3,7 @@
 //! is free on a device.
 #![expect(
     unsafe_code,
-    reason = "these calls have no safe wrapper; every unsafe block of this package is in this file"
+    reason = "these calls have no safe wrapper; every unsafe block but that of sys/heap.rs is in this file"
 )]
 
 use std::ffi::CStr;

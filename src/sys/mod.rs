@@ -8,6 +8,7 @@
 
 pub mod crew;
 pub mod fs_uuid;
+pub mod heap;
 pub mod http;
 pub mod identity;
 pub mod ioctl;

@@ -28,8 +28,15 @@ pub(crate) fn run(request: &Request) -> Json {
     let mut rows = Vec::new();
     println!("\nthe daemon at rest, with so many held volumes of a ROOT disk; no agent runs");
     println!(
-        "  {:>8} {:>12} {:>12} {:>12} {:>9} {:>9} {:>9}",
-        "volumes", "rest CPU s/h", "CPU ms/pass", "CPU s/h", "RSS MiB", "PSS MiB", "pass ms"
+        "  {:>8} {:>12} {:>12} {:>12} {:>9} {:>9} {:>9} {:>9}",
+        "volumes",
+        "rest CPU s/h",
+        "CPU ms/pass",
+        "CPU s/h",
+        "RSS MiB",
+        "PSS MiB",
+        "most MiB",
+        "pass ms"
     );
     for &count in counts {
         eprintln!("daemon: {count} volumes");
@@ -51,15 +58,19 @@ pub(crate) fn run(request: &Request) -> Json {
         let (each, took) = (median(each), median(took));
         let hour = resting + each / 1e3 * PASSES_AN_HOUR;
         let (rss, pss) = daemon.memory();
+        let most = daemon.largest();
         println!(
-            "  {count:>8} {resting:>12.2} {each:>12.1} {hour:>12.2} {rss:>9.1} {pss:>9.1} {took:>9.0}"
+            "  {count:>8} {resting:>12.2} {each:>12.1} {hour:>12.2} {rss:>9.1} {pss:>9.1} {most:>9.1} {took:>9.0}"
         );
         rows.push(json!({
             "volumes": count, "resting_cpu_s_per_hour": resting, "pass_cpu_ms": each,
-            "cpu_s_per_hour": hour, "rss_mib": rss, "pss_mib": pss, "pass_ms": took,
+            "cpu_s_per_hour": hour, "rss_mib": rss, "pss_mib": pss, "largest_rss_mib": most, "pass_ms": took,
         }));
     }
-    println!("  (CPU s/h: at rest, and {PASSES_AN_HOUR} passes, one every sweep.every = 5m)");
+    println!(
+        "  (CPU s/h: at rest, and {PASSES_AN_HOUR} passes, one every sweep.every = 5m; RSS and PSS: at \
+         rest; most: the largest RSS that it ever had, during a pass)"
+    );
 
     println!(
         "\nfrom DESTROY committed to space free: a volume of 1,000 files, with so many others, at the \
@@ -269,14 +280,24 @@ impl Daemon {
 
     /// Resident and proportional memory, in MiB.
     fn memory(&self) -> (f64, f64) {
-        let rollup = format!("/proc/{}/smaps_rollup", self.child.id());
-        let text = std::fs::read_to_string(rollup).unwrap();
-        let of = |name: &str| {
-            let line = text.lines().find_map(|line| line.strip_prefix(name));
-            let kilobytes = line.unwrap().trim().trim_end_matches(" kB");
-            kilobytes.parse::<f64>().unwrap() / 1024.0
-        };
-        (of("Rss:"), of("Pss:"))
+        (
+            self.of("smaps_rollup", "Rss:"),
+            self.of("smaps_rollup", "Pss:"),
+        )
+    }
+
+    /// The largest resident memory that it ever had, in MiB.
+    fn largest(&self) -> f64 {
+        self.of("status", "VmHWM:")
+    }
+
+    /// What a file of its folder in `/proc` says in kB, in MiB.
+    fn of(&self, file: &str, name: &str) -> f64 {
+        let path = format!("/proc/{}/{file}", self.child.id());
+        let text = std::fs::read_to_string(path).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        let kilobytes = line.unwrap().trim().trim_end_matches(" kB");
+        kilobytes.parse::<f64>().unwrap() / 1024.0
     }
 }
 

@@ -1,0 +1,23 @@
+//! Memory that was freed, given back to the kernel.
+//!
+//! A pass holds everything that it saw of a host, and ends with most of it freed. The C library keeps that
+//! for the next pass, in an arena of each thread that asked for some: an idle daemon would keep for ever
+//! what its largest pass needed for a moment.
+
+#![expect(
+    unsafe_code,
+    reason = "malloc_trim(3) has no safe wrapper; it takes a number and no pointer"
+)]
+
+/// Gives back what is free. Takes a time that grows with what was used: to be called after large work is
+/// done, not in the middle of it.
+#[cfg(target_env = "gnu")]
+pub fn give_back() {
+    // SAFETY: any thread may call it at any time; it takes the locks of the arenas itself, and touches
+    // pages alone on which nothing lies that is in use.
+    let _whether_there_was_any = unsafe { libc::malloc_trim(0) };
+}
+
+/// Other C libraries give back by themselves.
+#[cfg(not(target_env = "gnu"))]
+pub fn give_back() {}

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use nix::unistd::Group;
+
 use super::clients;
 use super::observer::Observer;
 use super::pass::{PassError, look};
@@ -9,7 +11,9 @@ use super::preflight::{self, Request};
 use crate::config::{AccessFiles, Settings};
 use crate::decide::check::CheckedPlan;
 use crate::decide::doctor::{Finding, Patient, examine};
-use crate::decide::facts::{DoctorFacts, Facts, FileAccess, Known, VolumeLook, VolumeUse, Words};
+use crate::decide::facts::{
+    DoctorFacts, Facts, FileAccess, Known, SocketAccess, VolumeLook, VolumeUse, Words,
+};
 use crate::decide::preflight::{PreflightInput, volumes};
 use crate::observe::places::Places;
 use crate::observe::start::{self, Looker, StartError};
@@ -59,6 +63,8 @@ impl Looked {
             frameworks: frameworks(settings),
             usage: None,
             ledger: state_dir::ledger(&state_dir).map(drop),
+            projects: doctor::projects(&facts.roots),
+            socket: socket(settings),
             notes,
         };
         Ok(Self {
@@ -98,6 +104,29 @@ impl Looked {
             start: self.start.as_ref().map_err(String::as_str),
         })
     }
+}
+
+/// The API's socket, as it is and as it should be.
+fn socket(settings: &Settings) -> Known<SocketAccess> {
+    let daemon = &settings.daemon;
+    let Some(path) = &daemon.socket else {
+        return Known::Absent;
+    };
+    let wanted = if daemon.socket_group.is_empty() {
+        None
+    } else {
+        match Group::from_name(&daemon.socket_group) {
+            Ok(group) => Some((
+                daemon.socket_group.clone(),
+                group.map(|group| group.gid.as_raw()),
+            )),
+            Err(errno) => {
+                let name = &daemon.socket_group;
+                return Known::unknown(format!("group {name} can't be looked up: {errno}"));
+            }
+        }
+    };
+    doctor::socket(path, wanted)
 }
 
 /// The directories of volumes that a start may delete.

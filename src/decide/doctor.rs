@@ -7,7 +7,9 @@ mod agent;
 mod code;
 mod disks;
 mod host;
+mod trash;
 mod volumes;
+mod xfs;
 
 use serde::Serialize;
 
@@ -105,6 +107,8 @@ pub fn examine(patient: Patient<'_>) -> Vec<Finding> {
     agent::check(&examined, &mut findings);
     disks::check(&examined, &mut findings);
     volumes::check(&examined, &mut findings);
+    trash::check(&examined, &mut findings);
+    xfs::check(&examined, &mut findings);
     host::check(&examined, &mut findings);
     findings.sort_by(|a, b| {
         (a.severity, a.code, &a.subject, &a.evidence).cmp(&(

@@ -109,6 +109,8 @@ impl Said<'_> {
                 Known::Absent => Known::Absent,
                 Known::Unknown(why) => Known::Unknown(why),
             },
+            isolation: self.plain("isolation"),
+            project_range: self.plain("xfs_project_range"),
             strict: match (self.plain("strict"), (self.value)("no-strict")) {
                 (Known::Known(word), _) => match word.as_str() {
                     "true" | "1" | "" => Known::Known(true),

@@ -1,12 +1,17 @@
 //! What `doctor` looks at besides the facts of a pass. Reads only.
 
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 
 use super::files::Stamp;
 use super::places::Places;
+use super::usage::quota;
 use super::{health, mountinfo, read, units};
-use crate::decide::facts::{BootMount, FileAccess, Known, RootFacts, UnitOrder};
+use crate::decide::facts::{
+    BootMount, FileAccess, FileKind, Known, ProjectUse, RootFacts, SocketAccess, UnitOrder,
+};
+use crate::decide::steps::TrashId;
+use crate::mesos::disk::DiskType;
 use crate::mesos::paths;
 use crate::sys::Resolver;
 use crate::units::{Raw, chain};
@@ -98,6 +103,63 @@ pub fn access(path: &Path, what: &'static str, forbidden: u32) -> FileAccess {
             Err(error) => Known::unknown(error.to_string()),
         },
         forbidden,
+    }
+}
+
+/// The project ids that directories on xfs hand on: those of ROOT and PATH disks, and the data of their
+/// trash entries. MOUNT disks have none that Mesos gave.
+#[must_use]
+pub fn projects(roots: &[RootFacts]) -> Vec<ProjectUse> {
+    let is_xfs = |root: &&RootFacts| {
+        root.kind() != DiskType::Mount
+            && root
+                .mount
+                .known()
+                .is_some_and(|mount| mount.fs_type == "xfs")
+    };
+    let mut found = Vec::new();
+    for root in roots.iter().filter(is_xfs) {
+        let project = |path: Raw, trash: Option<TrashId>| {
+            let below = path.below(&root.disk.root).unwrap_or_default();
+            let names = below
+                .split(|&byte| byte == b'/')
+                .filter(|name| !name.is_empty());
+            ProjectUse {
+                project: quota::project(root.disk.root.as_path(), names)
+                    .map(|found| found.map(|project| (project.device, project.id)))
+                    .map_err(|error| chain(&error)),
+                disk: root.disk.clone(),
+                path,
+                trash,
+            }
+        };
+        let dirs = root.dirs.known().into_iter().flatten();
+        let dirs = dirs.filter(|dir| dir.kind == FileKind::Directory);
+        found.extend(dirs.map(|dir| project(dir.path(&root.disk), None)));
+        let entries = root.trash.known().into_iter().flatten();
+        let entries = entries.filter(|entry| entry.data.known().is_some());
+        found.extend(entries.map(|entry| {
+            let path = root.trash_path().join(&entry.id.0).join("data");
+            project(path, Some(entry.id.clone()))
+        }));
+    }
+    found
+}
+
+/// Who may connect to the API's socket at this path.
+#[must_use]
+pub fn socket(path: &Path, wanted: Option<(String, Option<u32>)>) -> Known<SocketAccess> {
+    match std::fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.file_type().is_socket() => Known::Known(SocketAccess {
+            path: Raw::from(path),
+            owner: metadata.uid(),
+            group: metadata.gid(),
+            mode: metadata.mode() & 0o7777,
+            wanted,
+        }),
+        Ok(_) => Known::unknown(format!("{} is no socket", Raw::from(path))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Known::Absent,
+        Err(error) => Known::unknown(error.to_string()),
     }
 }
 

@@ -9,7 +9,7 @@
 //!
 //! It is a sum over a tree that may change meanwhile, not a snapshot.
 
-mod quota;
+pub(super) mod quota;
 
 pub use quota::{Project, counted, project};
 

@@ -5,10 +5,14 @@
     reason = "tests make and mount their own files by name, and start programs"
 )]
 
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use mesos_volumed::decide::facts::{Facts, ProjectUse};
+use mesos_volumed::observe::doctor::projects;
 use serde_json::Value;
 
 use super::e2e::host::{Host, Parts, is_gone, must};
@@ -170,4 +174,90 @@ fn root_disks_checkpoints_and_leftovers_of_a_real_host_are_found() {
     let found = findings(&host, 4);
     assert_eq!(found[0]["severity"], "critical");
     tells(&found, "checkpoint_empty", "0 bytes");
+}
+
+#[test]
+fn root_on_a_terminal_each_fix_is_asked_for_and_anything_but_yes_is_no() {
+    if !entered("doctor::root_on_a_terminal_each_fix_is_asked_for_and_anything_but_yes_is_no") {
+        return;
+    }
+    let mut host = Host::new(Parts::default());
+    host.agent.start();
+    host.sweep(0);
+    let state_dir = host.state_dir();
+    let mode = || std::fs::metadata(&state_dir).unwrap().permissions().mode() & 0o7777;
+    std::fs::set_permissions(&state_dir, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let command = format!(
+        "{} --config {} doctor --fix",
+        env!("CARGO_BIN_EXE_mesos-volumed"),
+        text(&host.config())
+    );
+    let answered = |answer: &str| {
+        let mut child = Command::new("script")
+            .args(["--quiet", "--return", "--command", &command, "/dev/null"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(answer.as_bytes())
+            .unwrap();
+        let output = child.wait_with_output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    for no in ["n\n", "\n", "yess\n"] {
+        let said = answered(no);
+        assert!(said.contains("from 0755 to 0700? [y/N]"), "{said}");
+        assert!(said.contains("left: change the permissions"), "{said}");
+        assert_eq!(mode(), 0o755);
+        assert!(is_gone(&state_dir.join("fixes.jsonl")));
+    }
+    let said = answered("y\n");
+    assert!(said.contains("undone by `chmod 0755"), "{said}");
+    assert_eq!(mode(), 0o700);
+}
+
+#[test]
+fn root_project_ids_of_an_xfs_are_seen_and_what_the_daemon_cleared_has_none() {
+    if !entered("doctor::root_project_ids_of_an_xfs_are_seen_and_what_the_daemon_cleared_has_none")
+    {
+        return;
+    }
+    let mut host = Host::new(Parts {
+        path: "xfs",
+        settings: "[trash]\nretention = \"1h\"\n",
+        ..Parts::default()
+    });
+    host.agent.start();
+    host.tenant("PATH", "db", 3);
+    host.sweep(0);
+    let volume = host.volume("PATH", "db");
+    let set = format!("project -s -p {} 5001", text(&volume));
+    must("xfs_quota", &["-x", "-c", &set, text(&host.root("PATH"))]);
+    let roots = || {
+        let saved = host.temp().join("facts.json");
+        host.run(&["plan", "--save-facts", text(&saved)]);
+        let facts: Facts = serde_json::from_slice(&std::fs::read(&saved).unwrap()).unwrap();
+        facts.roots
+    };
+    let ids = || -> Vec<(String, Option<u32>)> {
+        let of = |one: ProjectUse| {
+            let id = one.project.unwrap().map(|(_, id)| id);
+            (one.path.to_string(), id)
+        };
+        projects(&roots()).into_iter().map(of).collect()
+    };
+    assert_eq!(ids(), [(text(&volume).to_owned(), Some(5001))]);
+    // Nobody counts by them on this host: nothing to say.
+    assert_eq!(of(&findings(&host, 4), "project_ids"), Vec::<Value>::new());
+    host.destroy("db");
+    host.sweep(0);
+    let left = ids();
+    assert!(
+        left[0].0.contains("/trash/") && left[0].1.is_none(),
+        "{left:?}"
+    );
 }

@@ -75,6 +75,9 @@ pub enum Code {
     FilesystemErrors,
     /// The file system has no room left: nothing can be moved to the trash.
     FilesystemFull,
+    /// Project ids on an xfs are not what the agent counts on: it aborts, or charges a container for
+    /// what is not its own.
+    ProjectIds,
     /// The two generations of checkpoint files name different volumes.
     GenerationsDisagree,
     /// Something doubtful keeps every volume.
@@ -107,6 +110,8 @@ pub enum Code {
     ReservationIdle,
     /// A volume takes up more than its size, and nothing enforced it.
     VolumeLarger,
+    /// The trash is larger than it may be, or may be no larger than a volume: undelete windows end early.
+    TrashBudget,
     /// Nothing holds the agent's start back: MOUNT disks are never emptied.
     NoGate,
     /// The agent would start, and regret it later.
@@ -125,7 +130,7 @@ pub enum Code {
 
 impl Code {
     /// All of them, the most harmful first.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 44] = [
         Self::TwoAgents,
         Self::RootTwice,
         Self::CheckpointEmpty,
@@ -145,6 +150,7 @@ impl Code {
         Self::RootUnusable,
         Self::FilesystemErrors,
         Self::FilesystemFull,
+        Self::ProjectIds,
         Self::GenerationsDisagree,
         Self::AuthorityDoubtful,
         Self::HoldersUnknown,
@@ -161,6 +167,7 @@ impl Code {
         Self::FrameworkGone,
         Self::ReservationIdle,
         Self::VolumeLarger,
+        Self::TrashBudget,
         Self::NoGate,
         Self::StartWarning,
         Self::ClockWrong,
@@ -193,6 +200,7 @@ impl Code {
             Self::RootUnusable => "root_unusable",
             Self::FilesystemErrors => "filesystem_errors",
             Self::FilesystemFull => "filesystem_full",
+            Self::ProjectIds => "project_ids",
             Self::GenerationsDisagree => "generations_disagree",
             Self::AuthorityDoubtful => "authority_doubtful",
             Self::HoldersUnknown => "holders_unknown",
@@ -209,6 +217,7 @@ impl Code {
             Self::FrameworkGone => "framework_gone",
             Self::ReservationIdle => "reservation_idle",
             Self::VolumeLarger => "volume_larger",
+            Self::TrashBudget => "trash_budget",
             Self::NoGate => "no_gate",
             Self::StartWarning => "start_warning",
             Self::ClockWrong => "clock_wrong",
@@ -242,6 +251,7 @@ impl Code {
             | Self::RootUnusable
             | Self::FilesystemErrors
             | Self::FilesystemFull
+            | Self::ProjectIds
             | Self::GenerationsDisagree
             | Self::AuthorityDoubtful
             | Self::HoldersUnknown
@@ -258,6 +268,7 @@ impl Code {
             | Self::FrameworkGone
             | Self::ReservationIdle
             | Self::VolumeLarger
+            | Self::TrashBudget
             | Self::NoGate
             | Self::StartWarning
             | Self::ClockWrong
@@ -307,6 +318,9 @@ impl Code {
             Self::FilesystemFull => {
                 "the file system has no room left: nothing can be moved to the trash"
             }
+            Self::ProjectIds => {
+                "xfs project ids are not what the agent counts on: it aborts, or charges a container for what is not its own"
+            }
             Self::GenerationsDisagree => {
                 "the two generations of checkpoint files name different volumes"
             }
@@ -339,6 +353,9 @@ impl Code {
                 "disk was reserved, and no volume was created (Marathon gives up after task_reservation_timeout, 20 s)"
             }
             Self::VolumeLarger => "a volume takes up more than its size, and nothing enforced it",
+            Self::TrashBudget => {
+                "the trash is larger than it may be, or may be no larger than a volume: undelete windows end early"
+            }
             Self::NoGate => {
                 "nothing holds the agent's start back: MOUNT disks are emptied behind a reservation only ([master])"
             }
@@ -400,6 +417,9 @@ impl Code {
             Self::FilesystemFull => {
                 "free a few megabytes by hand, or purge the trash (`mesos-volumed trash purge`)"
             }
+            Self::ProjectIds => {
+                "take the id from the directory that the agent did not give it to (`xfs_quota -x -c 'project -C -p DIRECTORY ID' MOUNT`) before its next start; of a trash entry `mesos-volumed sweep` does"
+            }
             Self::GenerationsDisagree => {
                 "do not remove either; start the agent, and let it write both anew"
             }
@@ -429,6 +449,9 @@ impl Code {
                 "check that it is not only disconnected (a master that has just started does not list those); then destroy the volume and unreserve through the master"
             }
             Self::ReservationIdle => "unreserve it through the master, or restart the app",
+            Self::TrashBudget => {
+                "raise trash.max_bytes, or shorten trash.retention; `mesos-volumed trash purge` frees it now"
+            }
             Self::VolumeLarger => {
                 "grow the volume, or enforce sizes (disk/xfs, --enforce_container_disk_quota)"
             }

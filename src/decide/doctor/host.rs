@@ -1,7 +1,7 @@
 //! The host: its kernel, its clock, and what is ours on it.
 
 use super::{Code, Examined, Finding, Fix};
-use crate::decide::facts::{FileAccess, Known};
+use crate::decide::facts::{FileAccess, Known, SocketAccess};
 use crate::mesos::paths;
 
 /// The first of January 2020: no clock is right before this program was written.
@@ -34,6 +34,7 @@ pub(super) fn check(examined: &Examined<'_>, findings: &mut Vec<Finding>) {
     for file in &host.files {
         permissions(file, findings);
     }
+    socket(&host.socket, findings);
     clock(examined, findings);
     for note in &host.notes {
         findings.push(Finding::new(
@@ -81,6 +82,70 @@ fn permissions(file: &FileAccess, findings: &mut Vec<Finding>) {
                 from: mode,
                 to,
             })),
+        );
+    }
+}
+
+/// The mode that the daemon gives its socket.
+const SOCKET_MODE: u32 = 0o660;
+
+fn socket(socket: &Known<SocketAccess>, findings: &mut Vec<Finding>) {
+    let socket = match socket {
+        Known::Known(socket) => socket,
+        Known::Absent => return,
+        Known::Unknown(why) => {
+            findings.push(Finding::not_checked(
+                "who may connect to the API's socket",
+                why,
+            ));
+            return;
+        }
+    };
+    let path = &socket.path;
+    let wanted = match &socket.wanted {
+        Some((_, Some(number))) => *number,
+        Some((_, None)) | None => 0,
+    };
+    let again = "restart the daemon: it makes its socket anew, with owner, group and mode 0660";
+    let mut wrong = |evidence: String| {
+        findings
+            .push(Finding::new(Code::UnsafePermissions, path.to_string(), evidence).remedy(again));
+    };
+    if socket.owner != 0 {
+        wrong(format!(
+            "the socket belongs to user {}, not to root",
+            socket.owner
+        ));
+    }
+    if socket.mode & !SOCKET_MODE != 0 {
+        wrong(format!(
+            "the socket has the permissions {:04o}",
+            socket.mode
+        ));
+    }
+    // Where it is for root alone nobody else's group may have it; the group's own bits decide.
+    if socket.group != wanted && socket.group != 0 && socket.mode & 0o070 != 0 {
+        wrong(format!(
+            "the socket belongs to group {}, which is not daemon.socket_group",
+            socket.group
+        ));
+    }
+    if let Some((name, number)) = &socket.wanted
+        && (number.is_none() || socket.group == 0 && wanted != 0)
+    {
+        let why = match number {
+            None => format!("there is no group {name}"),
+            Some(_) => "the daemon could not give it that group".to_owned(),
+        };
+        findings.push(
+            Finding::new(
+                Code::ConfigNote,
+                path.to_string(),
+                format!("{why} (daemon.socket_group): the API's socket is for root alone"),
+            )
+            .remedy(
+                "make the group, or name another in daemon.socket_group; then restart the daemon",
+            ),
         );
     }
 }

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::{Known, VolumeLook};
+use super::{DeviceNumber, Known, VolumeLook};
+use crate::decide::steps::TrashId;
+use crate::mesos::disk::DiskRef;
 use crate::mesos::ids::VolumeKey;
 use crate::units::{Bytes, Megabytes, Raw};
 
@@ -33,8 +35,40 @@ pub struct DoctorFacts {
     pub usage: Option<Vec<VolumeUse>>,
     /// Whether the ledger can be read.
     pub ledger: Known<()>,
+    /// The xfs project ids of what lies on ROOT and PATH disks.
+    pub projects: Vec<ProjectUse>,
+    /// The API's socket. `Absent`: none is configured, or it is not there.
+    pub socket: Known<SocketAccess>,
     /// What an operator should know of the configuration although nothing is wrong.
     pub notes: Vec<String>,
+}
+
+/// A directory on an xfs, and the project id that it hands on to what is made in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProjectUse {
+    /// The directory.
+    pub path: Raw,
+    /// The disk it lies on.
+    pub disk: DiskRef,
+    /// The trash entry, where it is the data of one.
+    pub trash: Option<TrashId>,
+    /// File system and id, or why that can't be told; `None`: it has none.
+    pub project: Result<Option<(DeviceNumber, u32)>, String>,
+}
+
+/// Who may connect to the API's socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SocketAccess {
+    /// Where it is.
+    pub path: Raw,
+    /// Its owner.
+    pub owner: u32,
+    /// Its group.
+    pub group: u32,
+    /// Its permission bits.
+    pub mode: u32,
+    /// `daemon.socket_group`: its name, and its number where there is such a group; `None` for root alone.
+    pub wanted: Option<(String, Option<u32>)>,
 }
 
 /// A file system that is mounted at boot.

@@ -32,7 +32,9 @@ pub use devices::{
     BlockDevice, Content, DirectoryAnswer, HostDisks, PathAnswer, Settled, device_of,
 };
 pub use disks::{DiscoveryRules, DiskRule, DiskRules, RootRule, SizeRule};
-pub use doctor::{BootMount, DoctorFacts, FileAccess, Fix, UnitOrder, VolumeUse};
+pub use doctor::{
+    BootMount, DoctorFacts, FileAccess, Fix, ProjectUse, SocketAccess, UnitOrder, VolumeUse,
+};
 pub use holders::{ContainerRun, FsLocation, Holder, HolderKind, MountView, Mounting, RunEnd};
 pub use host::{GateFacts, GateFile, HostFacts, Moment, OwedFill};
 pub use marathon::{MarathonWipe, MarathonWipes};

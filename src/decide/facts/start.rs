@@ -106,6 +106,10 @@ pub struct AgentFlags {
     pub policy: Known<ReconfigurationPolicy>,
     /// `--strict`.
     pub strict: Known<bool>,
+    /// `--isolation`.
+    pub isolation: Known<String>,
+    /// `--xfs_project_range`.
+    pub project_range: Known<String>,
     /// The directory that the agent is started in; relative roots are resolved from there.
     pub directory: Known<Raw>,
 }
@@ -124,6 +128,8 @@ impl AgentFlags {
             domain: Known::unknown(why),
             policy: Known::unknown(why),
             strict: Known::unknown(why),
+            isolation: Known::unknown(why),
+            project_range: Known::unknown(why),
             directory: Known::unknown(why),
         }
     }

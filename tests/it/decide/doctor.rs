@@ -5,16 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mesos_volumed::decide::doctor::{Code, Finding, Patient, Severity, examine};
 use mesos_volumed::decide::facts::{
-    AgentView, BootMount, CheckpointFile, ContainerRun, DoctorFacts, Facts, FileAccess, FileKind,
-    Fix, FsLocation, Holder, HolderKind, Known, MountContent, MountView, Mounting, Obstacle,
-    ObstacleKind, OperationKind, OperationState, ReconfigurationPolicy, RunEnd, SlaveInfo,
-    UnitOrder, VolumeLook, VolumeUse, Why,
+    AgentView, BootMount, CheckpointFile, ContainerRun, DeviceNumber, DoctorFacts, Facts,
+    FileAccess, FileKind, Fix, FsLocation, Holder, HolderKind, Known, MountContent, MountView,
+    Mounting, Obstacle, ObstacleKind, OperationKind, OperationState, ProjectUse,
+    ReconfigurationPolicy, RunEnd, SlaveInfo, SocketAccess, UnitOrder, VolumeLook, VolumeUse, Why,
 };
+use mesos_volumed::decide::manifest::{Manifest, TrashSize, TrashState};
 use mesos_volumed::decide::plan::plan;
 use mesos_volumed::decide::preflight::PreflightInput;
+use mesos_volumed::mesos::disk::DiskRef;
 use mesos_volumed::mesos::ids::VolumeKey;
 use mesos_volumed::mesos::paths;
-use mesos_volumed::units::{Bytes, Megabytes, Raw};
+use mesos_volumed::units::{Bytes, Megabytes, Raw, Span};
 
 use super::builder::{
     DAY, WORK_DIR, World, a_reservation, a_root, a_volume, an_agent, healthy, key, mount, path,
@@ -59,6 +61,8 @@ impl Host {
             frameworks: Known::Known(BTreeSet::from(["f-0001".into()])),
             usage: Some(Vec::new()),
             ledger: Known::Known(()),
+            projects: Vec::new(),
+            socket: Known::Known(a_socket()),
             notes: Vec::new(),
         };
         Self {
@@ -135,6 +139,55 @@ fn a_unit() -> UnitOrder {
         defaults: true,
         ..UnitOrder::default()
     }
+}
+
+fn a_socket() -> SocketAccess {
+    SocketAccess {
+        path: "/run/mesos-volumed/api.sock".into(),
+        owner: 0,
+        group: 77,
+        mode: 0o660,
+        wanted: Some(("mesos".to_owned(), Some(77))),
+    }
+}
+
+/// A directory on the disk with this project id.
+fn a_project(disk: &DiskRef, name: &str, id: u32) -> ProjectUse {
+    ProjectUse {
+        path: disk.root.join("volumes/roles/r").join(name),
+        disk: disk.clone(),
+        trash: None,
+        project: Ok(Some((DeviceNumber { major: 8, minor: 1 }, id))),
+    }
+}
+
+/// The agent counts by project ids, those of its default range.
+fn isolates(host: &mut Host) {
+    let start = host.start.as_mut().unwrap();
+    start.flags.isolation = Known::Known("cgroups/cpu,disk/xfs".to_owned());
+    start.flags.project_range = Known::Absent;
+}
+
+/// An entry in the trash of PATH.
+fn cleared(facts: &mut Facts) -> &mut Manifest {
+    match &mut facts
+        .trash(&path(), &key("r/old"), TrashState::Cleared)
+        .manifest
+    {
+        Known::Known(manifest) => manifest,
+        Known::Absent | Known::Unknown(_) => panic!(),
+    }
+}
+
+/// The trash of PATH has an entry of this size.
+fn trashed(host: &mut Host, bytes: u64, max_bytes: u64) {
+    host.facts.policy.trash.max_bytes = Some(Bytes(max_bytes));
+    let entry = cleared(&mut host.facts);
+    entry.size = Some(TrashSize {
+        bytes,
+        entries: 1,
+        skipped: 0,
+    });
 }
 
 fn a_file(mode: u32) -> FileAccess {
@@ -373,6 +426,73 @@ const CASES: &[Case] = &[
             ..a_file(0)
         }];
     }),
+    (Code::UnsafePermissions, "permissions 0666", |host| {
+        host.doctor.socket = Known::Known(SocketAccess {
+            mode: 0o666,
+            ..a_socket()
+        });
+    }),
+    (Code::UnsafePermissions, "group 12", |host| {
+        host.doctor.socket = Known::Known(SocketAccess {
+            group: 12,
+            ..a_socket()
+        });
+    }),
+    (Code::UnsafePermissions, "user 1000, not to root", |host| {
+        host.doctor.socket = Known::Known(SocketAccess {
+            owner: 1000,
+            ..a_socket()
+        });
+    }),
+    (Code::ConfigNote, "there is no group mesos", |host| {
+        host.doctor.socket = Known::Known(SocketAccess {
+            group: 0,
+            wanted: Some(("mesos".to_owned(), None)),
+            ..a_socket()
+        });
+    }),
+    (Code::ConfigNote, "could not give it that group", |host| {
+        host.doctor.socket = Known::Known(SocketAccess {
+            group: 0,
+            ..a_socket()
+        });
+    }),
+    (
+        Code::ProjectIds,
+        "/volumes/roles/r/b has its project id 5001 too",
+        |host| {
+            isolates(host);
+            host.doctor.projects = ["a", "b"].map(|name| a_project(&root(), name, 5001)).into();
+        },
+    ),
+    (
+        Code::ProjectIds,
+        "which is not of the agent's --xfs_project_range",
+        |host| {
+            isolates(host);
+            host.start.as_mut().unwrap().flags.project_range = Known::Known("[7-9]".to_owned());
+            host.doctor.projects = vec![a_project(&path(), "db", 5001)];
+        },
+    ),
+    (Code::ProjectIds, "may give to another container", |host| {
+        isolates(host);
+        let id = cleared(&mut host.facts).id.clone();
+        host.doctor.projects = vec![ProjectUse {
+            trash: Some(id),
+            ..a_project(&path(), "old", 5001)
+        }];
+    }),
+    (Code::TrashBudget, "its trash takes up", |host| {
+        trashed(host, 3 << 30, 2 << 30);
+    }),
+    (
+        Code::TrashBudget,
+        "would not stay for its retention",
+        |host| {
+            host.facts.policy.retention = Span::seconds(DAY);
+            host.facts.policy.trash.max_bytes = Some(Bytes(1));
+        },
+    ),
     (Code::GateClosed, "/dcos/volume0", |host| {
         host.facts.gate.closed_for = Known::Known(vec!["/dcos/volume0".into()]);
     }),
@@ -527,7 +647,7 @@ fn every_code_is_found_on_a_host_that_has_it_and_says_what_was_seen() {
 #[test]
 fn what_could_not_be_looked_at_is_a_finding() {
     type Blind = (&'static str, fn(&mut Host));
-    let cases: [Blind; 15] = [
+    let cases: [Blind; 19] = [
         ("whether one agent runs", |host| {
             host.facts.agent.processes = unknown();
         }),
@@ -571,6 +691,24 @@ fn what_could_not_be_looked_at_is_a_finding() {
                 access: unknown(),
                 ..a_file(0)
             }];
+        }),
+        ("who may connect to the API's socket", |host| {
+            host.doctor.socket = unknown();
+        }),
+        ("the xfs project of", |host| {
+            host.doctor.projects = vec![ProjectUse {
+                project: Err("no".to_owned()),
+                ..a_project(&path(), "db", 1)
+            }];
+        }),
+        ("whether xfs project ids", |host| {
+            isolates(host);
+            host.start.as_mut().unwrap().flags.project_range = unknown();
+            host.doctor.projects = vec![a_project(&path(), "db", 5001)];
+        }),
+        ("whether xfs project ids", |host| {
+            host.start.as_mut().unwrap().flags.isolation = unknown();
+            host.doctor.projects = vec![a_project(&path(), "db", 5001)];
         }),
         ("whether the agent can delete what", |host| {
             obstacle(host, ObstacleKind::Immutable);
@@ -670,6 +808,32 @@ fn what_is_normal_raises_nothing() {
         found.iter().all(|one| one.code != Code::StaleTarget),
         "{found:?}"
     );
+    // Project ids of the agent's range; anybody's where it does not count by them.
+    let mut host = Host::new();
+    isolates(&mut host);
+    host.doctor.projects = vec![
+        a_project(&path(), "db", 5001),
+        a_project(&root(), "log", 5002),
+    ];
+    assert_eq!(host.find(), []);
+    let mut host = Host::new();
+    host.start.as_mut().unwrap().flags.isolation = Known::Known("posix/cpu".to_owned());
+    host.doctor.projects = ["a", "b"].map(|name| a_project(&root(), name, 3)).into();
+    assert_eq!(host.find(), []);
+    // A socket for root alone, because that is what is wanted; none, because no daemon runs.
+    let mut host = Host::new();
+    host.doctor.socket = Known::Known(SocketAccess {
+        group: 0,
+        wanted: None,
+        ..a_socket()
+    });
+    assert_eq!(host.find(), []);
+    host.doctor.socket = Known::Absent;
+    assert_eq!(host.find(), []);
+    // A budget that holds what may come, or that cuts no window short because there is none.
+    let mut host = Host::new();
+    host.facts.policy.trash.max_bytes = Some(Bytes(1));
+    assert_eq!(host.find(), []);
     // A strange entry is no orphan.
     let mut host = Host::new();
     host.facts.mkdir(&path(), &key("x/file")).kind = FileKind::File;

@@ -334,3 +334,48 @@ fn root_an_adopted_orphan_survives_everything_and_is_given_back_by_the_calls_tha
     host.sweep(0);
     assert!(is_gone(&at), "nobody wants it any more");
 }
+
+#[test]
+fn root_a_host_that_slept_for_days_has_lived_for_minutes_and_expires_nothing() {
+    if !entered(
+        "e2e::undelete::root_a_host_that_slept_for_days_has_lived_for_minutes_and_expires_nothing",
+    ) {
+        return;
+    }
+    let mut host = Host::new(Parts {
+        settings: "[trash]\nretention = \"2d\"\n",
+        ..Parts::default()
+    });
+    host.agent.start();
+    host.tenant("ROOT", "goes", 5);
+    host.sweep(0);
+    host.destroy("goes");
+    host.sweep(0);
+    let config = host.config();
+    let program = env!("CARGO_BIN_EXE_mesos-volumed");
+    let item = || {
+        let list = host.run(&["trash", "list", "--output", "json"]).ends(0);
+        list.json()["items"][0].clone()
+    };
+    assert_eq!(item()["state"], "cleared");
+    // The clock that runs on while a host is suspended is ahead by more and more, in the same boot.
+    for days in [3, 10, 400] {
+        let seconds = (days * 86_400).to_string();
+        let arguments = [
+            "--time",
+            "--boottime",
+            &seconds,
+            "--fork",
+            program,
+            "--config",
+        ];
+        let swept = [config.to_str().unwrap(), "sweep"];
+        must("unshare", &[&arguments[..], &swept].concat());
+        let left = item()["expires_in_ms"].as_u64().unwrap();
+        assert!(left > 86_400_000, "{days} days: {left}");
+        assert_eq!(item()["state"], "cleared");
+    }
+    // Back again, the clock stands before where it was: nothing is counted, and nothing expires.
+    host.sweep(0);
+    assert_eq!(item()["state"], "cleared");
+}

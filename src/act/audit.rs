@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rustix::fs::{FlockOperation, flock};
+
 use crate::units::{Bytes, Span};
 
 /// How much is kept.
@@ -81,10 +83,14 @@ impl AuditLog {
             .mode(0o700)
             .recursive(true)
             .create(&self.folder)?;
+        let _alone = alone(&self.folder)?;
         let mut file = open(&self.file())?;
         let size = file.metadata()?.len();
         let len = u64::try_from(line.len()).unwrap_or(u64::MAX);
-        if size > 0 && size.saturating_add(len) > self.limits.file_size.0 {
+        // Who knows of no lived time (a command that only calls a master) leaves closing to the next writer
+        // that does: a file without it would be kept for ever.
+        let may_close = self.lived.load(Ordering::Relaxed) > 0;
+        if may_close && size > 0 && size.saturating_add(len) > self.limits.file_size.0 {
             self.close()?;
             file = open(&self.file())?;
         } else if size > 0 && !ends_with_break(&mut file)? {
@@ -146,6 +152,14 @@ impl AuditLog {
         }
         Ok(closed)
     }
+}
+
+/// Commands that run beside the daemon write to the log too: one process at a time, so that no file is
+/// closed over another. Let go of when this is dropped.
+fn alone(folder: &Path) -> io::Result<File> {
+    let folder = File::open(folder)?;
+    rustix::io::retry_on_intr(|| flock(&folder, FlockOperation::LockExclusive))?;
+    Ok(folder)
 }
 
 fn open(path: &Path) -> io::Result<File> {
@@ -222,6 +236,53 @@ mod tests {
     }
 
     #[test]
+    fn who_knows_no_lived_time_closes_no_file() {
+        let temp = tempfile::tempdir().unwrap();
+        let log = log(temp.path());
+        let line = b"{\"a line of 25 bytes\":123}\n";
+        for _ in 0..3 {
+            log.append(line).unwrap();
+        }
+        assert_eq!(names(temp.path()), ["audit.jsonl"]);
+        log.lived(Span::seconds(9));
+        log.append(line).unwrap();
+        assert_eq!(
+            names(temp.path()),
+            ["audit-00000001-9.jsonl", "audit.jsonl"]
+        );
+    }
+
+    #[test]
+    fn writers_of_several_processes_lose_no_line_when_a_file_is_closed() {
+        let temp = tempfile::tempdir().unwrap();
+        let limits = AuditLimits {
+            file_size: Bytes(200),
+            keep: Span::seconds(1),
+        };
+        std::thread::scope(|scope| {
+            for writer in 0..4 {
+                // Each with a log of its own, as processes have: they share no mutex.
+                let log = AuditLog::new(temp.path().join("audit"), limits);
+                log.lived(Span::seconds(10));
+                scope.spawn(move || {
+                    for number in 0..20 {
+                        let line = format!("{{\"writer\":{writer},\"number\":{number}}}\n");
+                        log.append(line.as_bytes()).unwrap();
+                    }
+                });
+            }
+        });
+        let lines: std::collections::BTreeSet<String> = names(temp.path())
+            .into_iter()
+            .flat_map(|name| {
+                let text = std::fs::read_to_string(temp.path().join("audit").join(name)).unwrap();
+                text.lines().map(str::to_owned).collect::<Vec<_>>()
+            })
+            .collect();
+        assert_eq!(lines.len(), 80);
+    }
+
+    #[test]
     fn a_line_longer_than_a_file_is_kept_whole() {
         let temp = tempfile::tempdir().unwrap();
         let log = log(temp.path());
@@ -252,6 +313,7 @@ mod tests {
                 keep: Span::seconds(1),
             },
         );
+        log.lived(Span::seconds(10));
         std::thread::scope(|scope| {
             for thread in 0..4 {
                 let log = log.clone();

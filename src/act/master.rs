@@ -1,8 +1,30 @@
 //! Calls to the leading master that change an agent's resources.
 
+use std::os::fd::OwnedFd;
+
+use rustix::io::Errno;
+
+use super::store::Store;
+use super::sys::lock_file;
 use crate::mesos::operator::{Change, ResourceFormat, WriteError};
 use crate::sys::http::{Request, Site, SiteError};
 use crate::units::Raw;
+
+/// Held by a command that changes an agent's resources through the master, and waits for what the agent
+/// makes of it: another one's reservation must not be taken for its own. It is apart from the instance
+/// lock: a daemon that runs need not be stopped for it.
+#[derive(Debug)]
+pub struct MasterLock {
+    _file: OwnedFd,
+}
+
+impl MasterLock {
+    /// Takes it; `None` where another command has it.
+    pub fn acquire(store: &Store) -> Result<Option<Self>, Errno> {
+        let file = lock_file(&store.dir().join("master.lock"))?;
+        Ok(file.map(|file| Self { _file: file }))
+    }
+}
 
 /// Why a call was not made, or what became of it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -23,11 +23,18 @@ use crate::daemon::host::{Inline, Pace, Reins, Shared};
 use crate::daemon::jobs::eta;
 use crate::daemon::observer::Observer;
 use crate::daemon::operate::{Ask, OperateError, Operated};
-use crate::daemon::pass::{Pass, pass};
-use crate::decide::facts::{Who, Words};
+use crate::decide::facts::Who;
 use crate::observe::clock;
-use crate::sys::http::Site;
 use crate::units::{Bytes, Span};
+
+/// `state_dir`, made where it is missing. The audit log in it may be written to beside a daemon.
+pub(super) fn store(context: &Context) -> anyhow::Result<Store> {
+    let daemon = &context.settings().daemon;
+    Ok(Store::open(&daemon.state_dir)?.with_audit(AuditLimits {
+        file_size: daemon.audit_file_size,
+        keep: daemon.audit_keep,
+    }))
+}
 
 /// The only instance on this host, with everything that acting needs.
 pub(super) struct Owner {
@@ -48,10 +55,7 @@ impl Owner {
     /// The same; who has the lock where somebody has it.
     fn acquire(context: &Context) -> anyhow::Result<Result<Self, LockError>> {
         let settings = context.settings();
-        let store = Store::open(&settings.daemon.state_dir)?.with_audit(AuditLimits {
-            file_size: settings.daemon.audit_file_size,
-            keep: settings.daemon.audit_keep,
-        });
+        let store = store(context)?;
         let lock = match InstanceLock::acquire(store.dir()) {
             Ok(lock) => lock,
             Err(error @ LockError::Locked { .. }) => return Ok(Err(error)),
@@ -80,28 +84,27 @@ impl Owner {
         }))
     }
 
-    /// The same, with a master that steps may call.
-    pub(super) fn pass_calling(&self, words: &Words, master: &Site) -> anyhow::Result<Pass> {
-        let words = Words {
-            by: Some(who()),
-            ..words.clone()
-        };
-        let control = self.shared.pace.control();
-        self.observer.ledger()?;
-        let mut host = Inline::new(self.shared.clone(), &control, &show).with_master(master);
-        Ok(pass(&mut || self.observer.facts(&words), &mut host)?)
-    }
-
     /// Does what is asked for on this thread, with a line of progress on a terminal.
     fn operate(&self, ask: Ask) -> Result<Operated, OperateError> {
         let control = self.shared.pace.control();
         let mut prepared = ask.prepare(who(), &self.observer, &self.shared)?;
         let mut host = Inline::new(self.shared.clone(), &control, &show);
-        let turn = prepared.turn(&self.observer, &mut host)?;
-        let outcomes = turn.pass.outcomes.iter().map(became).collect();
-        Ok(prepared.finish(&turn, outcomes))
+        let mut outcomes = Vec::new();
+        loop {
+            let turn = prepared.turn(&self.observer, &mut host)?;
+            outcomes.extend(turn.pass.outcomes.iter().map(became));
+            if !prepared.awaits() {
+                return Ok(prepared.finish(&turn, outcomes));
+            }
+            while !prepared.heard(&self.observer) {
+                std::thread::sleep(LOOK);
+            }
+        }
     }
 }
+
+/// How often the agent's checkpoint is looked at while it is waited for.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Who runs this command.
 pub(super) fn who() -> Who {
@@ -168,7 +171,10 @@ fn of_operate(error: OperateError) -> anyhow::Error {
     let exit = match &error {
         OperateError::Usage(_) => Exit::Usage,
         OperateError::Refused(_) => Exit::Refused,
-        OperateError::Missing(_) | OperateError::Pass(_) | OperateError::Ledger(_) => Exit::Error,
+        OperateError::Missing(_)
+        | OperateError::Pass(_)
+        | OperateError::Halfway { .. }
+        | OperateError::Ledger(_) => Exit::Error,
     };
     match Err::<(), _>(error).exit(exit) {
         Err(error) => error,

@@ -6,12 +6,12 @@ use std::collections::BTreeSet;
 use anyhow::{Context as _, anyhow};
 use serde::Serialize;
 
-use super::host::Owner;
-use super::volumes::destroy::{self, Said};
-use super::volumes::through_master::{self as through, Called, Sent, by_hand};
+use super::volumes::destroy;
+use super::volumes::through_master::{self as through, Called, Errand, Sent, by_hand};
 use super::{Align, Context, Exit, Table, Text, WithExit};
 use crate::config::Settings;
-use crate::daemon::observer::Observer;
+use crate::daemon::answers::plan::StepResult;
+use crate::daemon::operate::Ending;
 use crate::decide::facts::{CheckpointFacts, Known, OperationState, Words};
 use crate::decide::janitor::{Agent, Cluster, Left, Share, Whose, left};
 use crate::decide::own::{committed, reachable};
@@ -152,11 +152,8 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         context.output.text(&plan_text(&answer, &whose, context))?;
     }
     if !args.dry_run && !answer.steps.is_empty() {
-        let owner = Owner::new(context)?;
         let work = Work {
-            owner: &owner,
-            site: &site,
-            context,
+            errand: &Errand::new(context)?,
             format,
         };
         for target in &targets {
@@ -397,9 +394,7 @@ fn ended_text(answer: &Answer) -> String {
 }
 
 struct Work<'a> {
-    owner: &'a Owner,
-    site: &'a Site,
-    context: &'a Context,
+    errand: &'a Errand<'a>,
     format: ResourceFormat,
 }
 
@@ -444,23 +439,38 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// As `volumes destroy` does it: aside first, and confirmed by the agent's own checkpoint.
+    /// As `volumes destroy` does it: aside first, and confirmed by the agent's own checkpoint; by the
+    /// daemon where one runs.
     fn destroy_here(&self, volume: &Resource) -> (&'static str, String) {
         let Some(key) = volume.volume_key() else {
             return ("failed", "it is no volume".to_owned());
         };
-        let mut said = Said::default();
-        match destroy::carry_out(&key, (self.owner, self.site), self.context, &mut said) {
-            Ok(ended) if ended.left.is_empty() => ("done", String::new()),
-            Ok(ended) => (
-                "done",
-                format!("its data was kept: {}", destroy::reasons(&ended.left)),
-            ),
+        let context = self.errand.context;
+        let operated = match destroy::carry_out(&key, context) {
+            Ok(operated) => operated,
             Err(error) => {
                 let refused = super::exit::of(&error) == Exit::Refused;
                 let outcome = if refused { "refused" } else { "failed" };
-                (outcome, format!("{error:#}"))
+                return (outcome, format!("{error:#}"));
             }
+        };
+        let failed = || {
+            let steps = operated.planned.outcomes.iter();
+            let failed = steps.filter(|step| step.result == StepResult::Failed);
+            failed
+                .map(|step| step.text.clone())
+                .collect::<Vec<_>>()
+                .join("; ")
+        };
+        let why = operated.why.clone().unwrap_or_else(failed);
+        match operated.result {
+            Ending::Done => ("done", why),
+            // It is gone, and a guard keeps its data.
+            Ending::Refused if destroy::is_destroyed(&key, context).unwrap_or(false) => {
+                ("done", why)
+            }
+            Ending::Refused => ("refused", why),
+            Ending::Failed => ("failed", why),
         }
     }
 
@@ -469,7 +479,7 @@ impl Work<'_> {
         reserved: &Resource,
         change: Change,
     ) -> anyhow::Result<(&'static str, String)> {
-        let facts = Observer::new(self.context.settings()).facts_with_master(&Words::default())?;
+        let facts = self.errand.observer.facts_with_master(&Words::default())?;
         if let Err(why) = reachable(&facts) {
             return Ok(("failed", why));
         }
@@ -483,7 +493,7 @@ impl Work<'_> {
             let gone = committed(checkpoint).is_some_and(|all| !all.contains(reserved));
             gone || (is_disk && there(checkpoint).is_some_and(|now| now < before))
         };
-        let called = through::call(self.owner, self.context, &facts, self.site, change, &shows)?;
+        let called = self.errand.call(&facts, change, &shows)?;
         Ok(match called {
             Called::Done => ("done", String::new()),
             Called::Refused(error) => ("refused", chain(&error)),
@@ -497,7 +507,7 @@ impl Work<'_> {
             format: self.format,
             change,
         };
-        Ok(match through::send(self.owner, self.site, &call)? {
+        Ok(match self.errand.send(&call)? {
             Sent::Taken => ("asked", String::new()),
             Sent::Refused(error) => ("refused", chain(&error)),
             Sent::Unclear(why) => ("undecided", why),

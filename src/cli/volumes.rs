@@ -71,7 +71,8 @@ Example: mesos-volumed volumes destroy db/old --unreserve --dry-run
   prints the steps, and the calls as curl would make them
 
 Undecided after master.confirm: exit 1. Its data then waits in the trash, and is neither wiped nor
-lost; the same command goes on from there, and so does every sweep.")]
+lost; the same command goes on from there, and so does every sweep. A running daemon does it on this
+command's behalf, and goes on also where the command is interrupted.")]
     Destroy(destroy::Args),
     /// Create a volume through the master, on disk of this host
     #[command(after_help = "\

@@ -104,6 +104,7 @@ pub(super) enum Change {
     Recreate,
     Accept,
     Adopt,
+    Destroy,
     Pause,
     Resume,
 }
@@ -278,6 +279,13 @@ pub(super) const ROUTES: &[Route] = &[
         at: At::Socket,
         what: What::Change(Change::Adopt),
         summary: "Marks a volume that nobody names as wanted, or takes that back",
+    },
+    Route {
+        path: "/v1/destroy",
+        at: At::Socket,
+        what: What::Change(Change::Destroy),
+        summary: "Destroys a held volume through the master: aside, asked for, confirmed by the \
+                  agent's checkpoint, wiped; for root alone",
     },
     Route {
         path: "/v1/pause",

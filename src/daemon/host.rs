@@ -9,7 +9,7 @@ use rustix::process::{getpriority_process, setpriority_process};
 
 use crate::act::executor::{Desk, Host, Job};
 use crate::act::jobs::{self, AgentsNow, JobContext, ReservedNow};
-use crate::act::master::{self, ChangeError};
+use crate::act::master::ChangeError;
 use crate::act::outcome::Outcome;
 use crate::act::sys::Kernel;
 use crate::act::wipe::{BY_FILE_SYSTEM, Control, Progress};
@@ -18,7 +18,6 @@ use crate::decide::facts::{FileIdentity, FreeBelow, Known};
 use crate::decide::steps::MasterCall;
 use crate::mesos::disk::DiskRef;
 use crate::observe::clock;
-use crate::sys::http::Site;
 use crate::units::Span;
 
 /// Makes a call to the leading master.
@@ -185,7 +184,6 @@ pub struct Inline<'a> {
     shared: Shared,
     control: &'a Control,
     around: &'a Around<'a>,
-    master: Option<&'a Site>,
 }
 
 impl std::fmt::Debug for Inline<'_> {
@@ -204,15 +202,7 @@ impl<'a> Inline<'a> {
             shared,
             control,
             around,
-            master: None,
         }
-    }
-
-    /// The same host, with a master to call.
-    #[must_use]
-    pub fn with_master(mut self, master: &'a Site) -> Self {
-        self.master = Some(master);
-        self
     }
 }
 
@@ -228,10 +218,7 @@ impl Host for Inline<'_> {
     }
 
     fn call(&mut self, call: &MasterCall) -> Result<(), ChangeError> {
-        match self.master {
-            Some(site) => master::change(site, &call.agent, &call.change, call.format),
-            None => (self.shared.caller)(call),
-        }
+        (self.shared.caller)(call)
     }
 
     fn await_agent(&mut self, disk: &DiskRef, reserved: bool) {

@@ -8,6 +8,7 @@ pub mod answers;
 mod api;
 pub mod board;
 pub mod clients;
+pub mod destroy;
 pub mod disks;
 pub mod doctor;
 mod events;

@@ -10,13 +10,14 @@ use crate::act::master::ChangeError;
 use crate::config::Settings;
 use crate::decide::bar;
 use crate::decide::facts::{
-    AgentAnswer, Facts, GateFile, Known, MasterFacts, Policy, Registered, Why, Words,
+    AgentAnswer, CheckpointFacts, Facts, GateFile, Known, MasterFacts, Policy, Registered, Why,
+    Words,
 };
 use crate::decide::ledger::Ledger;
 use crate::decide::own::wants_master;
 use crate::decide::steps::MasterCall;
 use crate::observe::agent_http::{self, Limits, Question};
-use crate::observe::checkpoints::observe_committed;
+use crate::observe::checkpoints::{WorkDirError, observe_committed};
 use crate::observe::facts::{ObserveError, Request, observe_facts};
 use crate::observe::places::Places;
 use crate::observe::{agent_process, gate, master, state_dir};
@@ -163,6 +164,11 @@ impl Observer {
             Ok(now) => bar::stands(&now.checkpoint, disk, &work_dir),
             Err(error) => Known::unknown(chain(&error)),
         })
+    }
+
+    /// The agent's own checkpoint, as it is now.
+    pub(super) fn checkpoint(&self) -> Result<CheckpointFacts, WorkDirError> {
+        observe_committed(self.settings.agent.work_dir.as_path()).map(|now| now.checkpoint)
     }
 
     /// Calls the leading master, as the files say now who we are.

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::answers::plan::{Became, Planned, StepResult, planned};
 use super::answers::trash::{DoneEntry, Word, done_entry};
+pub use super::destroy::Destroy;
+use super::destroy::OwnDestroy;
 use super::host::Shared;
 use super::observer::{Observer, ObserverError};
 use super::operator::{self, Became as Entry};
@@ -42,6 +44,8 @@ pub enum Ask {
     Accept(Accept),
     /// `volumes adopt`.
     Adopt(Adopt),
+    /// `volumes destroy`.
+    Destroy(Destroy),
 }
 
 /// One pass over everything.
@@ -173,6 +177,15 @@ pub enum OperateError {
     /// The host could not be looked at, or what was seen not be written down.
     #[error(transparent)]
     Pass(#[from] PassError<ObserverError>),
+    /// The same, after something was begun.
+    #[error("{what}")]
+    Halfway {
+        /// What was begun, and how it goes on.
+        what: String,
+        /// Why it was not gone on with.
+        #[source]
+        source: PassError<ObserverError>,
+    },
     /// The ledger is damaged.
     #[error(transparent)]
     Ledger(#[from] ObserverError),
@@ -187,6 +200,8 @@ pub struct Prepared {
     by: Who,
     /// What was observed a moment ago, for its first pass; every later one observes anew.
     seen: Option<Facts>,
+    /// How far a destroy is.
+    destroy: Option<OwnDestroy>,
 }
 
 /// A pass that was made for it.
@@ -210,6 +225,7 @@ impl Ask {
             Self::Recreate(_) => "recreate",
             Self::Accept(_) => "accept",
             Self::Adopt(_) => "adopt",
+            Self::Destroy(_) => "destroy",
         }
     }
 
@@ -224,6 +240,7 @@ impl Ask {
             Self::Recreate(recreate) => serde_json::json!(recreate),
             Self::Accept(accept) => serde_json::json!(accept),
             Self::Adopt(adopt) => serde_json::json!(adopt),
+            Self::Destroy(destroy) => serde_json::json!(destroy),
         }
     }
 
@@ -240,6 +257,7 @@ impl Ask {
         // A damaged ledger is refused here, before anything is done.
         observer.ledger()?;
         let mut seen = None;
+        let mut own = None;
         let words = match &self {
             Self::Sweep(sweep) => Words {
                 accept_empty: sweep.accept_empty,
@@ -277,6 +295,13 @@ impl Ask {
                 }),
                 ..Words::default()
             },
+            // Its words are made with each of its passes.
+            Self::Destroy(destroy) => {
+                let key = named(&destroy.volume)?;
+                confirmed(&key, &destroy.confirm)?;
+                own = Some(OwnDestroy::new(key, by.clone(), observer.confirm()));
+                Words::default()
+            }
         };
         let words = Words {
             by: Some(by.clone()),
@@ -287,6 +312,7 @@ impl Ask {
             words,
             by,
             seen,
+            destroy: own,
         })
     }
 }
@@ -304,26 +330,35 @@ impl Prepared {
         let mut seen = self.seen.take();
         let observe = |words: &Words| observer.facts(words);
         let by = || self.by.clone();
+        if let Some(destroy) = &mut self.destroy {
+            return Ok(Turn {
+                pass: destroy.turn(observer, host)?,
+                entries: Vec::new(),
+            });
+        }
         let operator::Answer { entries, pass } = match &self.ask {
             Ask::Restore(Restore { entry }) => {
                 operator::restore(&observe, host, &TrashId(entry.clone()), by())?
             }
             Ask::Purge(_) => operator::purge(&observe, host, &self.words.purge, by())?,
-            Ask::Sweep(_) | Ask::Wipe(_) | Ask::Recreate(_) | Ask::Accept(_) | Ask::Adopt(_) => {
-                operator::Answer {
-                    entries: Vec::new(),
-                    pass: pass(
-                        &mut || match seen.take() {
-                            Some(facts) => Ok(Facts {
-                                words: self.words.clone(),
-                                ..facts
-                            }),
-                            None => observe(&self.words),
-                        },
-                        host,
-                    )?,
-                }
-            }
+            Ask::Sweep(_)
+            | Ask::Wipe(_)
+            | Ask::Recreate(_)
+            | Ask::Accept(_)
+            | Ask::Adopt(_)
+            | Ask::Destroy(_) => operator::Answer {
+                entries: Vec::new(),
+                pass: pass(
+                    &mut || match seen.take() {
+                        Some(facts) => Ok(Facts {
+                            words: self.words.clone(),
+                            ..facts
+                        }),
+                        None => observe(&self.words),
+                    },
+                    host,
+                )?,
+            },
         };
         Ok(Turn { pass, entries })
     }
@@ -331,11 +366,26 @@ impl Prepared {
     /// Whether another pass for it may have more to do once the jobs of the last one have ended. What
     /// names trash entries is over with them.
     #[must_use]
-    pub const fn goes_on(&self) -> bool {
+    pub fn goes_on(&self) -> bool {
         match self.ask {
             Ask::Sweep(_) | Ask::Wipe(_) | Ask::Recreate(_) | Ask::Accept(_) => true,
             Ask::Purge(_) | Ask::Restore(_) | Ask::Adopt(_) => false,
+            Ask::Destroy(_) => self.destroy.as_ref().is_some_and(OwnDestroy::goes_on),
         }
+    }
+
+    /// Whether its next pass is to be made only when the agent's checkpoint shows something, or the
+    /// time for that is over ([`Prepared::heard`]).
+    #[must_use]
+    pub fn awaits(&self) -> bool {
+        self.destroy.as_ref().is_some_and(OwnDestroy::awaits)
+    }
+
+    /// Whether its next pass is to be made now.
+    #[must_use]
+    pub fn heard(&self, observer: &Observer) -> bool {
+        let waits = |destroy: &OwnDestroy| !destroy.heard(observer);
+        !self.destroy.as_ref().is_some_and(waits)
     }
 
     /// What came of it, after its last pass; `outcomes` are those of all of them.
@@ -367,6 +417,9 @@ impl Prepared {
         entries: &[DoneEntry],
     ) -> (Ending, Option<String>) {
         let any = |result| outcomes.iter().any(|step| step.result == result);
+        if let Some(destroy) = &self.destroy {
+            return destroy.ending(last, any(StepResult::Failed));
+        }
         if any(StepResult::Failed) {
             return (Ending::Failed, None);
         }
@@ -394,6 +447,8 @@ impl Prepared {
                 None | Some(Ok(())) => (Ending::Done, None),
                 Some(Err(why)) => refused(Some(why)),
             },
+            // Told above.
+            Ask::Destroy(_) => (Ending::Failed, None),
             Ask::Recreate(_) => {
                 let key = self.words.recreate.as_ref();
                 let made = outcomes.iter().any(|step| {

@@ -7,6 +7,7 @@
 use tokio::sync::oneshot;
 
 use super::answers::plan::{Became, StepResult, became};
+use super::observer::Observer;
 use super::operate::{Ask, OperateError, Operated, Prepared, Turn};
 use super::workers::WorkersHandle;
 use crate::decide::facts::Who;
@@ -67,12 +68,12 @@ impl Waiting {
     }
 
     /// A pass for it ended.
-    pub(super) fn passed(mut self, turn: Turn, jobs: &WorkersHandle) -> Next {
+    pub(super) fn passed(mut self, turn: Turn, observer: &Observer, jobs: &WorkersHandle) -> Next {
         self.outcomes.extend(turn.pass.outcomes.iter().map(became));
         self.last = Some(turn);
         self.passes = self.passes.saturating_add(1);
-        if self.started().next().is_some() {
-            self.look(jobs)
+        if self.awaits() || self.started().next().is_some() {
+            self.look(observer, jobs)
         } else {
             self.answer()
         }
@@ -83,11 +84,23 @@ impl Waiting {
         self.outcomes.iter().filter(started)
     }
 
-    /// Looks whether its jobs have ended.
-    pub(super) fn look(mut self, jobs: &WorkersHandle) -> Next {
+    /// Whether it waits for the agent, and not for its jobs.
+    pub(super) fn awaits(&self) -> bool {
+        self.prepared.awaits()
+    }
+
+    /// Looks whether its jobs have ended, or the agent has done what it was asked for.
+    pub(super) fn look(mut self, observer: &Observer, jobs: &WorkersHandle) -> Next {
         if self.reply.is_closed() {
             // Nobody waits any more; what was begun goes on by itself.
             return Next::Over;
+        }
+        if self.awaits() {
+            return if self.prepared.heard(observer) {
+                Next::Pass(self)
+            } else {
+                Next::Wait(self)
+            };
         }
         let mut went_well = true;
         let mut moved = false;

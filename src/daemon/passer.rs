@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::sync::mpsc as std_mpsc;
+use std::sync::mpsc::{self as std_mpsc, RecvTimeoutError};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
@@ -24,7 +25,11 @@ use crate::decide::radar::AlarmKind;
 use crate::decide::roots::RootView;
 use crate::decide::{listing, trip};
 use crate::observe::clock;
+use crate::sys::heap;
 use crate::units::chain;
+
+/// How often the agent's checkpoint is looked at while somebody waits for it.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// Makes passes on a thread of its own.
 pub(super) struct Passer {
@@ -43,10 +48,26 @@ pub(super) struct Passer {
 
 impl Passer {
     pub(super) fn work(mut self, orders: &std_mpsc::Receiver<Order>) {
-        while let Ok(order) = orders.recv() {
+        loop {
+            let order = if self.waiting.iter().any(Waiting::awaits) {
+                match orders.recv_timeout(LOOK) {
+                    Ok(order) => order,
+                    Err(RecvTimeoutError::Timeout) => {
+                        self.go_on();
+                        continue;
+                    }
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
+            } else {
+                match orders.recv() {
+                    Ok(order) => order,
+                    Err(_gone) => return,
+                }
+            };
             match order {
                 Order::Pass => {
                     let status = self.pass();
+                    heap::give_back();
                     if self.events.blocking_send(Event::Passed(status)).is_err() {
                         return;
                     }
@@ -73,11 +94,11 @@ impl Passer {
         }
     }
 
-    /// Looks after everything whose jobs may have ended.
+    /// Looks after everything whose jobs may have ended, or whose agent may have done its part.
     fn go_on(&mut self) {
         let jobs = self.workers.handle();
         for waiting in std::mem::take(&mut self.waiting) {
-            match waiting.look(&jobs) {
+            match waiting.look(&self.observer, &jobs) {
                 Next::Wait(waiting) => self.waiting.push(waiting),
                 Next::Pass(waiting) => self.pass_for(waiting),
                 Next::Over => {}
@@ -90,7 +111,7 @@ impl Passer {
         let jobs = self.workers.handle();
         waiting.begins(&jobs);
         match waiting.prepared.turn(&self.observer, &mut self.workers) {
-            Ok(turn) => match waiting.passed(turn, &jobs) {
+            Ok(turn) => match waiting.passed(turn, &self.observer, &jobs) {
                 // Where its jobs have ended already, the pass that is ordered below looks after it.
                 Next::Wait(waiting) | Next::Pass(waiting) => self.waiting.push(waiting),
                 Next::Over => {}

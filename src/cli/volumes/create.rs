@@ -1,28 +1,31 @@
 //! `volumes create`: its place is looked at, its directory made, its disk reserved, the volume
 //! created, and the agent's own checkpoint waited for.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, anyhow};
 use nix::unistd::{Group, User};
 use serde_json::json;
 
 use super::destroy::amount;
-use super::through_master::{self as through, Called, by_hand, undecided};
+use super::through_master::{Called, Errand, by_hand, undecided};
 use crate::act::outcome::Outcome;
 use crate::act::provision::{Owned, make_ahead, withdraw};
-use crate::cli::host::Owner;
+use crate::act::roots::RootLocks;
+use crate::act::sys::{Kernel, Sys as _};
 use crate::cli::{Context, Exit, Text, WithExit};
 use crate::daemon::clients;
 use crate::daemon::observer::Observer;
 use crate::decide::facts::{CheckpointFacts, Facts, FileIdentity, Words};
-use crate::decide::guards::Reason;
+use crate::decide::guards::{Reason, Refusal};
 use crate::decide::lifecycle::{Holder, NewPlace, Stock, may_create, may_withdraw, stock};
 use crate::decide::own::{Shown, call_of, committed, reachable, shown};
 use crate::mesos::disk::{DiskRef, DiskType};
 use crate::mesos::ids::{PersistenceId, Role, VolumeKey};
 use crate::mesos::operator::{Change, reserved, reserved_part, volume};
 use crate::mesos::resource::{Persistence, Resource};
-use crate::sys::http::Site;
-use crate::units::{Bytes, Megabytes, Raw, chain};
+use crate::observe::clock;
+use crate::units::{Bytes, Megabytes, Raw, Span, chain};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
@@ -279,20 +282,19 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         let calls = calls(&facts, &wanted, work_dir).exit(Exit::Refused)?;
         return print_calls(&facts, &place, &wanted, calls, context);
     }
-    let site = through::site(context)?;
-    let owner = Owner::new(context)?;
-    let facts = through::facts(&owner)?;
+    let errand = Errand::new(context)?;
+    let facts = errand.facts()?;
     if let Some(there) = already(&facts, &wanted, work_dir) {
         return done(&there, "was so already", context);
     }
     let place = place(&facts, &wanted)?;
     let calls = calls(&facts, &wanted, work_dir).exit(Exit::Refused)?;
-    let made = ahead(&owner, &place, &wanted)?;
+    let hands = Hands::default();
+    let made = ahead(&hands, &place, &wanted)?;
     create(
         &Work {
-            owner: &owner,
-            context,
-            site: &site,
+            errand: &errand,
+            hands,
             wanted: &wanted,
             place: &place,
             made,
@@ -319,12 +321,40 @@ fn already(facts: &Facts, wanted: &Wanted, work_dir: &Raw) -> Option<Resource> {
     same.then_some(*volume)
 }
 
-fn ahead(owner: &Owner, place: &NewPlace, wanted: &Wanted) -> anyhow::Result<Option<FileIdentity>> {
+/// What makes the directory and takes it away again. Nobody else works on the root meanwhile: it is locked
+/// for that moment.
+#[derive(Default)]
+struct Hands {
+    kernel: Kernel,
+    locks: RootLocks<Kernel>,
+}
+
+/// So long a daemon that works on the root is waited for.
+const PATIENCE: Span = Span::seconds(30);
+
+impl Hands {
+    /// Does it once the root is nobody else's.
+    fn once_free<T>(&self, act: impl Fn(&Self) -> Result<T, Outcome>) -> Result<T, Outcome> {
+        let begin = clock::since_boot();
+        loop {
+            match act(self) {
+                Err(Outcome::Refused(reason))
+                    if reason.code == Refusal::RootLocked
+                        && clock::since_boot().minus(begin) < PATIENCE =>
+                {
+                    std::thread::sleep(Duration::from_millis(100));
+                }
+                ended => return ended,
+            }
+        }
+    }
+}
+
+fn ahead(hands: &Hands, place: &NewPlace, wanted: &Wanted) -> anyhow::Result<Option<FileIdentity>> {
     let (Some(at), Some(as_asked)) = (&place.place, wanted.owned) else {
         return Ok(None);
     };
-    let desk = &owner.shared.desk;
-    match make_ahead(desk.sys.as_ref(), &desk.locks, at, as_asked) {
+    match hands.once_free(|hands| make_ahead(&hands.kernel, &hands.locks, at, as_asked)) {
         Ok(identity) => Ok(Some(identity)),
         Err(Outcome::Failed(error)) => {
             Err(anyhow::Error::new(error).context(format!("{} was not created", wanted.key)))
@@ -341,9 +371,8 @@ fn ahead(owner: &Owner, place: &NewPlace, wanted: &Wanted) -> anyhow::Result<Opt
 
 /// A creation under way.
 struct Work<'a> {
-    owner: &'a Owner,
-    context: &'a Context,
-    site: &'a Site,
+    errand: &'a Errand<'a>,
+    hands: Hands,
     wanted: &'a Wanted,
     place: &'a NewPlace,
     made: Option<FileIdentity>,
@@ -356,7 +385,27 @@ impl Work<'_> {
         change: Change,
         shows: &dyn Fn(&CheckpointFacts) -> bool,
     ) -> anyhow::Result<Called> {
-        through::call(self.owner, self.context, facts, self.site, change, shows)
+        self.errand.call(facts, change, shows)
+    }
+
+    /// What is to be said where the directory that was made ahead is not the volume's by now: a daemon
+    /// whose policy wipes what nobody names may have been faster than the master.
+    fn owned(&self) -> Option<String> {
+        let (Some(identity), Some(at)) = (&self.made, &self.place.place) else {
+            return None;
+        };
+        let kernel = &self.hands.kernel;
+        let there = kernel
+            .open_root(self.place.path.as_path())
+            .ok()
+            .and_then(|dir| kernel.identity(&dir).ok());
+        (there.as_ref() != Some(identity)).then(|| {
+            format!(
+                "{} is not the directory that was made for it any more, and has not the owner and mode that \
+                 were asked for; set them there",
+                at.path()
+            )
+        })
     }
 
     /// Takes the directory away again that was made ahead; says what is left.
@@ -364,12 +413,21 @@ impl Work<'_> {
         let (Some(identity), Some(at)) = (&self.made, &self.place.place) else {
             return String::new();
         };
-        let facts = self.owner.observer.facts_with_master(&Words::default());
+        let facts = self.errand.observer.facts_with_master(&Words::default());
         if !facts.is_ok_and(|facts| may_withdraw(&facts, &self.wanted.key)) {
             return format!("; its empty directory {} stays", self.place.path);
         }
-        let desk = &self.owner.shared.desk;
-        match withdraw(desk.sys.as_ref(), &desk.locks, at, identity) {
+        let withdrawn = self.hands.once_free(|hands| {
+            match withdraw(&hands.kernel, &hands.locks, at, identity) {
+                refused @ Outcome::Refused(_) => Err(refused),
+                ended @ (Outcome::Identity
+                | Outcome::Done(_)
+                | Outcome::Started
+                | Outcome::Stale(_)
+                | Outcome::Failed(_)) => Ok(ended),
+            }
+        });
+        match withdrawn.unwrap_or_else(|refused| refused) {
             Outcome::Identity | Outcome::Done(_) | Outcome::Started => String::new(),
             Outcome::Stale(why) => format!("; {why}"),
             Outcome::Refused(reason) => format!("; its directory stays: {reason}"),
@@ -380,7 +438,7 @@ impl Work<'_> {
 
 fn create(work: &Work<'_>, facts: &Facts, calls: &Calls) -> anyhow::Result<Exit> {
     let key = &work.wanted.key;
-    let confirm = work.context.settings().master.confirm;
+    let confirm = work.errand.context.settings().master.confirm;
     if let Some(part) = &calls.reserve {
         let before = committed(&facts.checkpoint).map_or(0, |now| amount(now, part));
         let shows = |checkpoint: &CheckpointFacts| {
@@ -406,7 +464,13 @@ fn create(work: &Work<'_>, facts: &Facts, calls: &Calls) -> anyhow::Result<Exit>
     let shows = |checkpoint: &CheckpointFacts| matches!(shown(checkpoint, key), Shown::Held(_));
     let create = Change::Create(vec![calls.create.clone()]);
     match work.call(facts, create, &shows)? {
-        Called::Done => done(&calls.create, "created", work.context),
+        Called::Done => {
+            let ended = done(&calls.create, "created", work.errand.context)?;
+            match work.owned() {
+                None => Ok(ended),
+                Some(why) => Err(anyhow!("{key} was created, but {why}")).exit(Exit::Error),
+            }
+        }
         Called::Refused(error) => {
             let mut left = work.take_back();
             if let Some(part) = &calls.reserve {
@@ -441,7 +505,7 @@ fn give_back(work: &Work<'_>, facts: &Facts, part: &Resource) -> String {
 }
 
 fn observed(work: &Work<'_>, part: &Resource) -> i64 {
-    let work_dir = &work.context.settings().agent.work_dir;
+    let work_dir = &work.errand.context.settings().agent.work_dir;
     crate::observe::checkpoints::observe_committed(work_dir.as_path())
         .ok()
         .and_then(|now| committed(&now.checkpoint).map(|all| amount(all, part)))

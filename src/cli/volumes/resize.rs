@@ -4,9 +4,8 @@ use anyhow::anyhow;
 
 use super::create::{done, megabytes, print_lines};
 use super::destroy::amount;
-use super::through_master::{self as through, Called, by_hand, undecided};
+use super::through_master::{Called, Errand, by_hand, undecided};
 use super::volume_key;
-use crate::cli::host::Owner;
 use crate::cli::{Context, Exit, WithExit};
 use crate::daemon::observer::Observer;
 use crate::decide::facts::{CheckpointFacts, Facts, Words};
@@ -16,7 +15,6 @@ use crate::mesos::disk::DiskType;
 use crate::mesos::ids::VolumeKey;
 use crate::mesos::operator::{Change, reserved_part, stripped_volume, unreserved};
 use crate::mesos::resource::{ReservationType, Resource};
-use crate::sys::http::Site;
 use crate::units::Megabytes;
 
 #[derive(Debug, clap::Args)]
@@ -166,24 +164,22 @@ pub(super) fn run(args: &Args, way: Way, context: &Context) -> anyhow::Result<Ex
             .collect::<anyhow::Result<Vec<String>>>()?;
         return print_lines(&lines, context);
     }
-    let site = through::site(context)?;
-    let owner = Owner::new(context)?;
-    let facts = through::facts(&owner)?;
+    let errand = Errand::new(context)?;
+    let facts = errand.facts()?;
     let calls = calls(&facts, &key, by, way).exit(Exit::Refused)?;
-    resize(&owner, context, &site, &facts, &key, calls)
+    resize(&errand, &facts, &key, calls)
 }
 
 fn resize(
-    owner: &Owner,
-    context: &Context,
-    site: &Site,
+    errand: &Errand<'_>,
     facts: &Facts,
     key: &VolumeKey,
     calls: Calls,
 ) -> anyhow::Result<Exit> {
+    let context = errand.context;
     let confirm = context.settings().master.confirm;
     let call = |change: Change, shows: &dyn Fn(&CheckpointFacts) -> bool| {
-        through::call(owner, context, facts, site, change, shows)
+        errand.call(facts, change, shows)
     };
     let there = |part: &Resource| committed(&facts.checkpoint).map_or(0, |now| amount(now, part));
     if let Some(part) = &calls.reserve {

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 
-use crate::act::master::{ChangeError, change};
-use crate::cli::host::Owner;
+use crate::act::master::{ChangeError, MasterLock, change};
+use crate::act::store::Store;
+use crate::cli::host::store;
 use crate::cli::{Context, Exit, WithExit};
 use crate::config::{AccessFiles, AccessSecrets, Settings};
-use crate::daemon::clients;
+use crate::daemon::observer::Observer;
+use crate::daemon::{clients, destroy};
 use crate::decide::facts::{CheckpointFacts, Facts, Words};
 use crate::decide::own::{call_of, reachable};
 use crate::decide::steps::MasterCall;
@@ -27,13 +29,117 @@ pub(in crate::cli) fn site(context: &Context) -> anyhow::Result<Site> {
     clients::master(context.settings()).context("the master can't be called")
 }
 
-/// The facts of now, with what the master says; refuses where a call would not arrive.
-pub(in crate::cli) fn facts(owner: &Owner) -> anyhow::Result<Facts> {
-    let facts = owner.observer.facts_with_master(&Words::default())?;
-    reachable(&facts)
-        .map_err(|why| anyhow!("nothing was done: {why}"))
-        .exit(Exit::Refused)?;
-    Ok(facts)
+/// A command that changes an agent's resources through the master: one at a time on this host. What it does
+/// itself is to call, to look, and to write both down, so that a daemon may run beside it.
+pub(in crate::cli) struct Errand<'a> {
+    _lock: MasterLock,
+    pub(in crate::cli) context: &'a Context,
+    site: Site,
+    pub(in crate::cli) observer: Observer,
+    store: Store,
+}
+
+impl<'a> Errand<'a> {
+    pub(in crate::cli) fn new(context: &'a Context) -> anyhow::Result<Self> {
+        let site = site(context)?;
+        let store = store(context)?;
+        let lock = MasterLock::acquire(&store).context("the lock master.lock can't be taken")?;
+        let Some(lock) = lock else {
+            return Err(anyhow!(
+                "another command that calls the master is at work on this host; wait until it has ended"
+            ))
+            .exit(Exit::Locked);
+        };
+        Ok(Self {
+            _lock: lock,
+            context,
+            site,
+            observer: Observer::new(context.settings()),
+            store,
+        })
+    }
+
+    /// The facts of now, with what the master says; refuses where a call would not arrive.
+    pub(in crate::cli) fn facts(&self) -> anyhow::Result<Facts> {
+        let facts = self.observer.facts_with_master(&Words::default())?;
+        reachable(&facts)
+            .map_err(|why| anyhow!("nothing was done: {why}"))
+            .exit(Exit::Refused)?;
+        Ok(facts)
+    }
+
+    /// Makes a call that is written down before and after, and waits until the agent's own checkpoint
+    /// shows what it is for.
+    pub(in crate::cli) fn call(
+        &self,
+        facts: &Facts,
+        what: Change,
+        shows: &dyn Fn(&CheckpointFacts) -> bool,
+    ) -> anyhow::Result<Called> {
+        let settings = self.context.settings();
+        let Some(call) = call_of(facts, what) else {
+            return Err(anyhow!("the master was not asked"));
+        };
+        let name = call.change.name();
+        let audit = |event: &'static str, why: Option<&str>| self.audit(&call, event, why);
+        audit("begin", None)?;
+        let made = change(&self.site, &call.agent, &call.change, call.format);
+        let mut lost = None;
+        match made {
+            Ok(()) => {}
+            Err(error) if error.changed_nothing() => {
+                audit("refused", Some(&chain(&error)))?;
+                return Ok(Called::Refused(error));
+            }
+            Err(error) => lost = Some(chain(&error)),
+        }
+        if wait(settings, shows)? {
+            audit("done", None)?;
+            return Ok(Called::Done);
+        }
+        let why = lost.unwrap_or_else(|| {
+            format!(
+                "{name}: the agent's checkpoint does not show it after {}",
+                settings.master.confirm
+            )
+        });
+        audit("undecided", Some(&why))?;
+        Ok(Called::Undecided(why))
+    }
+
+    /// Makes a call for another host's agent, written down before and after.
+    pub(in crate::cli) fn send(&self, call: &MasterCall) -> anyhow::Result<Sent> {
+        self.audit(call, "begin", None)?;
+        let sent = match change(&self.site, &call.agent, &call.change, call.format) {
+            Ok(()) => Sent::Taken,
+            Err(error) if error.changed_nothing() => Sent::Refused(error),
+            Err(error) => Sent::Unclear(chain(&error)),
+        };
+        match &sent {
+            Sent::Taken => self.audit(call, "asked", None)?,
+            Sent::Refused(error) => self.audit(call, "refused", Some(&chain(error)))?,
+            Sent::Unclear(why) => self.audit(call, "undecided", Some(why))?,
+        }
+        Ok(sent)
+    }
+
+    /// A line of the audit log about a call.
+    fn audit(
+        &self,
+        call: &MasterCall,
+        event: &'static str,
+        why: Option<&str>,
+    ) -> anyhow::Result<()> {
+        self.store.audit(&serde_json::json!({
+            "at": clock::wall_seconds(),
+            "step": "call",
+            "subject": format!("{} for agent {}", call.change.name(), call.agent),
+            "event": event,
+            "body": call.change.body(&call.agent, call.format).ok(),
+            "why": why,
+        }))?;
+        Ok(())
+    }
 }
 
 /// As whom curl would make the calls.
@@ -70,65 +176,6 @@ pub(in crate::cli) enum Called {
     Undecided(String),
 }
 
-/// Makes a call that is written down before and after, and waits until the agent's own checkpoint
-/// shows what it is for.
-pub(in crate::cli) fn call(
-    owner: &Owner,
-    context: &Context,
-    facts: &Facts,
-    site: &Site,
-    what: Change,
-    shows: &dyn Fn(&CheckpointFacts) -> bool,
-) -> anyhow::Result<Called> {
-    let settings = context.settings();
-    let Some(call) = call_of(facts, what) else {
-        return Err(anyhow!("the master was not asked"));
-    };
-    let name = call.change.name();
-    let audit = |event: &'static str, why: Option<&str>| audit(owner, &call, event, why);
-    audit("begin", None)?;
-    let made = change(site, &call.agent, &call.change, call.format);
-    let mut lost = None;
-    match made {
-        Ok(()) => {}
-        Err(error) if error.changed_nothing() => {
-            audit("refused", Some(&chain(&error)))?;
-            return Ok(Called::Refused(error));
-        }
-        Err(error) => lost = Some(chain(&error)),
-    }
-    if wait(settings, shows)? {
-        audit("done", None)?;
-        return Ok(Called::Done);
-    }
-    let why = lost.unwrap_or_else(|| {
-        format!(
-            "{name}: the agent's checkpoint does not show it after {}",
-            settings.master.confirm
-        )
-    });
-    audit("undecided", Some(&why))?;
-    Ok(Called::Undecided(why))
-}
-
-/// A line of the audit log about a call.
-fn audit(
-    owner: &Owner,
-    call: &MasterCall,
-    event: &'static str,
-    why: Option<&str>,
-) -> anyhow::Result<()> {
-    owner.shared.desk.store.audit(&serde_json::json!({
-        "at": clock::wall_seconds(),
-        "step": "call",
-        "subject": format!("{} for agent {}", call.change.name(), call.agent),
-        "event": event,
-        "body": call.change.body(&call.agent, call.format).ok(),
-        "why": why,
-    }))?;
-    Ok(())
-}
-
 /// What became of a call for another host's agent, whose checkpoint can't be read from here.
 pub(in crate::cli) enum Sent {
     /// The master took it: it is valid, and on its way.
@@ -139,27 +186,8 @@ pub(in crate::cli) enum Sent {
     Unclear(String),
 }
 
-/// Makes a call for another host's agent, written down before and after.
-pub(in crate::cli) fn send(owner: &Owner, site: &Site, call: &MasterCall) -> anyhow::Result<Sent> {
-    audit(owner, call, "begin", None)?;
-    let sent = match change(site, &call.agent, &call.change, call.format) {
-        Ok(()) => Sent::Taken,
-        Err(error) if error.changed_nothing() => Sent::Refused(error),
-        Err(error) => Sent::Unclear(chain(&error)),
-    };
-    match &sent {
-        Sent::Taken => audit(owner, call, "asked", None)?,
-        Sent::Refused(error) => audit(owner, call, "refused", Some(&chain(error)))?,
-        Sent::Unclear(why) => audit(owner, call, "undecided", Some(why))?,
-    }
-    Ok(sent)
-}
-
 /// Waits until the agent's own checkpoint is so; `false` when `master.confirm` is over.
-pub(in crate::cli) fn wait(
-    settings: &Settings,
-    shows: &dyn Fn(&CheckpointFacts) -> bool,
-) -> anyhow::Result<bool> {
+fn wait(settings: &Settings, shows: &dyn Fn(&CheckpointFacts) -> bool) -> anyhow::Result<bool> {
     let begin = clock::since_boot();
     loop {
         let now = observe_committed(settings.agent.work_dir.as_path())?;
@@ -175,8 +203,5 @@ pub(in crate::cli) fn wait(
 
 /// An undecided end, said as such.
 pub(in crate::cli) fn undecided(why: &str, left: &str, limit: Span) -> anyhow::Error {
-    anyhow!(
-        "undecided: {why}; {left}. Neither the master's answer nor the passing of {limit} tells \
-         whether the agent does it; run the same command again, it goes on from what it finds"
-    )
+    anyhow!("{}", destroy::undecided(why, left, limit))
 }

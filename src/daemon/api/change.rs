@@ -58,6 +58,7 @@ fn ask(change: Change, body: &[u8]) -> Result<Option<Ask>, Reply> {
         Change::Recreate => Ask::Recreate(parse(body)?),
         Change::Accept => Ask::Accept(parse(body)?),
         Change::Adopt => Ask::Adopt(parse(body)?),
+        Change::Destroy => Ask::Destroy(parse(body)?),
         Change::Pause | Change::Resume => return Ok(None),
     }))
 }
@@ -68,16 +69,18 @@ impl Api {
         let Door::Socket(peer) = asked.door else {
             return error(StatusCode::NOT_FOUND, "there is nothing here");
         };
-        let may = peer.is_root() || self.rules().writers == SocketWriters::Group;
-        if !may {
+        let for_group = self.rules().writers == SocketWriters::Group;
+        // Nothing else takes data away that somebody holds: it is done with the daemon's own rights at
+        // the master.
+        let for_root_alone = change == Change::Destroy;
+        if !peer.is_root() && (for_root_alone || !for_group) {
             self.refused(asked, peer).await;
-            return error(
-                StatusCode::FORBIDDEN,
-                format!(
-                    "user {} may look, and change nothing; be root, or see daemon.socket_writers",
-                    peer.uid
-                ),
-            );
+            let why = if for_root_alone && for_group {
+                "may not destroy what is held; be root"
+            } else {
+                "may look, and change nothing; be root, or see daemon.socket_writers"
+            };
+            return error(StatusCode::FORBIDDEN, format!("user {} {why}", peer.uid));
         }
         let ask = match ask(change, &asked.body) {
             Ok(ask) => ask,
@@ -110,9 +113,9 @@ impl Api {
                     OperateError::Usage(_) => StatusCode::BAD_REQUEST,
                     OperateError::Refused(_) => StatusCode::CONFLICT,
                     OperateError::Missing(_) => StatusCode::NOT_FOUND,
-                    OperateError::Pass(_) | OperateError::Ledger(_) => {
-                        StatusCode::INTERNAL_SERVER_ERROR
-                    }
+                    OperateError::Pass(_)
+                    | OperateError::Halfway { .. }
+                    | OperateError::Ledger(_) => StatusCode::INTERNAL_SERVER_ERROR,
                 };
                 error(status, chain(&why))
             }

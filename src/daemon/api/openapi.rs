@@ -14,7 +14,9 @@ use crate::daemon::answers::receipts::Receipts;
 use crate::daemon::answers::status::Status;
 use crate::daemon::answers::trash::Trash;
 use crate::daemon::answers::volumes::Volumes;
-use crate::daemon::operate::{Accept, Adopt, Operated, Purge, Recreate, Restore, Sweep, Wipe};
+use crate::daemon::operate::{
+    Accept, Adopt, Destroy, Operated, Purge, Recreate, Restore, Sweep, Wipe,
+};
 
 /// Which media type a route answers with, and what.
 fn answer(what: What, types: &mut SchemaGenerator) -> (&'static str, Value) {
@@ -43,7 +45,8 @@ fn answer(what: What, types: &mut SchemaGenerator) -> (&'static str, Value) {
             | Change::Wipe
             | Change::Recreate
             | Change::Accept
-            | Change::Adopt,
+            | Change::Adopt
+            | Change::Destroy,
         ) => of::<Operated>(types),
     }
 }
@@ -58,6 +61,7 @@ fn body(change: Change, types: &mut SchemaGenerator) -> Value {
         Change::Recreate => types.subschema_for::<Recreate>(),
         Change::Accept => types.subschema_for::<Accept>(),
         Change::Adopt => types.subschema_for::<Adopt>(),
+        Change::Destroy => types.subschema_for::<Destroy>(),
         Change::Pause | Change::Resume => types.subschema_for::<Hold>(),
     }
     .to_value()

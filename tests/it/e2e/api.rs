@@ -288,6 +288,11 @@ fn root_what_changes_something_answers_as_the_file_says() {
             json!({ "volume": "r/stays", "confirm": "stays" }),
         ),
         ("accept", json!({ "root": path })),
+        // No master is configured that could be asked.
+        (
+            "destroy",
+            json!({ "volume": "r/stays", "confirm": "stays" }),
+        ),
     ];
     let document = document();
     let mut wanted = BTreeSet::new();
@@ -312,7 +317,8 @@ fn root_what_changes_something_answers_as_the_file_says() {
             &path,
         );
         if answer.get("result").is_some() {
-            assert_eq!(answer["result"], "done", "{path} {body}: {answer:#}");
+            let ends = if name == "destroy" { "refused" } else { "done" };
+            assert_eq!(answer["result"], ends, "{path} {body}: {answer:#}");
         }
         seen.insert(path);
     }

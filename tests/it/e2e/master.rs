@@ -453,3 +453,114 @@ fn root_a_mount_is_never_emptied_before_its_destroy_is_committed() {
     site.destroy("n", &["--unreserve"]).ends(0);
     assert_eq!(site.held(), "");
 }
+
+#[test]
+fn root_beside_a_running_daemon_volumes_are_created_resized_and_destroyed() {
+    if !entered(
+        "e2e::master::root_beside_a_running_daemon_volumes_are_created_resized_and_destroyed",
+    ) {
+        return;
+    }
+    let site = Site::new("");
+    let host = &site.host;
+    let daemon = host.daemon();
+    let owned = ["--size", "10", "--owner", "7:8", "--mode", "2750"];
+    site.create("PATH", "a", &owned).ends(0);
+    let made = std::fs::metadata(host.volume("PATH", "a")).unwrap();
+    assert_eq!(
+        (made.uid(), made.gid(), made.permissions().mode() & 0o7777),
+        (7, 8, 0o2750)
+    );
+    fill(&host.volume("PATH", "a"), 50);
+    host.run(&["volumes", "grow", "r/a", "--by", "5"]).ends(0);
+    host.run(&["volumes", "shrink", "r/a", "--by", "3"]).ends(0);
+    assert_eq!(host.states("a"), ["held"]);
+    site.tenant("ROOT", "stays");
+    let stays = tree(&host.volume("ROOT", "stays"));
+
+    // What is refused or makes no sense leaves all as it was.
+    let before = tree(&host.volume("PATH", "a"));
+    let inode = std::fs::metadata(host.volume("PATH", "a")).unwrap().ino();
+    let same = || {
+        assert_eq!(tree(&host.volume("PATH", "a")), before);
+        let now = std::fs::metadata(host.volume("PATH", "a")).unwrap().ino();
+        assert_eq!(now, inode);
+        assert!(!site.trash("PATH").exists() || names(&site.trash("PATH")).is_empty());
+    };
+    host.run(&["volumes", "destroy", "r/a", "--confirm", "b"])
+        .ends(5);
+    let none = site.destroy("none", &[]).ends(5);
+    assert!(none.err.contains("no_such_volume"), "{}", none.err);
+    host.agent.order(&["launch", "r/a", "task1"]);
+    let refused = site.destroy("a", &[]).ends(5);
+    assert!(refused.err.contains("in_use_task"), "{}", refused.err);
+    same();
+    host.agent.order(&["kill", "task1"]);
+    site.order(MasterOrder::Forbid(vec!["DESTROY_VOLUMES".to_owned()]));
+    let refused = site.destroy("a", &[]).ends(1);
+    assert!(refused.err.contains("it is as it was"), "{}", refused.err);
+    same();
+    site.order(MasterOrder::Forbid(Vec::new()));
+
+    let gone = site.destroy("a", &["--unreserve"]).ends(0);
+    for step in ["quarantine: ", "call: ", "unreserved: done"] {
+        assert!(gone.out.contains(step), "{step}: {}", gone.out);
+    }
+    assert!(is_gone(&host.volume("PATH", "a")));
+    wait_until("the trash is empty", PATIENCE, || {
+        names(&site.trash("PATH")).is_empty()
+    });
+    assert!(!site.held().contains("r/a"), "{}", site.held());
+    let log = std::fs::read_to_string(host.state_dir().join("audit/audit.jsonl")).unwrap();
+    assert!(log.contains("asked through the socket by user 0"), "{log}");
+    assert_eq!(tree(&host.volume("ROOT", "stays")), stays);
+    daemon.stop();
+}
+
+#[test]
+fn root_a_destroy_that_the_daemon_waits_for_holds_nobody_up_and_is_ended_by_it() {
+    if !entered(
+        "e2e::master::root_a_destroy_that_the_daemon_waits_for_holds_nobody_up_and_is_ended_by_it",
+    ) {
+        return;
+    }
+    let site = Site::new("");
+    let host = &site.host;
+    site.tenant("PATH", "a");
+    site.tenant("ROOT", "b");
+    let before = tree(&host.volume("PATH", "a"));
+    let daemon = host.daemon();
+    // Its message is long on its way: nobody else waits for it.
+    site.holds_messages();
+    let mut waits = host.spawn(&["volumes", "destroy", "r/a", "--confirm", "a"]);
+    wait_until("it is aside", PATIENCE, || {
+        is_gone(&host.volume("PATH", "a"))
+    });
+    wait_until("the master was asked", PATIENCE, || {
+        site.manifest("PATH")["asked"]["registered"].is_string()
+    });
+    host.sweep(0);
+    daemon.two_passes();
+    let entry = site.manifest("PATH")["id"].as_str().unwrap().to_owned();
+    assert_eq!(tree(&site.trash("PATH").join(&entry).join("data")), before);
+    assert!(waits.try_wait().unwrap().is_none(), "it said something");
+    site.delivers();
+    assert_eq!(waits.wait().unwrap().code(), Some(0));
+    assert!(names(&site.trash("PATH")).is_empty());
+
+    // Whoever asked goes away: the daemon goes on from what the trash says.
+    site.holds_messages();
+    let mut leaves = host.spawn(&["volumes", "destroy", "r/b", "--confirm", "b"]);
+    wait_until("the master was asked", PATIENCE, || {
+        is_gone(&host.volume("ROOT", "b")) && site.manifest("ROOT")["asked"].is_object()
+    });
+    leaves.kill().unwrap();
+    leaves.wait().unwrap();
+    daemon.two_passes();
+    assert_eq!(site.manifest("ROOT")["unconfirmed"], true);
+    site.delivers();
+    wait_until("its data is gone", PATIENCE, || {
+        names(&site.trash("ROOT")).is_empty()
+    });
+    daemon.stop();
+}

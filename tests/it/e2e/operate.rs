@@ -298,7 +298,7 @@ fn root_only_root_changes_something_unless_the_configuration_says_otherwise() {
     };
     assert_eq!(as_member("GET", "/v1/volumes").0, 200);
     for path in [
-        "sweep", "purge", "wipe", "recreate", "accept", "pause", "resume",
+        "sweep", "purge", "wipe", "recreate", "accept", "destroy", "pause", "resume",
     ] {
         let (code, body) = as_member("POST", &format!("/v1/{path}"));
         assert_eq!(code, 403, "{path}: {body}");
@@ -317,10 +317,15 @@ fn root_only_root_changes_something_unless_the_configuration_says_otherwise() {
     });
     let (code, body) = as_member("POST", "/v1/sweep");
     assert_eq!(code, 200, "{body}");
+    // What is held is root's to destroy, whatever the group may.
+    let (code, body) = as_member("POST", "/v1/destroy");
+    assert_eq!(code, 403, "{body}");
+    assert!(body.contains("be root"), "{body}");
     // A body is read strictly.
     for (path, body) in [
         ("/v1/sweep", json!({"accept_emty": true})),
         ("/v1/wipe", json!({"volume": "r/stays"})),
+        ("/v1/destroy", json!({"volume": "r/stays"})),
         ("/v1/purge", json!({"entries": "all"})),
         ("/v1/pause", json!([])),
     ] {

@@ -2,7 +2,7 @@
 
 use super::host::Owner;
 use super::{Context, Exit};
-use crate::daemon;
+use crate::daemon::{self, privileges};
 
 /// Run as the daemon: watch the checkpoint, sweep, wipe
 #[derive(Debug, clap::Args)]
@@ -15,6 +15,10 @@ stops within two seconds; what is not wiped by then goes on at the next start.")
 pub(super) struct Args {}
 
 pub(super) fn run(_args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let left = privileges::give_up()?;
+    if !left.is_empty() {
+        tracing::debug!("not in reach, and in the bounding set: {left:?}");
+    }
     let owner = Owner::new(context)?;
     // A damaged ledger is refused at the start, where the operator looks.
     owner.observer.ledger()?;

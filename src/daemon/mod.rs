@@ -27,6 +27,7 @@ mod page;
 pub mod pass;
 mod passer;
 pub mod preflight;
+pub mod privileges;
 pub mod resources;
 pub mod run;
 mod suspend;

@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use crate::report::say;
-use crate::scene::{Name, Scene};
+use crate::scene::{Name, Scene, each, or_default};
 use crate::shell::give_up;
 use crate::trace::{
     Ended, Injury, Point, Traced, daemon, injured, injuries, points_of, reference, undisturbed,
 };
-use crate::world::{Fs, World};
+use crate::world::Fs;
 use crate::{Part, Share};
 
 /// What is to be done.
@@ -66,27 +66,11 @@ impl Order {
 
 /// Does this worker's part.
 pub(crate) fn work(order: &Order, part: &Part) {
-    let filesystems = if order.filesystems.is_empty() {
-        vec![Fs::Ext4, Fs::Xfs]
-    } else {
-        order.filesystems.clone()
-    };
-    let commands = if order.commands.is_empty() {
-        Name::ALL.to_vec()
-    } else {
-        order.commands.clone()
-    };
-    for fs in filesystems {
-        let folder = part.folder.join(fs.name());
-        let mut world = World::make(&folder, fs);
-        for &name in &commands {
-            let mut scene = Scene::of(name, world);
-            test(&mut scene, order, part);
-            world = scene.into_world();
-        }
-        // The next one's images have their room.
-        std::fs::remove_dir_all(&folder).unwrap();
-    }
+    let filesystems = or_default(&order.filesystems, &[Fs::Ext4, Fs::Xfs]);
+    let commands = or_default(&order.commands, &Name::ALL);
+    each(&filesystems, &commands, part, &mut |scene| {
+        test(scene, order, part);
+    });
 }
 
 fn test(scene: &mut Scene, order: &Order, part: &Part) {

@@ -8,9 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use mesos_volumed::act::sys::{Kernel, Sys as _};
-use mesos_volumed::act::volume_dir::VolumeDir;
-use mesos_volumed::act::wipe::{Control, Extent, Options, Progress, WipeReport, wipe};
+use mesos_volumed::act::sys::Kernel;
+use mesos_volumed::act::wipe::{Control, WipeReport};
 use mesos_volumed::decide::facts::{WipeMethod, WipeMode};
 use mesos_volumed::sys::Resolver;
 use rustix::fs::{CWD, IFlags, Mode, OFlags, RenameFlags};
@@ -22,9 +21,8 @@ use crate::shell::must;
 use crate::world::{Fs, World, mounts_below};
 use crate::{Part, mixed};
 
-#[expect(clippy::panic, reason = "made for tests")]
-#[path = "../it/support/authorize.rs"]
-mod authorize;
+#[path = "../it/support/wiped.rs"]
+mod wiped;
 
 /// What is to be done.
 #[derive(Clone, Debug, clap::Args)]
@@ -278,25 +276,7 @@ fn wiped(
     let volume = volume.to_owned();
     std::thread::spawn(move || {
         let kernel = Kernel::with(resolver);
-        let name = volume.file_name().unwrap().as_encoded_bytes();
-        let parent = kernel.open_root(volume.parent().unwrap()).unwrap();
-        let identity = kernel
-            .identity(&kernel.open_child(&parent, name).unwrap())
-            .unwrap();
-        let volume = VolumeDir::open(&kernel, &parent, &[name], &identity).unwrap();
-        let options = Options {
-            extent: Extent::Tree,
-            method,
-        };
-        let authorization = authorize::authorize(&identity);
-        let report = wipe(
-            &kernel,
-            volume,
-            &authorization,
-            options,
-            &reins,
-            &Progress::default(),
-        );
+        let report = wiped::wiped(kernel, &volume, method, &reins);
         tell.send(report).unwrap();
     });
     told.recv_timeout(limit).ok().or_else(|| {

@@ -12,7 +12,7 @@ use mesos_volumed::decide::manifest::{Manifest, Marker, TrashState};
 use mesos_volumed::decide::memory::Memory;
 use serde_json::Value;
 
-use crate::world::{DESTROYED, HELD, ORPHAN, TRASHED, World};
+use crate::world::{DESTROYED, HELD, Layout, ORPHAN, TRASHED, World};
 
 /// Everything of a tree that a tenant could miss: names, kinds, owners, modes, times, contents.
 pub(crate) fn tree(folder: &Path) -> String {
@@ -134,7 +134,7 @@ impl Before {
             }
         }
         Self {
-            canary: tree(&world.point().join("canary")),
+            canary: tree(&world.canary()),
             volumes,
         }
     }
@@ -142,7 +142,7 @@ impl Before {
     /// What does not hold, at any moment, whatever happened.
     pub(crate) fn broken(&self, world: &World, fate: &dyn Fn(&str) -> Fate) -> Vec<String> {
         let mut broken = Vec::new();
-        if tree(&world.point().join("canary")) != self.canary {
+        if tree(&world.canary()) != self.canary {
             broken.push("the canary was touched".to_owned());
         }
         let entries = entries(world);
@@ -153,20 +153,32 @@ impl Before {
         }
         for (id, whole) in &self.volumes {
             let place = world.volume(id);
-            let here = place.symlink_metadata().is_ok().then(|| tree(&place));
+            let mut here = place.symlink_metadata().is_ok().then(|| tree(&place));
+            // Emptied, or moved out, one name after the other: behind the gate alone.
+            let mut may_be_half = false;
+            if world.is_on_mount(id) {
+                may_be_half = world.is_gate_closed();
+                here = here.filter(|here| !below(here).is_empty());
+                if may_be_half && here.as_deref().map(below) != Some(below(whole)) {
+                    here = None;
+                }
+            }
+            let same = |found: &str| {
+                found == whole || world.is_on_mount(id) && below(found) == below(whole)
+            };
             let there: Vec<(&Manifest, &String)> = entries
                 .iter()
                 .filter_map(|entry| Some((entry.manifest.as_ref().ok()?, entry.data.as_ref()?)))
                 .filter(|(manifest, _)| is(manifest, id))
                 .collect();
             if let Some(here) = &here
-                && here != whole
+                && !same(here.as_str())
             {
                 broken.push(format!("{id} is in its place, and not whole:\n{here}"));
             }
             let wiping = |manifest: &Manifest| manifest.state == TrashState::Wiping;
             for (manifest, data) in &there {
-                if *data != whole && !wiping(manifest) {
+                if !same(data.as_str()) && !wiping(manifest) && !may_be_half {
                     broken.push(format!(
                         "{id} is not whole, and its entry says {:?}:\n{data}",
                         manifest.state
@@ -195,6 +207,13 @@ impl Before {
     }
 }
 
+/// A tree without its root, which changes when something is moved out of it, and without what mkfs made.
+fn below(tree: &str) -> String {
+    let lines = tree.lines().skip(1);
+    let kept = lines.filter(|line| !line.starts_with("lost+found "));
+    kept.fold(String::new(), |all, line| all + line + "\n")
+}
+
 fn is(manifest: &Manifest, id: &str) -> bool {
     manifest.volume.id.as_raw().as_bytes() == id.as_bytes()
 }
@@ -202,7 +221,7 @@ fn is(manifest: &Manifest, id: &str) -> bool {
 /// Files of ours that are neither old nor new.
 fn torn(world: &World) -> Vec<String> {
     let state = world.state();
-    let marker = world.work().join("volumes/.mesos-volumed/marker.json");
+    let marker = world.ours().join("marker.json");
     let mut torn = Vec::new();
     let mut look =
         |path: &Path, read: &dyn Fn(&[u8]) -> Result<(), serde_json::Error>| match std::fs::read(
@@ -262,10 +281,17 @@ pub(crate) fn end(world: &World) -> BTreeMap<String, String> {
         })
         .collect();
     let mut end = BTreeMap::new();
-    for entry in walkdir::WalkDir::new(&point)
-        .min_depth(1)
-        .sort_by_file_name()
-    {
+    // The hidden side of a prepared disk is mounted below the first.
+    let side = world.side().filter(|_| world.layout() != Layout::Hidden);
+    let walks = [(Some(point), ""), (side, "side/")];
+    for (entry, below, prefix) in walks.iter().flat_map(|(folder, prefix)| {
+        let folder = folder.as_ref();
+        folder.into_iter().flat_map(move |folder| {
+            let walk = walkdir::WalkDir::new(folder).min_depth(1);
+            let entries = walk.sort_by_file_name().into_iter();
+            entries.map(move |entry| (entry, folder, prefix))
+        })
+    }) {
         let entry = match entry {
             Ok(entry) => entry,
             Err(error) => {
@@ -274,13 +300,12 @@ pub(crate) fn end(world: &World) -> BTreeMap<String, String> {
             }
         };
         let path = entry.path();
-        let mut name = path
-            .strip_prefix(&point)
-            .unwrap()
-            .to_str()
-            .unwrap()
-            .to_owned();
-        if name == "lost+found" || name.starts_with("state/audit/") || name.ends_with("lock") {
+        let name = path.strip_prefix(below).unwrap().to_str().unwrap();
+        let mut name = format!("{prefix}{name}");
+        if name.ends_with("lost+found")
+            || name.starts_with("state/audit/")
+            || name.ends_with("lock")
+        {
             continue;
         }
         if name == "state/held_back.json" {

@@ -7,15 +7,17 @@
 //! device has it.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::Path;
 
 use serde_json::json;
 
 use crate::look::difference;
 use crate::report::say;
-use crate::scene::{Name, Scene};
+use crate::scene::{Name, Scene, each, or_default};
 use crate::shell::{give_up, must};
 use crate::trace::{Injury, Point, injured, reference, undisturbed};
-use crate::world::{Fs, World};
+use crate::world::Fs;
 use crate::{Part, mixed};
 
 /// What is to be done.
@@ -65,26 +67,14 @@ impl Loss {
 
 /// Does this worker's part.
 pub(crate) fn work(order: &Order, part: &Part) {
-    let filesystems = if order.filesystems.is_empty() {
-        vec![Fs::Ext4, Fs::Ext4Journal, Fs::Xfs, Fs::Btrfs]
-    } else {
-        order.filesystems.clone()
-    };
-    let commands = if order.commands.is_empty() {
-        Name::CUT.to_vec()
-    } else {
-        order.commands.clone()
-    };
-    for fs in filesystems {
-        let folder = part.folder.join(fs.name());
-        let mut world = World::make(&folder, fs);
-        for &name in &commands {
-            let mut scene = Scene::of(name, world);
-            test(&mut scene, order, part);
-            world = scene.into_world();
-        }
-        std::fs::remove_dir_all(&folder).unwrap();
-    }
+    let filesystems = or_default(
+        &order.filesystems,
+        &[Fs::Ext4, Fs::Ext4Journal, Fs::Xfs, Fs::Btrfs],
+    );
+    let commands = or_default(&order.commands, &Name::CUT);
+    each(&filesystems, &commands, part, &mut |scene| {
+        test(scene, order, part);
+    });
 }
 
 fn test(scene: &mut Scene, order: &Order, part: &Part) {
@@ -154,6 +144,26 @@ fn test(scene: &mut Scene, order: &Order, part: &Part) {
     }
 }
 
+/// The file system loses what was not durable.
+fn take_away(mount: &Path, image: &Path, loss: Loss) {
+    let shutdown = |how: &str| {
+        let order = [OsStr::new("-x"), OsStr::new("-c"), OsStr::new(how)];
+        must("xfs_io", &[&order[..], &[mount.as_os_str()]].concat())
+    };
+    match loss {
+        Loss::Unflushed => shutdown("shutdown"),
+        Loss::Data => shutdown("shutdown -f"),
+        Loss::Device => must(
+            "cp",
+            &[
+                "--sparse=always".as_ref(),
+                image.as_os_str(),
+                image.with_extension("cut").as_os_str(),
+            ],
+        ),
+    };
+}
+
 /// One cut, and one run after it.
 fn cut(
     scene: &mut Scene,
@@ -166,40 +176,20 @@ fn cut(
     scene.begin();
     let ended = injured(command, &scene.log(), point, Injury::Kill);
     let world = scene.world();
-    let mount = world.point();
-    match loss {
-        Loss::Unflushed => must(
-            "xfs_io",
-            &[
-                "-x".as_ref(),
-                "-c".as_ref(),
-                "shutdown".as_ref(),
-                mount.as_os_str(),
-            ],
-        ),
-        Loss::Data => must(
-            "xfs_io",
-            &[
-                "-x".as_ref(),
-                "-c".as_ref(),
-                "shutdown -f".as_ref(),
-                mount.as_os_str(),
-            ],
-        ),
-        Loss::Device => must(
-            "cp",
-            &[
-                "--sparse=always".as_ref(),
-                world.image().as_os_str(),
-                world.scratch("cut.image").as_os_str(),
-            ],
-        ),
-    };
+    for (mount, image) in world.filesystems() {
+        take_away(&mount, &image, loss);
+        if mount != world.point() {
+            world.unmount_side();
+        }
+    }
     world.unmount();
     if loss == Loss::Device {
-        std::fs::rename(world.scratch("cut.image"), world.image()).unwrap();
+        for image in world.images() {
+            std::fs::rename(image.with_extension("cut"), image).unwrap();
+        }
     }
-    if let Err(said) = world.try_mount() {
+    let mounted = world.try_mount().and_then(|()| world.try_mount_side());
+    if let Err(said) = mounted {
         return (
             ended.reached,
             vec![format!("it can't be mounted again: {said}")],

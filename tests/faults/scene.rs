@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::Part;
 use crate::look::{Before, FRAME, Fate, end};
-use crate::world::{Base, DESTROYED, Fs, HELD, ORPHAN, TRASHED, World, mounts_below};
+use crate::world::{Base, DESTROYED, Fs, HELD, Layout, ORPHAN, TRASHED, World, mounts_below};
 
 /// A command that is put to the test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -27,10 +28,20 @@ pub(crate) enum Name {
     Prepare,
     /// The daemon starts, does what a sweep does, and is told to stop.
     Start,
+    /// An orphan is to be kept.
+    Adopt,
+    /// As `sweep`, on a PATH disk of its own.
+    Path,
+    /// One pass that empties a plain MOUNT disk in place, behind the gate.
+    Mount,
+    /// One pass that moves what was destroyed out of a prepared MOUNT disk, and wipes it.
+    MoveOut,
+    /// A prepared MOUNT disk is given back.
+    Release,
 }
 
 impl Name {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Sweep,
         Self::PutBack,
         Self::Wipe,
@@ -40,10 +51,15 @@ impl Name {
         Self::Resources,
         Self::Prepare,
         Self::Start,
+        Self::Adopt,
+        Self::Path,
+        Self::Mount,
+        Self::MoveOut,
+        Self::Release,
     ];
     /// Those that a power cut is tried on: the daemon does what a sweep does, and a disk that is made
     /// anew is not what is cut.
-    pub(crate) const CUT: [Self; 7] = [
+    pub(crate) const CUT: [Self; 11] = [
         Self::Sweep,
         Self::PutBack,
         Self::Wipe,
@@ -51,6 +67,10 @@ impl Name {
         Self::Restore,
         Self::Purge,
         Self::Resources,
+        Self::Adopt,
+        Self::Path,
+        Self::Mount,
+        Self::MoveOut,
     ];
 
     pub(crate) const fn text(self) -> &'static str {
@@ -64,26 +84,61 @@ impl Name {
             Self::Resources => "resources --write",
             Self::Prepare => "disk prepare",
             Self::Start => "run",
+            Self::Adopt => "volumes adopt",
+            Self::Path => "sweep of a PATH",
+            Self::Mount => "sweep of a MOUNT",
+            Self::MoveOut => "sweep of a prepared MOUNT",
+            Self::Release => "disk release",
         }
+    }
+
+    const fn layout(self) -> Layout {
+        match self {
+            Self::Path => Layout::Path,
+            Self::Mount => Layout::Mount,
+            Self::MoveOut | Self::Release => Layout::Hidden,
+            Self::Sweep
+            | Self::PutBack
+            | Self::Wipe
+            | Self::Overwrite
+            | Self::Restore
+            | Self::Purge
+            | Self::Resources
+            | Self::Prepare
+            | Self::Start
+            | Self::Adopt => Layout::Root,
+        }
+    }
+
+    /// Whether it can be tried there: only ext4 and xfs are prepared.
+    fn suits(self, fs: Fs) -> bool {
+        self.layout() != Layout::Hidden || fs.kind() != "btrfs"
     }
 
     const fn base(self) -> Base {
         match self {
-            Self::Sweep | Self::Start => Base::Destroyed,
+            Self::Sweep | Self::Start | Self::Path | Self::Mount | Self::MoveOut => Base::Destroyed,
+            Self::Release => Base::Fresh,
             Self::PutBack => Base::NamedAgain,
             Self::Wipe
             | Self::Overwrite
             | Self::Restore
             | Self::Purge
             | Self::Resources
-            | Self::Prepare => Base::Held,
+            | Self::Prepare
+            | Self::Adopt => Base::Held,
         }
     }
 
     fn args(self, world: &World) -> Vec<String> {
         let resources = world.resources();
         let args: &[&str] = match self {
-            Self::Sweep | Self::PutBack => &["sweep"],
+            Self::Sweep | Self::PutBack | Self::Path | Self::Mount | Self::MoveOut => &["sweep"],
+            Self::Adopt => &["volumes", "adopt", "r/o1", "--size", "2MiB"],
+            Self::Release => {
+                let side = world.side().unwrap();
+                return world.command(&["disk", "release", side.to_str().unwrap()]);
+            }
             Self::Wipe => &["wipe", "r/o1", "--confirm", "o1"],
             Self::Overwrite => &["wipe", "r/o1", "--confirm", "o1", "--mode", "overwrite"],
             Self::Purge => &["trash", "purge", "--all"],
@@ -112,7 +167,7 @@ impl Name {
         }
         if DESTROYED.contains(&id) {
             return match self {
-                Self::Sweep | Self::Start => Fate::Goes,
+                Self::Sweep | Self::Start | Self::Path | Self::Mount | Self::MoveOut => Fate::Goes,
                 Self::PutBack if id == "d1" => Fate::Moves,
                 Self::PutBack => Fate::Waits,
                 Self::Wipe
@@ -120,15 +175,51 @@ impl Name {
                 | Self::Restore
                 | Self::Purge
                 | Self::Resources
-                | Self::Prepare => Fate::Held,
+                | Self::Prepare
+                | Self::Adopt
+                | Self::Release => Fate::Held,
             };
         }
         match (self, id) {
             (Self::Wipe | Self::Overwrite, ORPHAN) | (Self::Purge, TRASHED) => Fate::Goes,
-            (Self::Resources | Self::Prepare, ORPHAN) => Fate::Held,
+            (Self::Resources | Self::Prepare | Self::Adopt, ORPHAN) => Fate::Held,
             (Self::Restore, TRASHED) => Fate::Moves,
             (_, TRASHED) => Fate::Waits,
             (_, _) => Fate::Moves,
+        }
+    }
+}
+
+/// What is tried on these file systems, or on those that are by default.
+pub(crate) fn or_default<T: Clone>(given: &[T], default: &[T]) -> Vec<T> {
+    let chosen = if given.is_empty() { default } else { given };
+    chosen.to_vec()
+}
+
+/// Tries each of these commands on each of these file systems, on a host made for it.
+pub(crate) fn each(
+    filesystems: &[Fs],
+    commands: &[Name],
+    part: &Part,
+    test: &mut dyn FnMut(&mut Scene),
+) {
+    for &fs in filesystems {
+        let folder = part.folder.join(fs.name());
+        for layout in [Layout::Root, Layout::Path, Layout::Mount, Layout::Hidden] {
+            let mut names = commands
+                .iter()
+                .filter(|name| name.layout() == layout && name.suits(fs))
+                .peekable();
+            if names.peek().is_none() {
+                continue;
+            }
+            let mut world = World::make(&folder, fs, layout);
+            for &name in names {
+                let mut scene = Scene::of(name, world);
+                test(&mut scene);
+                world = scene.into_world();
+            }
+            world.remove();
         }
     }
 }
@@ -220,9 +311,22 @@ impl Scene {
 
     pub(crate) fn end(&self) -> BTreeMap<String, String> {
         let mut end = end(&self.world);
-        if !matches!(self.name, Name::Sweep | Name::PutBack | Name::Start) {
+        let sweeps = [
+            Name::Sweep,
+            Name::PutBack,
+            Name::Start,
+            Name::Path,
+            Name::Mount,
+            Name::MoveOut,
+        ];
+        if !sweeps.contains(&self.name) {
             // A command about one thing leaves the empty frame of an entry to the next sweep.
             end.retain(|name, _| !name.contains(FRAME));
+        }
+        if self.world.layout() == Layout::Hidden {
+            let folder = self.world.point();
+            let mounts = mounts_below(folder.parent().unwrap()).join(" ");
+            end.insert("mounts".to_owned(), mounts);
         }
         let Some(disk) = self.world.disk() else {
             return end;

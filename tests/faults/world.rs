@@ -6,6 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use mesos_volumed::decide::facts::GateFile;
+use mesos_volumed::decide::manifest::{HIDDEN_OURS, OURS, VOLUME};
+use serde_json::json;
+
 use crate::shell::{attach, give_up, must, run};
 
 /// The file system under test.
@@ -29,7 +33,7 @@ impl Fs {
         }
     }
 
-    const fn kind(self) -> &'static str {
+    pub(crate) const fn kind(self) -> &'static str {
         match self {
             Self::Ext4 | Self::Ext4Journal => "ext4",
             Self::Xfs => "xfs",
@@ -55,9 +59,35 @@ impl Fs {
     }
 }
 
+/// Where volumes lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// On the disk of the agent's work_dir.
+    Root,
+    /// On a disk of their own, of type PATH.
+    Path,
+    /// `d1` on a plain disk of type MOUNT, the others on ROOT.
+    Mount,
+    /// Likewise, but the disk is one that `disk prepare` made, with a hidden side.
+    Hidden,
+}
+
+impl Layout {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Root => "root",
+            Self::Path => "path",
+            Self::Mount => "mount",
+            Self::Hidden => "hidden",
+        }
+    }
+}
+
 /// The state that a run begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Base {
+    /// There was no volume on the prepared disk yet.
+    Fresh,
     /// `d1` and `d2` are held.
     Held,
     /// `d1` and `d2` were destroyed, and their data are there.
@@ -69,9 +99,10 @@ pub(crate) enum Base {
 impl Base {
     const fn file(self) -> &'static str {
         match self {
-            Self::Held => "held.image",
-            Self::Destroyed => "destroyed.image",
-            Self::NamedAgain => "named-again.image",
+            Self::Fresh => "fresh",
+            Self::Held => "held",
+            Self::Destroyed => "destroyed",
+            Self::NamedAgain => "named-again",
         }
     }
 }
@@ -90,6 +121,7 @@ pub(crate) const TRASHED: &str = "t1";
 pub(crate) struct World {
     folder: PathBuf,
     fs: Fs,
+    layout: Layout,
     device: Option<PathBuf>,
 }
 
@@ -107,16 +139,35 @@ impl Drop for World {
 
 impl World {
     /// Makes the host in a folder of its own, which is in memory.
-    pub(crate) fn make(folder: &Path, fs: Fs) -> Self {
+    pub(crate) fn make(folder: &Path, fs: Fs, layout: Layout) -> Self {
         let world = Self {
-            folder: folder.to_owned(),
+            folder: folder.join(layout.name()),
             fs,
+            layout,
             device: None,
         };
         std::fs::create_dir_all(world.point()).unwrap();
         std::fs::write(world.config(), world.settings()).unwrap();
         world.make_image();
-        world.populate();
+        for folder in ["work", "state", "out", "canary/deep"] {
+            std::fs::create_dir_all(world.point().join(folder)).unwrap();
+        }
+        std::fs::write(world.canary().join("deep/file"), "not yours\n").unwrap();
+        match layout {
+            Layout::Root => world.populate(),
+            Layout::Path => {
+                world.make_side();
+                world.populate();
+            }
+            Layout::Mount => {
+                world.make_side();
+                world.populate_mount();
+            }
+            Layout::Hidden => {
+                world.prepare_side();
+                world.populate_mount();
+            }
+        }
         world
     }
 
@@ -125,11 +176,67 @@ impl World {
         let world = Self {
             folder: folder.to_owned(),
             fs,
+            layout: Layout::Root,
             device: None,
         };
         std::fs::create_dir_all(world.point()).unwrap();
         world.make_image();
         world
+    }
+
+    /// Where the disk beside that of the work_dir is mounted, as the agent names it.
+    pub(crate) fn side(&self) -> Option<PathBuf> {
+        match self.layout {
+            Layout::Root => None,
+            Layout::Path => Some(self.folder.join("path")),
+            Layout::Mount | Layout::Hidden => Some(self.folder.join("disk1")),
+        }
+    }
+
+    fn side_image(&self) -> PathBuf {
+        self.folder.join("side")
+    }
+
+    /// The mount points of the file systems whose power is cut, each with its image: the one that is
+    /// mounted in the other first.
+    pub(crate) fn filesystems(&self) -> Vec<(PathBuf, PathBuf)> {
+        let mut all = Vec::new();
+        if let Some(side) = self.side() {
+            let point = match self.layout {
+                Layout::Hidden => self.hidden(),
+                Layout::Root | Layout::Path | Layout::Mount => side,
+            };
+            all.push((point, self.side_image()));
+        }
+        all.push((self.point(), self.image()));
+        all
+    }
+
+    /// The hidden side of the prepared disk.
+    fn hidden(&self) -> PathBuf {
+        let folder = self.state().join("mounts");
+        // Its name is the UUID. There is none once the disk was given back.
+        let entries = std::fs::read_dir(&folder).into_iter().flatten();
+        let one = entries.map(|entry| entry.unwrap().path()).next();
+        one.unwrap_or_else(|| folder.join("none"))
+    }
+
+    /// The gate is closed: a MOUNT disk may be half emptied.
+    pub(crate) fn is_gate_closed(&self) -> bool {
+        self.state().join(GateFile::NAME).symlink_metadata().is_ok()
+    }
+
+    /// Of these volumes, whether this one takes a whole disk.
+    pub(crate) fn is_on_mount(&self, id: &str) -> bool {
+        matches!(self.layout, Layout::Mount | Layout::Hidden) && id == "d1"
+    }
+
+    pub(crate) fn canary(&self) -> PathBuf {
+        self.point().join("canary")
+    }
+
+    pub(crate) const fn layout(&self) -> Layout {
+        self.layout
     }
 
     pub(crate) const fn fs(&self) -> Fs {
@@ -159,11 +266,25 @@ impl World {
     }
 
     pub(crate) fn volume(&self, id: &str) -> PathBuf {
-        self.work().join("volumes/roles/r").join(id)
+        match self.side() {
+            Some(side) if self.layout == Layout::Path => side.join("volumes/roles/r").join(id),
+            Some(side) if self.is_on_mount(id) => side,
+            Some(_) | None => self.work().join("volumes/roles/r").join(id),
+        }
+    }
+
+    /// Where our own folder is on the disk under test.
+    pub(crate) fn ours(&self) -> PathBuf {
+        match self.layout {
+            // A plain MOUNT has no trash of its own.
+            Layout::Root | Layout::Mount => self.work().join(OURS),
+            Layout::Path => self.folder.join("path").join(OURS),
+            Layout::Hidden => self.hidden().join(HIDDEN_OURS),
+        }
     }
 
     pub(crate) fn trash(&self) -> PathBuf {
-        self.work().join("volumes/.mesos-volumed/trash")
+        self.ours().join("trash")
     }
 
     /// The name of the entry that holds this volume.
@@ -189,9 +310,17 @@ impl World {
     }
 
     fn settings(&self) -> String {
+        let more = match self.layout {
+            Layout::Path => format!(
+                "[[disks]]\ntype = \"PATH\"\npaths = [\"{}/path\"]\nreserve = \"4MiB\"\n",
+                self.folder.display()
+            ),
+            Layout::Root | Layout::Mount | Layout::Hidden => String::new(),
+        };
         format!(
             r#"
             [agent]
+            start_gate = {gate}
             work_dir = "{work}"
             url = ""
             pid_namespace = "own"
@@ -214,11 +343,30 @@ impl World {
             type = "MOUNT"
             paths = ["{folder}/disk*"]
             reserve = "1MiB"
-            "#,
+            {more}"#,
+            gate = matches!(self.layout, Layout::Mount | Layout::Hidden),
             folder = self.folder.display(),
             work = self.work().display(),
             state = self.state().display(),
         )
+    }
+
+    /// What the agent offers.
+    fn offer(&self) -> serde_json::Value {
+        let mut offer = json!([{"name": "disk", "type": "SCALAR", "scalar": {"value": 30}}]);
+        let (kind, size) = match self.layout {
+            Layout::Path => ("path", "30"),
+            Layout::Root | Layout::Mount | Layout::Hidden => ("mount", MOUNT_SIZE),
+        };
+        if let (Some(side), Some(all)) = (self.side(), offer.as_array_mut()) {
+            let size: u64 = size.parse().unwrap();
+            let source = json!({"type": kind.to_uppercase(), kind: {"root": side}});
+            all.push(json!({
+                "name": "disk", "type": "SCALAR", "scalar": {"value": size},
+                "disk": {"source": source},
+            }));
+        }
+        offer
     }
 
     /// The program with its configuration.
@@ -233,8 +381,36 @@ impl World {
     }
 
     fn make_image(&self) {
-        let image = self.image();
+        self.make_filesystem(&self.image());
+        self.mount();
+    }
+
+    fn make_side(&self) {
+        self.make_filesystem(&self.side_image());
+        if let Err(said) = self.try_mount_side() {
+            give_up(&said);
+        }
+    }
+
+    /// As an operator makes it.
+    fn prepare_side(&self) {
+        let image = self.side_image();
         let file = std::fs::File::create(&image).unwrap();
+        file.set_len(self.fs.megabytes() << 20).unwrap();
+        let device = attach(&image);
+        let side = self.folder.join("disk1");
+        let confirm = device.file_name().unwrap().to_str().unwrap();
+        let (device, side) = (device.to_str().unwrap(), side.to_str().unwrap());
+        let args = ["disk", "prepare", device, "--as", "mount", "--at", side];
+        let more = ["--fs", self.fs.kind(), "--confirm", confirm];
+        let command = self.command(&[&args[..], &more].concat());
+        must(&command[0], &command[1..]);
+        // Its mounts keep it.
+        must("losetup", &["--detach", device]);
+    }
+
+    fn make_filesystem(&self, image: &Path) {
+        let file = std::fs::File::create(image).unwrap();
         file.set_len(self.fs.megabytes() << 20).unwrap();
         let text = image.to_str().unwrap();
         match self.fs {
@@ -245,7 +421,6 @@ impl World {
             Fs::Xfs => must("mkfs.xfs", &["-qf", text]),
             Fs::Btrfs => must("mkfs.btrfs", &["-qf", "-m", "single", text]),
         };
-        self.mount();
     }
 
     /// Mounts the image as it is.
@@ -257,8 +432,35 @@ impl World {
 
     /// As [`World::mount`]; what was said where it does not work.
     pub(crate) fn try_mount(&self) -> Result<(), String> {
-        let device = attach(&self.image());
-        let point = self.point();
+        self.try_mount_at(&self.image(), &self.point())
+    }
+
+    /// Mounts the disk beside it, as the host does at its start.
+    pub(crate) fn try_mount_side(&self) -> Result<(), String> {
+        let Some(side) = self.side() else {
+            return Ok(());
+        };
+        if side.symlink_metadata().is_err() {
+            std::fs::create_dir(&side).unwrap();
+        }
+        if self.layout != Layout::Hidden {
+            return self.try_mount_at(&self.side_image(), &side);
+        }
+        let hidden = self.hidden();
+        self.try_mount_at(&self.side_image(), &hidden)?;
+        must(
+            "mount",
+            &[
+                "--bind".as_ref(),
+                hidden.join(VOLUME).as_os_str(),
+                side.as_os_str(),
+            ],
+        );
+        Ok(())
+    }
+
+    fn try_mount_at(&self, image: &Path, point: &Path) -> Result<(), String> {
+        let device = attach(image);
         let (device, point) = (device.to_str().unwrap(), point.to_str().unwrap());
         let options = self.fs.options();
         let output = run(
@@ -275,13 +477,19 @@ impl World {
         }
     }
 
-    /// Unmounts it, and what a command mounted below its folder.
-    pub(crate) fn unmount(&self) {
+    /// Unmounts all but the file system of the work_dir: the disk beside it, and what a command
+    /// mounted below its folder.
+    pub(crate) fn unmount_side(&self) {
         for point in mounts_below(&self.folder).iter().rev() {
             if Path::new(point) != self.point() {
                 must("umount", &["--no-canonicalize", point]);
             }
         }
+    }
+
+    /// Unmounts it, and what a command mounted below its folder.
+    pub(crate) fn unmount(&self) {
+        self.unmount_side();
         // The bare folder below a prepared disk's mount.
         if let Some(disk) = self.disk()
             && disk.symlink_metadata().is_ok()
@@ -290,6 +498,16 @@ impl World {
             std::fs::remove_dir(&disk).unwrap();
         }
         must("umount", &[self.point()]);
+    }
+
+    /// Removes all that it made, so that the next one's images have their room.
+    pub(crate) fn remove(self) {
+        if self.layout == Layout::Hidden {
+            // The bare folder below its mount.
+            let side = self.folder.join("disk1");
+            run("chattr", &["-i".as_ref(), side.as_os_str()]);
+        }
+        std::fs::remove_dir_all(&self.folder).unwrap();
     }
 
     /// Where `disk prepare` is to put its disk.
@@ -329,42 +547,55 @@ impl World {
     /// Puts the host back and mounts it.
     pub(crate) fn restore(&self, base: Base) {
         self.blank();
-        copy(&self.folder.join(base.file()), &self.image());
+        for (image, kept) in self.kept(base) {
+            copy(&kept, &image);
+        }
         self.mount();
+        if let Err(said) = self.try_mount_side() {
+            give_up(&said);
+        }
+    }
+
+    /// The images of its file systems.
+    pub(crate) fn images(&self) -> Vec<PathBuf> {
+        let side = self.side().map(|_| self.side_image());
+        side.into_iter().chain([self.image()]).collect()
+    }
+
+    /// Each image, and what is kept of it.
+    fn kept(&self, base: Base) -> Vec<(PathBuf, PathBuf)> {
+        self.images()
+            .into_iter()
+            .map(|image| {
+                let kept = image.with_extension(base.file());
+                (image, kept)
+            })
+            .collect()
     }
 
     /// Keeps the present state, while the agent goes on: frozen, it is whole in the image.
     fn keep(&self, base: Base) {
-        must("fsfreeze", &["--freeze".as_ref(), self.point().as_os_str()]);
-        copy(&self.image(), &self.folder.join(base.file()));
-        must(
-            "fsfreeze",
-            &["--unfreeze".as_ref(), self.point().as_os_str()],
-        );
+        for (point, image) in self.filesystems() {
+            must("fsfreeze", &["--freeze".as_ref(), point.as_os_str()]);
+            copy(&image, &image.with_extension(base.file()));
+            must("fsfreeze", &["--unfreeze".as_ref(), point.as_os_str()]);
+        }
     }
 
     /// A life that ends in each of the bases.
     fn populate(&self) {
-        for folder in ["work", "state", "out", "canary/deep"] {
-            std::fs::create_dir_all(self.point().join(folder)).unwrap();
-        }
-        std::fs::write(self.point().join("canary/deep/file"), "not yours\n").unwrap();
         std::fs::write(
             self.resources(),
             "[\n  {\"name\":\"cpus\",\"type\":\"SCALAR\",\"scalar\":{\"value\":3}}\n]\n",
         )
         .unwrap();
         let agent = Agent::start(self);
+        let disk = match self.side() {
+            Some(side) => format!("PATH:{}", side.display()),
+            None => "ROOT".to_owned(),
+        };
         for id in HELD.into_iter().chain(DESTROYED) {
-            agent.order(&["reserve", "r", "--disk", "ROOT", "--size", "2"]);
-            agent.order(&[
-                "create",
-                &format!("r/{id}"),
-                "--disk",
-                "ROOT",
-                "--size",
-                "2",
-            ]);
+            agent.tenant(&disk, id, "2");
             self.fill(id);
         }
         // Where even root must first take a flag away.
@@ -389,9 +620,35 @@ impl World {
         // `moved`, and then named again.
         agent.order(&["acknowledge"]);
         self.move_aside();
-        agent.order(&["create", "r/d1", "--disk", "ROOT", "--size", "2"]);
+        agent.order(&["create", "r/d1", "--disk", &disk, "--size", "2"]);
         std::fs::remove_dir(self.volume("d1")).unwrap();
         self.keep(Base::NamedAgain);
+        drop(agent);
+        self.unmount();
+    }
+
+    /// A life of `d1` on a disk of its own.
+    fn populate_mount(&self) {
+        let Some(side) = self.side() else {
+            return;
+        };
+        let agent = Agent::start(self);
+        for id in HELD {
+            agent.tenant("ROOT", id, "2");
+            self.fill(id);
+        }
+        self.sweep();
+        self.keep(Base::Fresh);
+        agent.tenant(&format!("MOUNT:{}", side.display()), "d1", MOUNT_SIZE);
+        self.fill("d1");
+        must(
+            "chattr",
+            &["+i".as_ref(), self.volume("d1").join("d/a").as_os_str()],
+        );
+        self.sweep();
+        self.keep(Base::Held);
+        agent.order(&["destroy", "r/d1", "--keep-data"]);
+        self.keep(Base::Destroyed);
         drop(agent);
         self.unmount();
     }
@@ -470,6 +727,9 @@ struct Agent {
     socket: PathBuf,
 }
 
+/// What a tenant takes of a MOUNT disk, in megabytes: all that is offered of it.
+const MOUNT_SIZE: &str = "20";
+
 impl Agent {
     fn start(world: &World) -> Self {
         use std::os::unix::process::CommandExt as _;
@@ -477,7 +737,7 @@ impl Agent {
         let child = Command::new(beside().join("stand-in-agent"))
             .arg0("mesos-agent")
             .arg(format!("--work_dir={}", world.work().display()))
-            .arg(r#"--resources=[{"name":"disk","type":"SCALAR","scalar":{"value":30}}]"#)
+            .arg(format!("--resources={}", world.offer()))
             .arg("--port=0")
             .arg(format!("--control={}", socket.display()))
             .stdin(Stdio::null())
@@ -499,6 +759,13 @@ impl Agent {
         args.extend(order);
         let program = beside().join("stand-in-agent");
         run(program.to_str().unwrap(), &args).status.success()
+    }
+
+    /// Reserves and creates.
+    fn tenant(&self, disk: &str, id: &str, size: &str) {
+        let on = ["--disk", disk, "--size", size];
+        self.order(&[&["reserve", "r"][..], &on].concat());
+        self.order(&[&["create", &format!("r/{id}")][..], &on].concat());
     }
 
     fn order(&self, order: &[&str]) {

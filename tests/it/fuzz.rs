@@ -8,7 +8,7 @@
 )]
 
 #[path = "../fuzz/targets.rs"]
-mod targets;
+pub(crate) mod targets;
 
 use std::path::Path;
 

@@ -23,6 +23,8 @@ pub(crate) mod e2e;
 #[cfg(test)]
 mod fuzz;
 #[cfg(test)]
+mod hostile_images;
+#[cfg(test)]
 mod layering;
 #[cfg(test)]
 mod layouts;

@@ -189,6 +189,73 @@ fn what_the_documentation_links_to_is_there_and_every_guide_is_linked() {
     }
 }
 
+/// All Rust files below a folder of the repository, in one text.
+fn sources(folder: &str) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    walkdir::WalkDir::new(folder)
+        .into_iter()
+        .map(|entry| entry.unwrap().into_path())
+        .filter(|path| path.extension().is_some_and(|ending| ending == "rs"))
+        .map(|path| std::fs::read_to_string(path).unwrap())
+        .collect()
+}
+
+#[test]
+fn every_answer_of_the_threat_model_names_a_test_that_is_there() {
+    let guide = include_str!("../../config/guide/security.md");
+    let (_, rest) = guide.split_once("<!-- threats: ").unwrap();
+    let (model, _) = rest.split_once("<!-- end of threats -->").unwrap();
+    for threat in [
+        "A tenant who is root in a container",
+        "A stolen read-only account",
+        "A hostile client of the API",
+        "A malicious disk image",
+        "An operator's typo",
+    ] {
+        assert!(model.contains(&format!("\n### {threat}\n")), "{threat}");
+        assert!(README.contains(threat), "{threat} is not in the README");
+    }
+    let code = sources("src") + &sources("tests");
+    let rows = model.lines().filter(|line| line.starts_with("| "));
+    let mut count = 0;
+    for row in rows.filter(|row| !row.ends_with("| shown by |")) {
+        let shown_by = row.trim_end_matches(" |").rsplit("| ").next().unwrap();
+        let names: Vec<&str> = shown_by.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty(), "{row}");
+        for name in names {
+            let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+            let is_there = if name.starts_with("scripts/") {
+                script.symlink_metadata().is_ok()
+            } else {
+                // Each refusal has a test of its own.
+                Refusal::ALL.iter().any(|refusal| refusal.code() == name)
+                    || code.contains(&format!("\nfn {name}()"))
+                    || code.contains(&format!("    fn {name}()"))
+            };
+            assert!(is_there, "{name} of {row}");
+            count += 1;
+        }
+    }
+    assert!(count > 40, "{count}");
+}
+
+#[test]
+fn every_mutant_that_may_survive_has_a_file_and_a_reason() {
+    let known = include_str!("../mutants/survivors.txt");
+    let mut lines = known.lines().filter(|line| !line.starts_with('#'));
+    while let Some(line) = lines.next() {
+        let mutant = line.strip_prefix("- ").unwrap_or_else(|| panic!("{line}"));
+        let (file, what) = mutant.split_once(": ").unwrap_or_else(|| panic!("{line}"));
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        assert!(
+            path.symlink_metadata().is_ok() && !what.is_empty(),
+            "{line}"
+        );
+        let reason = lines.next().and_then(|line| line.strip_prefix("  "));
+        assert!(reason.is_some_and(|reason| reason.len() > 20), "{line}");
+    }
+}
+
 #[test]
 fn every_script_is_in_the_readme_and_has_help() {
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts");

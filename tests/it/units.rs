@@ -162,6 +162,7 @@ fn the_daemon_is_watched_reloads_and_keeps_what_its_work_needs() {
         "CAP_DAC_OVERRIDE",
         "CAP_DAC_READ_SEARCH",
         "CAP_FOWNER",
+        "CAP_FSETID",
         "CAP_CHOWN",
         "CAP_LINUX_IMMUTABLE",
         "CAP_SYS_PTRACE",

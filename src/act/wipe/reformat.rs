@@ -135,6 +135,8 @@ impl Old {
             return Err(refused(format!("{} is another device", path.display())));
         }
         let stat = fstat(dir).map_err(io)?;
+        let mode = stat.st_mode & 0o7777;
+        can_be_given(dir, mode).map_err(refused)?;
         let arguments = arguments(kind, device.as_fd())
             .ok_or_else(|| refused("its superblock is not as it should be".to_owned()))?;
         Ok(Self {
@@ -145,7 +147,7 @@ impl Old {
             kind,
             program,
             arguments,
-            owner: (stat.st_uid, stat.st_gid, stat.st_mode & 0o7777),
+            owner: (stat.st_uid, stat.st_gid, mode),
             identity: expected.clone(),
             total_bytes: total(dir).map_err(io)?,
             device,
@@ -254,6 +256,26 @@ impl Old {
         }
         Ok(())
     }
+}
+
+/// Whether a new root can be given this mode: set-user-ID and set-group-ID bits are dropped in silence,
+/// or refused, where this process may not set them. Tried on the old root, which has it already.
+fn can_be_given(dir: BorrowedFd<'_>, mode: u32) -> Result<(), String> {
+    if mode & 0o6000 == 0 {
+        return Ok(());
+    }
+    let own = rustix::thread::capabilities(None)
+        .map_err(|errno| format!("what this process may do can't be told ({errno})"))?;
+    let may = own
+        .effective
+        .contains(rustix::thread::CapabilitySet::FSETID);
+    if may && fchmod(dir, Mode::from_raw_mode(mode)).is_ok() {
+        return Ok(());
+    }
+    Err(format!(
+        "this process may not give a new root the mode {mode:o} of the old one (CAP_FSETID, and \
+         RestrictSUIDSGID= of its unit); take the bit away"
+    ))
 }
 
 fn mkfs_of(kind: FsKind) -> &'static str {

@@ -146,52 +146,14 @@ impl Host {
 
     /// The checkpoint of an agent that holds these as well, in both generations, each in one rename.
     fn commit(&self, more: &[&str]) {
-        let ids = self
-            .held
-            .iter()
-            .map(String::as_str)
-            .chain(more.iter().copied());
-        let resources: Vec<Resource> = ids.map(volume).collect();
-        let context = OperationContext {
-            agent_id: b"S0",
-            status_uuid: [0; 16],
-        };
-        let info = encode_info(&resources, Form::Post).unwrap();
-        let whole = ResourceState {
-            operations: Vec::new(),
-            resources,
-        };
-        let state = encode_state(&whole, &context).unwrap();
-        let folder = self.disk.point.join("meta/resources");
-        for (name, bytes) in [
-            ("resources_and_operations.state", state),
-            ("resources.info", info),
-        ] {
-            std::fs::write(folder.join("new"), bytes).unwrap();
-            std::fs::rename(folder.join("new"), folder.join(name)).unwrap();
-        }
+        let ids = self.held.iter().map(String::as_str);
+        commit(&self.disk.point, ids.chain(more.iter().copied()));
     }
 
     fn daemon(&self) -> Daemon {
-        let log = self.request.1.join("daemon.log");
-        let child = Command::new(&self.request.0)
-            .arg("--config")
-            .arg(self.request.1.join("daemon.toml"))
-            .args(["--log-format", "human", "run"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(std::fs::File::create(&log).unwrap())
-            .spawn()
-            .unwrap();
-        let daemon = Daemon {
-            child,
-            memory: self.disk.point.join("state/memory.json"),
-        };
-        until("the daemon is ready", &log, || {
-            std::fs::read_to_string(&log).unwrap().contains(" ready\n")
-        });
-        daemon.pass();
-        daemon
+        let (ours, folder) = &self.request;
+        let state = self.disk.point.join("state");
+        Daemon::start(ours, &folder.join("daemon.toml"), &state)
     }
 
     /// Creates a volume of a thousand files, destroys it, and tells how long it takes until nothing of
@@ -218,6 +180,29 @@ impl Host {
     }
 }
 
+/// Writes the checkpoint of an agent that holds these volumes of role `bench`, in both generations.
+pub(crate) fn commit<'a>(work_dir: &Path, ids: impl Iterator<Item = &'a str>) {
+    let resources: Vec<Resource> = ids.map(volume).collect();
+    let context = OperationContext {
+        agent_id: b"S0",
+        status_uuid: [0; 16],
+    };
+    let info = encode_info(&resources, Form::Post).unwrap();
+    let whole = ResourceState {
+        operations: Vec::new(),
+        resources,
+    };
+    let state = encode_state(&whole, &context).unwrap();
+    let folder = work_dir.join("meta/resources");
+    for (name, bytes) in [
+        ("resources_and_operations.state", state),
+        ("resources.info", info),
+    ] {
+        std::fs::write(folder.join("new"), bytes).unwrap();
+        std::fs::rename(folder.join("new"), folder.join(name)).unwrap();
+    }
+}
+
 fn is_empty(folder: &Path) -> bool {
     std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
 }
@@ -233,14 +218,37 @@ fn until(what: &str, log: &Path, mut holds: impl FnMut() -> bool) {
     }
 }
 
-struct Daemon {
+pub(crate) struct Daemon {
     child: Child,
     memory: PathBuf,
 }
 
 impl Daemon {
+    /// Starts it and waits until it has made two passes; its log lies beside its configuration.
+    pub(crate) fn start(ours: &Path, config: &Path, state_dir: &Path) -> Self {
+        let log = config.with_extension("log");
+        let child = Command::new(ours)
+            .arg("--config")
+            .arg(config)
+            .args(["--log-format", "human", "run"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        let daemon = Self {
+            child,
+            memory: state_dir.join("memory.json"),
+        };
+        until("the daemon is ready", &log, || {
+            std::fs::read_to_string(&log).unwrap().contains(" ready\n")
+        });
+        daemon.pass();
+        daemon
+    }
+
     /// Asks for a pass and waits until its last memory is written: then it has planned, and rests.
-    fn pass(&self) {
+    pub(crate) fn pass(&self) {
         use std::os::unix::fs::MetadataExt as _;
         let stamp = || std::fs::metadata(&self.memory).map(|meta| (meta.ino(), meta.ctime_nsec()));
         let before = stamp().ok();
@@ -258,7 +266,7 @@ impl Daemon {
     }
 
     /// Waits until it has done nothing for three seconds.
-    fn settle(&self) {
+    pub(crate) fn settle(&self) {
         for _ in 0..40 {
             let before = self.cpu();
             std::thread::sleep(Duration::from_secs(3));
@@ -269,7 +277,7 @@ impl Daemon {
     }
 
     /// User and system time so far, in seconds.
-    fn cpu(&self) -> f64 {
+    pub(crate) fn cpu(&self) -> f64 {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
         let (_, fields) = stat.rsplit_once(") ").unwrap();
         let fields: Vec<&str> = fields.split(' ').collect();
@@ -279,7 +287,7 @@ impl Daemon {
     }
 
     /// Resident and proportional memory, in MiB.
-    fn memory(&self) -> (f64, f64) {
+    pub(crate) fn memory(&self) -> (f64, f64) {
         (
             self.of("smaps_rollup", "Rss:"),
             self.of("smaps_rollup", "Pss:"),

@@ -29,6 +29,7 @@ mod engine;
 mod fleet;
 mod measure;
 mod neighbour;
+mod scale;
 mod table;
 mod trees;
 mod usage;
@@ -107,6 +108,8 @@ fn main() {
         Some("engines") => return disks::engines(&args[1..]),
         Some("tree") => return trees::run(&args[1..]),
         Some("walk") => return usage::walk(&args[1..]),
+        Some("scale-host") => return scale::make(&args[1..]),
+        Some("scale") => scale::run(&Request::read(&args[1..])),
         Some("usage") => usage::run(&Request::read(&args[1..])),
         Some("daemon") => daemon::run(&Request::read(&args[1..])),
         Some("fleet") => fleet::run(&Request::read(&args[1..])),

@@ -26,11 +26,29 @@ pub(crate) fn run(command: &mut Command, sync: impl FnOnce()) -> Run {
 }
 
 /// Runs a command to its end and syncs; how it ended where it failed.
+pub(crate) fn try_run(command: &mut Command, sync: impl FnOnce()) -> Result<Run, ExitStatus> {
+    let (status, run) = timed(command, sync);
+    if status.success() {
+        Ok(run)
+    } else {
+        Err(status)
+    }
+}
+
+/// Runs a command that ends with one of these codes.
+pub(crate) fn run_ending(command: &mut Command, codes: &[i32]) -> Run {
+    let (status, run) = timed(command, || {});
+    if status.code().is_none_or(|code| !codes.contains(&code)) {
+        super::panic_with(&format!("{command:?}: {status}"));
+    }
+    run
+}
+
 #[expect(
     clippy::zombie_processes,
     reason = "it is waited for by its process id"
 )]
-pub(crate) fn try_run(command: &mut Command, sync: impl FnOnce()) -> Result<Run, ExitStatus> {
+fn timed(command: &mut Command, sync: impl FnOnce()) -> (ExitStatus, Run) {
     command.stdin(Stdio::null()).stdout(Stdio::null());
     let begun = Instant::now();
     let child = command.spawn().unwrap();
@@ -38,16 +56,14 @@ pub(crate) fn try_run(command: &mut Command, sync: impl FnOnce()) -> Result<Run,
     let wall = begun.elapsed();
     sync();
     let to_sync = begun.elapsed();
-    if !status.success() {
-        return Err(status);
-    }
     let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
-    Ok(Run {
+    let run = Run {
         wall: wall.as_secs_f64(),
         to_sync: to_sync.as_secs_f64(),
         cpu: seconds(usage.ru_utime) + seconds(usage.ru_stime),
         mib: usage.ru_maxrss as f64 / 1024.0,
-    })
+    };
+    (status, run)
 }
 
 #[expect(unsafe_code, reason = "std does not tell what a child has used")]

@@ -16,6 +16,7 @@ mod mount;
 mod numbers;
 mod operate;
 mod page;
+mod privileges;
 mod receipts;
 mod soak;
 mod stall;

@@ -7,7 +7,7 @@ use mesos_volumed::mesos::paths;
 
 use super::agent::Generation;
 use super::disk::{Disk, Loss, Node, ROOT};
-use super::world::{DATA, Hold, Life, PLAIN, PREPARED, SLAVE, Task, World, roots};
+use super::world::{DATA, Hold, Life, Oddity, PLAIN, PREPARED, SLAVE, Task, World, roots};
 
 /// Something that happens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +60,8 @@ pub(crate) enum Act {
     Blind,
     WallClock(i64),
     Locked(bool),
+    /// From now on this is so, or is not any more.
+    Odd(Oddity),
 }
 
 /// What is mounted.
@@ -181,6 +183,11 @@ pub(crate) fn apply(world: &mut World, act: &Act) -> bool {
         Act::Blind => world.agent.blind ^= true,
         Act::WallClock(jump) => world.wall = world.wall.saturating_add(*jump),
         Act::Locked(locked) => world.locked_elsewhere = *locked,
+        Act::Odd(oddity) => {
+            if !world.odd.remove(oddity) {
+                world.odd.insert(*oddity);
+            }
+        }
     }
     true
 }
@@ -557,6 +564,7 @@ fn by_hand(world: &mut World, root: usize, key: &VolumeKey) -> bool {
 /// Everything as it should be: the end of a history.
 pub(crate) fn calm(world: &mut World) {
     world.locked_elsewhere = false;
+    world.odd.clear();
     world.holds.clear();
     world.tasks.clear();
     world.mounts.retain(|mount| !mount.point.is_empty());

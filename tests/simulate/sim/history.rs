@@ -30,7 +30,7 @@ use super::count::Counts;
 use super::observe::{Blunder, facts};
 use super::oracle::picture;
 use super::sys::{Killed, Model};
-use super::world::{World, roots};
+use super::world::{Oddity, World, roots};
 
 /// How many numbers a tape has; behind its end all is 0.
 pub(crate) const TAPE: usize = 120;
@@ -359,7 +359,8 @@ impl History<'_> {
                 Act::WallClock(-400_000_000),
                 Act::WallClock(400_000_000),
             ]),
-            _ => Act::Locked(tape.pick(2) == 1),
+            _ if tape.rarely(3) => Act::Locked(tape.pick(2) == 1),
+            _ => Act::Odd(tape.of(&Oddity::ALL)),
         }
     }
 
@@ -885,6 +886,7 @@ fn name_of(act: &Act) -> &'static str {
         Act::Blind => "unreadable entry",
         Act::WallClock(_) => "clock jump",
         Act::Locked(_) => "locked",
+        Act::Odd(_) => "can't be seen for a while",
     }
 }
 

@@ -18,12 +18,12 @@ use mesos_volumed::mesos::disk::{DiskRef, DiskType};
 use mesos_volumed::mesos::ids::{PersistenceId, Role};
 use mesos_volumed::mesos::paths;
 use mesos_volumed::observe::{gate, state_dir};
-use mesos_volumed::units::{Raw, Span};
+use mesos_volumed::units::{Megabytes, Raw, Span};
 
 use super::builder::first_met;
 use super::disk::{Disk, Node};
 use super::sys::identity;
-use super::world::{HIDDEN, Spot, World, roots};
+use super::world::{HIDDEN, Oddity, Spot, World, roots};
 
 fn location(disk: &Disk, ino: u64) -> Known<FsLocation> {
     match disk.path(ino) {
@@ -159,10 +159,61 @@ pub(crate) fn facts(
         .unwrap_or_default();
     facts.gate.closed_for = gate.map(|gate| gate.roots);
     facts.memory = state_dir::memory(&state);
+    for oddity in &world.odd {
+        oddity.show(&mut facts);
+    }
     if let Some(blunder) = blunder {
         blunder.make(&mut facts);
     }
     facts
+}
+
+impl Oddity {
+    /// What is seen while it is so.
+    fn show(self, facts: &mut Facts) {
+        match self {
+            Self::RoleHidden => {
+                if let AgentAnswer::State(state) = &mut facts.answer {
+                    state.roles.pop_first();
+                    let roles = &state.roles;
+                    state
+                        .resources
+                        .retain(|resource| resource.role().is_none_or(|role| roles.contains(role)));
+                }
+            }
+            Self::HoldersUnknown => facts.holders = Known::unknown("a process can't be looked at"),
+            Self::Unread => facts.tasks = Known::unknown("a file can't be read"),
+            Self::OtherView => {
+                for root in &mut facts.roots {
+                    if root.view == AgentView::Same {
+                        root.view = AgentView::Other("another disk".to_owned());
+                    }
+                }
+            }
+            Self::DeviceGone => mounts(facts, |mount| {
+                mount.failure = Some(FsFailure::DeviceGone("it was pulled".to_owned()));
+            }),
+            Self::Network => mounts(facts, |mount| mount.network = true),
+            Self::Shrunk => {
+                for root in &mut facts.roots {
+                    root.filesystem.advertised = Some(Megabytes::whole(1 << 40));
+                }
+            }
+            Self::NoIdentity => {
+                for root in &mut facts.roots {
+                    root.filesystem.present = Known::unknown("it gives no file handles");
+                }
+            }
+        }
+    }
+}
+
+fn mounts(facts: &mut Facts, change: impl Fn(&mut RootMount)) {
+    for root in &mut facts.roots {
+        if let Known::Known(mount) = &mut root.mount {
+            change(mount);
+        }
+    }
 }
 
 fn file<T>(

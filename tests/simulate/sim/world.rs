@@ -90,9 +90,44 @@ pub(crate) struct Fate {
     pub(crate) meanwhile: Option<(u64, super::acts::Act)>,
 }
 
+/// Something about the host, or about how it is looked at, that keeps the program from acting for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Oddity {
+    /// The agent's answer leaves a role out.
+    RoleHidden,
+    /// Processes can't be looked at.
+    HoldersUnknown,
+    /// The agent sees another disk below a root than we do.
+    OtherView,
+    /// The device below a mounted file system is gone.
+    DeviceGone,
+    /// A file system is smaller than what was advertised of it.
+    Shrunk,
+    /// A root comes over the network.
+    Network,
+    /// A file system gives no handles.
+    NoIdentity,
+    /// The agent asks for more authorities than we could read.
+    Unread,
+}
+
+impl Oddity {
+    pub(crate) const ALL: [Self; 8] = [
+        Self::RoleHidden,
+        Self::HoldersUnknown,
+        Self::OtherView,
+        Self::DeviceGone,
+        Self::Shrunk,
+        Self::Network,
+        Self::NoIdentity,
+        Self::Unread,
+    ];
+}
+
 /// The host.
 #[derive(Clone, Debug)]
 pub(crate) struct World {
+    pub(crate) odd: BTreeSet<Oddity>,
     pub(crate) disks: Vec<Disk>,
     pub(crate) mounts: Vec<Mount>,
     pub(crate) boot: u32,
@@ -126,6 +161,7 @@ impl World {
     pub(crate) fn new() -> Self {
         let disks = (0..5).map(|minor| Disk::new(minor + 1, 0)).collect();
         let mut world = Self {
+            odd: BTreeSet::new(),
             disks,
             mounts: Vec::new(),
             boot: 1,

@@ -105,10 +105,15 @@ fn entries(world: &World) -> Vec<Entry> {
                 .map_err(|error| error.to_string())
                 .and_then(|text| serde_json::from_slice(&text).map_err(|error| error.to_string()));
             let data = path.join("data");
+            let data = Some(data).filter(|data| data.symlink_metadata().is_ok());
+            // On a prepared MOUNT `data` is made before anything is moved there, and goes last.
+            let data = data.map(|data| tree(&data)).filter(|tree| {
+                manifest.is_ok() || world.layout() != Layout::Hidden || !below(tree).is_empty()
+            });
             Entry {
                 name: path.file_name().unwrap().to_str().unwrap().to_owned(),
                 manifest,
-                data: data.symlink_metadata().is_ok().then(|| tree(&data)),
+                data,
             }
         })
         .collect();
@@ -121,7 +126,10 @@ impl Before {
         let mut volumes = BTreeMap::new();
         for id in HELD.into_iter().chain(DESTROYED).chain([ORPHAN, TRASHED]) {
             let place = world.volume(id);
-            let found = if place.symlink_metadata().is_ok() {
+            let found = if world.is_on_mount(id) {
+                // Its root is there, whoever has it.
+                Some(tree(&place)).filter(|tree| !below(tree).is_empty())
+            } else if place.symlink_metadata().is_ok() {
                 Some(tree(&place))
             } else {
                 entries(world).into_iter().find_map(|entry| {

@@ -97,6 +97,24 @@ pub struct Owned {
     pub mode: u32,
 }
 
+/// Why [`make_ahead`] did not make a directory as it shall be.
+#[derive(Debug)]
+pub struct NotMade {
+    /// What happened.
+    pub outcome: Outcome,
+    /// The directory that was made all the same, and that [`withdraw`] takes away again.
+    pub made: Option<FileIdentity>,
+}
+
+impl From<Outcome> for Box<NotMade> {
+    fn from(outcome: Outcome) -> Self {
+        Self::new(NotMade {
+            outcome,
+            made: None,
+        })
+    }
+}
+
 /// Makes the directory of a volume that is about to be created, with its owner and mode, and gives
 /// its identity back. Something of that name is an error: the agent would take it over.
 pub fn make_ahead<S: Sys>(
@@ -104,20 +122,20 @@ pub fn make_ahead<S: Sys>(
     locks: &RootLocks<S>,
     place: &VolumePlace,
     owned: Owned,
-) -> Result<FileIdentity, Outcome> {
+) -> Result<FileIdentity, Box<NotMade>> {
     let path = place.path();
-    let open = |source: OpenError| StepError::Open {
-        path: path.clone(),
-        source,
-    };
     let fail = |source: Errno| StepError::Call {
         what: "make",
         path: path.clone(),
         left: "no volume was created",
         source,
     };
-    let root = OpenRoot::open(sys, locks, &place.disk, &place.root)?;
-    let role_dir = role_directory(sys, &root, place)?;
+    let before = || -> Result<(OpenRoot<S>, S::Dir), Outcome> {
+        let root = OpenRoot::open(sys, locks, &place.disk, &place.root)?;
+        let role_dir = role_directory(sys, &root, place)?;
+        Ok((root, role_dir))
+    };
+    let (_root, role_dir) = before()?;
     let name = place.id_dir.as_bytes();
     // Nobody but root enters it before it is as it shall be.
     sys.mkdir(&role_dir, name, 0o700)
@@ -125,21 +143,31 @@ pub fn make_ahead<S: Sys>(
             Errno::EXIST => Outcome::Stale(format!("something lies at {path} by now")),
             source => fail(source).into(),
         })?;
-    let made = sys.open_child(&role_dir, name).map_err(open)?;
+    let look = || -> Result<(S::Dir, FileIdentity), StepError> {
+        let made = sys
+            .open_child(&role_dir, name)
+            .map_err(|source| StepError::Open {
+                path: path.clone(),
+                source,
+            })?;
+        let identity = sys.identity(&made).map_err(|source| StepError::Identity {
+            path: path.clone(),
+            source,
+        })?;
+        Ok((made, identity))
+    };
+    let (made, identity) = look().map_err(Outcome::from)?;
     let finished = sys
         .set_owner(&made, owned.owner, owned.mode)
         .and_then(|()| sys.sync(&made))
         .and_then(|()| sys.sync(&role_dir));
-    if let Err(source) = finished {
-        return Err(fail(source).into());
+    match finished {
+        Ok(()) => Ok(identity),
+        Err(source) => Err(Box::new(NotMade {
+            outcome: fail(source).into(),
+            made: Some(identity),
+        })),
     }
-    sys.identity(&made).map_err(|source| {
-        StepError::Identity {
-            path: path.clone(),
-            source,
-        }
-        .into()
-    })
 }
 
 /// Takes a directory away again that [`make_ahead`] made and no volume came for: only that very
@@ -173,4 +201,123 @@ pub fn withdraw<S: Sys>(
         Ok(Outcome::Identity)
     };
     step().unwrap_or_else(|outcome| outcome)
+}
+
+#[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests make and look at folders of their own"
+)]
+mod tests {
+    use std::cell::Cell;
+    use std::path::Path;
+
+    use super::*;
+    use crate::act::sys::hooked::{Hooked, quiet};
+    use crate::decide::facts::Fingerprint;
+    use crate::mesos::disk::{DiskRef, DiskType};
+    use crate::mesos::ids::VolumeKey;
+    use crate::units::Raw;
+
+    const AS_ASKED: Owned = Owned {
+        owner: None,
+        mode: 0o750,
+    };
+
+    /// The place of `eng/dev/new` on a PATH root; its role has a directory.
+    fn place(root: &Path) -> VolumePlace {
+        for folder in ["roles/eng dev", ".mesos-volumed"] {
+            std::fs::create_dir_all(root.join("volumes").join(folder)).unwrap();
+        }
+        let kernel = Hooked::new(&quiet);
+        let directory = kernel.identity(&kernel.open_root(root).unwrap()).unwrap();
+        VolumePlace {
+            volume: VolumeKey::named("eng/dev/new").unwrap(),
+            disk: DiskRef {
+                kind: DiskType::Path,
+                root: Raw::from(root),
+            },
+            root: Fingerprint {
+                filesystem: directory.filesystem.clone(),
+                fs_type: "test".to_owned(),
+                directory,
+            },
+            role_dir: Raw::from("eng dev"),
+            id_dir: Raw::from("new"),
+        }
+    }
+
+    #[test]
+    fn a_directory_that_could_not_be_finished_is_named_and_goes_again() {
+        for call in ["set_owner", "sync"] {
+            let temp = tempfile::tempdir().unwrap();
+            let place = place(temp.path());
+            let fail = |name: &'static str, _: &[u8]| {
+                if name == call { Err(Errno::IO) } else { Ok(()) }
+            };
+            let locks = RootLocks::default();
+            let half = make_ahead(&Hooked::new(&fail), &locks, &place, AS_ASKED).unwrap_err();
+            assert!(matches!(half.outcome, Outcome::Failed(_)), "{half:?}");
+            let made = half.made.expect("the directory that is there");
+            assert!(place.path().as_path().exists(), "{call}");
+            let gone = withdraw(&Hooked::new(&quiet), &RootLocks::default(), &place, &made);
+            assert!(matches!(gone, Outcome::Identity), "{gone:?}");
+            assert!(!place.path().as_path().exists(), "{call}");
+        }
+    }
+
+    #[test]
+    fn only_the_directory_that_was_made_is_withdrawn_and_only_while_it_is_empty() {
+        let temp = tempfile::tempdir().unwrap();
+        let place = place(temp.path());
+        let sys = Hooked::new(&quiet);
+        let locks = RootLocks::default();
+        let made = make_ahead(&sys, &locks, &place, AS_ASKED).unwrap();
+        // Somebody has begun to use it.
+        let path = place.path().as_path().to_owned();
+        std::fs::write(path.join("data"), "x").unwrap();
+        let kept = withdraw(&sys, &locks, &place, &made);
+        assert!(matches!(kept, Outcome::Failed(_)), "{kept:?}");
+        assert!(path.join("data").exists());
+        // Somebody made another one of that name.
+        std::fs::rename(&path, temp.path().join("aside")).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        let kept = withdraw(&sys, &locks, &place, &made);
+        assert!(matches!(kept, Outcome::Failed(_)), "{kept:?}");
+        assert!(path.exists());
+        // And nothing is made where something is.
+        let stale = make_ahead(&sys, &locks, &place, AS_ASKED).unwrap_err();
+        assert!(matches!(stale.outcome, Outcome::Stale(_)) && stale.made.is_none());
+    }
+
+    #[test]
+    fn a_directory_is_as_asked_for_before_anybody_may_enter_it() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let temp = tempfile::tempdir().unwrap();
+        let place = place(temp.path());
+        let seen = Cell::new(None);
+        let look = |call: &'static str, _: &[u8]| {
+            if call == "set_owner" {
+                let mode = place
+                    .path()
+                    .as_path()
+                    .metadata()
+                    .unwrap()
+                    .permissions()
+                    .mode();
+                seen.set(Some(mode & 0o7777));
+            }
+            Ok(())
+        };
+        make_ahead(&Hooked::new(&look), &RootLocks::default(), &place, AS_ASKED).unwrap();
+        assert_eq!(seen.get(), Some(0o700));
+        let mode = place
+            .path()
+            .as_path()
+            .metadata()
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o7777, 0o750);
+    }
 }

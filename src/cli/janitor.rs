@@ -7,21 +7,21 @@ use anyhow::{Context as _, anyhow};
 use serde::Serialize;
 
 use super::volumes::destroy;
-use super::volumes::through_master::{self as through, Called, Errand, Sent, by_hand};
+use super::volumes::through_master::{self as through, ByHand, Called, Errand, Sent};
 use super::{Align, Context, Exit, Table, Text, WithExit};
 use crate::config::Settings;
 use crate::daemon::answers::plan::StepResult;
 use crate::daemon::operate::Ending;
 use crate::decide::facts::{CheckpointFacts, Known, OperationState, Words};
-use crate::decide::janitor::{Agent, Cluster, Left, Share, Whose, left};
+use crate::decide::janitor::{Agent, Cluster, Left, Share, Stay, Whose, left};
 use crate::decide::own::{committed, reachable};
 use crate::decide::steps::MasterCall;
 use crate::mesos::ids::{Role, VolumeKey};
 use crate::mesos::operator::{AgentEntry, Change, ResourceFormat};
 use crate::mesos::resource::Resource;
-use crate::observe::{clock, master};
+use crate::observe::master;
 use crate::sys::http::Site;
-use crate::units::{Megabytes, Raw, Span, chain};
+use crate::units::{Megabytes, Raw, chain};
 
 /// Destroy the volumes and unreserve the resources that a removed framework left
 #[derive(Debug, clap::Args)]
@@ -70,6 +70,9 @@ pub(super) struct Args {
 
 impl Args {
     fn whose(&self) -> anyhow::Result<Whose> {
+        if self.confirm.is_some() && self.framework.is_none() {
+            return Err(anyhow!("--confirm types the id of a --framework again"));
+        }
         match (&self.role, &self.principal, &self.framework) {
             (Some(role), ..) => {
                 let role = Role::new(role.as_str());
@@ -180,15 +183,18 @@ fn removed(
 ) -> anyhow::Result<Left> {
     let leader = master::leader(site)?;
     let frameworks = master::frameworks(site)?;
-    let elected_for = leader.elected.and_then(|at| {
-        let now = std::time::Duration::from_secs(u64::try_from(clock::wall_seconds()).ok()?);
-        // By two clocks, the master's and ours: one that is from the future tells nothing.
-        let at = std::time::Duration::try_from_secs_f64(at).ok()?;
-        now.checked_sub(at).map(Span)
-    });
+    // A new leader forgets frameworks that live: the list has to be that of the one that told its age.
+    let still = master::leader(site)?;
+    if still.info.id != leader.info.id || still.info.elected != leader.info.elected {
+        let code = Stay::ElectedRecently;
+        return Err(anyhow!(
+            "{code}: another master was elected while this one was asked; nothing was done"
+        ))
+        .exit(Exit::Refused);
+    }
     let cluster = Cluster {
         frameworks: &frameworks,
-        elected_for,
+        elected_for: leader.elected_for,
         longest_failover: settings.master.longest_failover,
     };
     left(whose, cluster, typed)
@@ -291,6 +297,7 @@ fn planned(
     settings: &Settings,
 ) -> anyhow::Result<(Vec<Wanted>, Vec<KeptRow>)> {
     let (mut steps, mut kept) = (Vec::new(), Vec::new());
+    let hand = with_calls.then(|| ByHand::new(settings));
     for target in targets {
         let share = &target.share;
         let destroy = share.destroy.iter().map(|one| ("destroy", one));
@@ -321,7 +328,7 @@ fn planned(
                         .map_or_else(|| "-".to_owned(), |disk| disk.to_string()),
                 },
                 size_mb: one.megabytes().map(Megabytes::as_f64),
-                call: with_calls.then(|| by_hand(settings, &call)).transpose()?,
+                call: hand.as_ref().map(|hand| hand.line(&call)).transpose()?,
             });
         }
         kept.extend(share.stays.iter().map(|stays| KeptRow {

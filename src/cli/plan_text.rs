@@ -3,9 +3,10 @@
 use super::Text;
 use crate::daemon::answers::plan::{Kept, Planned, planned};
 use crate::decide::facts::{WipeMethod, WipeMode};
+use crate::decide::guards::Refusal;
 use crate::decide::plan::Plan;
 use crate::decide::steps::{Barrier, Step, TrashPlace, WipeAuthorization};
-use crate::mesos::disk::DiskRef;
+use crate::mesos::disk::{DiskRef, DiskType};
 use crate::mesos::ids::VolumeKey;
 use crate::units::Span;
 
@@ -169,7 +170,7 @@ fn after(retention: Span) -> String {
     }
 }
 
-/// Doubts, what is kept back although its time has come, and a summary.
+/// Doubts, what is kept back although its time has come, what somebody should look at, and a summary.
 #[must_use]
 pub fn kept_text(planned: &Planned) -> String {
     let mut text = Text::new();
@@ -197,6 +198,16 @@ pub fn kept_text(planned: &Planned) -> String {
             }
         }
     }
+    for kept in planned.kept.iter().filter(|kept| !kept.due) {
+        for why in kept.reasons.iter().filter(|why| is_told(kept, why.code)) {
+            text.line(format_args!(
+                "told        {}: {}: {}",
+                name(kept),
+                why.code,
+                why.reason
+            ));
+        }
+    }
     let due = planned.kept.iter().filter(|kept| kept.due).count();
     let rest = planned.kept.len().saturating_sub(due);
     text.line(format_args!(
@@ -204,6 +215,13 @@ pub fn kept_text(planned: &Planned) -> String {
         steps(planned.steps.len())
     ));
     text.into_string()
+}
+
+/// Whether somebody should look at it although nothing is due: what a volume left on a MOUNT disk, which
+/// is never an orphan, and a destroy of ours that was cut short.
+fn is_told(kept: &Kept, code: Refusal) -> bool {
+    code == Refusal::Unconfirmed
+        || (code == Refusal::ReportOnly && kept.disk.kind == DiskType::Mount)
 }
 
 fn steps(count: usize) -> String {

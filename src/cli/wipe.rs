@@ -27,6 +27,10 @@ Example: mesos-volumed wipe slave_public/old-data --confirm old-data
 Example: mesos-volumed wipe slave_public/old-data --confirm old-data --mode overwrite --strict
   overwrites its data where it lies and reads that back, or refuses with nothing touched
 
+Example: mesos-volumed wipe /dcos/volume0 --confirm old-data
+  wipes what a destroyed volume left on a MOUNT disk that was never seen while the volume was held: the
+  disk is named by its path, after a look at it
+
 Example: mesos-volumed wipe --device /dev/sdb --confirm S3R1AL --mode zero_device
   zeroes a disk that nothing uses, and reads it back
 

@@ -62,6 +62,7 @@ impl Looked {
             info_target_written: doctor::info_target_written(work_dir),
             frameworks: frameworks(settings),
             usage: None,
+            measured: observer.measured(&facts),
             ledger: state_dir::ledger(&state_dir).map(drop),
             projects: doctor::projects(&facts.roots),
             socket: socket(settings),

@@ -16,6 +16,7 @@ use crate::decide::facts::{
 use crate::decide::ledger::Ledger;
 use crate::decide::own::wants_master;
 use crate::decide::steps::MasterCall;
+use crate::mesos::operator::DiskUse;
 use crate::observe::agent_http::{self, Limits, Question};
 use crate::observe::checkpoints::{WorkDirError, observe_committed};
 use crate::observe::facts::{ObserveError, Request, observe_facts};
@@ -133,6 +134,19 @@ impl Observer {
             latest,
             limits: Limits::default(),
         })
+    }
+
+    /// What the agent of these facts measured of volumes in use.
+    #[must_use]
+    pub fn measured(&self, facts: &Facts) -> Known<Vec<DiskUse>> {
+        let agent = &self.settings.agent;
+        let (Some(url), AgentAnswer::State(_)) = (agent.url.as_deref(), &facts.answer) else {
+            return Known::Absent;
+        };
+        match clients::access(&agent.access) {
+            Ok(access) => agent_http::measured(url, &access, Limits::default()),
+            Err(error) => Known::unknown(chain(&error)),
+        }
     }
 
     /// What decisions need of the settings.

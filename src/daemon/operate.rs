@@ -22,8 +22,8 @@ use crate::decide::facts::{AdoptWord, Facts, Who, WipeMode, Words};
 use crate::decide::guards::{Reason, Refusal};
 use crate::decide::listing::{self, VolumeRow, VolumeState};
 use crate::decide::plan::Plan;
-use crate::decide::steps::TrashId;
-use crate::mesos::disk::DiskType;
+use crate::decide::steps::{Kept, TrashId};
+use crate::mesos::disk::{DiskRef, DiskType};
 use crate::mesos::ids::VolumeKey;
 use crate::units::Raw;
 
@@ -526,13 +526,20 @@ fn adopted(facts: &Facts, word: &AdoptWord) -> Result<(), String> {
 fn wiped(facts: &Facts, last: &Plan, key: Option<&VolumeKey>, blocked: bool) -> Result<(), String> {
     let rows = listing::volumes(facts, last);
     let left: Vec<&VolumeRow> = rows.iter().filter(|row| row.key.as_ref() == key).collect();
-    if left.is_empty() && !blocked {
+    // What it left on a MOUNT disk has no row.
+    let kept: Vec<&Kept> = last
+        .kept
+        .iter()
+        .filter(|kept| kept.volume.as_ref() == key && kept.disk.kind == DiskType::Mount)
+        .collect();
+    if left.is_empty() && kept.is_empty() && !blocked {
         return Ok(());
     }
-    let why: Vec<String> = left
-        .iter()
-        .flat_map(|row| row.reasons.iter().map(ToString::to_string))
-        .collect();
+    let of_rows = left.iter().flat_map(|row| &row.reasons);
+    let of_kept = kept.iter().flat_map(|kept| &kept.reasons);
+    let mut why: Vec<String> = of_rows.chain(of_kept).map(ToString::to_string).collect();
+    why.sort();
+    why.dedup();
     let held = left.iter().any(|row| {
         matches!(
             row.state,
@@ -604,10 +611,11 @@ impl Wipe {
         observer: &Observer,
         shared: &Shared,
     ) -> Result<(Words, Option<Facts>), OperateError> {
-        let (key, facts) = self.find(observer)?;
+        let (key, disk, facts) = self.find(observer)?;
         confirmed(&key, &self.confirm)?;
         let words = Words {
             wipe: Some(key.clone()),
+            wipe_root: disk.map(|disk| disk.root),
             mode: self.mode,
             strict: self.strict,
             ..Words::default()
@@ -620,24 +628,43 @@ impl Wipe {
         Ok((words, seen))
     }
 
-    /// The volume that is meant, which must be on this host, and the facts that show it.
-    fn find(&self, observer: &Observer) -> Result<(VolumeKey, Facts), OperateError> {
+    /// The volume that is meant, which must be on this host, the MOUNT disk that was named for it, and
+    /// the facts that show it.
+    fn find(
+        &self,
+        observer: &Observer,
+    ) -> Result<(VolumeKey, Option<DiskRef>, Facts), OperateError> {
         let (facts, checked) = look(&mut || observer.facts(&Words::default()))?;
         let rows = listing::volumes(&facts, checked.plan());
+        // What a volume left on a MOUNT disk has no directory, and no row.
+        let left = checked.plan().kept.iter().filter(|kept| {
+            kept.trash.is_none() && kept.disk.kind == DiskType::Mount && kept.path == kept.disk.root
+        });
+        let left = left.filter_map(|kept| Some((kept.volume.as_ref()?, &kept.path, &kept.disk)));
+        let listed = rows
+            .iter()
+            .filter_map(|row| Some((row.key.as_ref()?, &row.path, row.disk.as_ref()?)));
+        let all: Vec<(&VolumeKey, &Raw, &DiskRef)> = listed.chain(left).collect();
         let volume = self.volume.as_str();
-        let path = Raw::from(volume.trim_end_matches('/'));
-        let by_path = || {
-            rows.iter()
-                .find(|row| row.path == path)
-                .and_then(|row| row.key.clone())
-        };
-        let by_name = || {
-            VolumeKey::named(volume)
-                .filter(|key| rows.iter().any(|row| row.key.as_ref() == Some(key)))
-        };
         let is_path = volume.starts_with('/');
-        let found = if is_path { by_path() } else { by_name() };
-        let key = found.ok_or_else(|| {
+        let found = if is_path {
+            let path = Raw::from(volume.trim_end_matches('/'));
+            let there = || all.iter().filter(|(_, at, _)| **at == path);
+            // Several may have been on one MOUNT disk: the id tells which.
+            let meant = there().find(|(key, ..)| confirmed(key, &self.confirm).is_ok());
+            meant.or_else(|| there().next()).map(|(key, _, disk)| {
+                let mount = (disk.kind == DiskType::Mount && disk.root == path).then_some(*disk);
+                ((*key).clone(), mount.cloned())
+            })
+        } else {
+            VolumeKey::named(volume)
+                .filter(|key| {
+                    rows.iter().any(|row| row.key.as_ref() == Some(key))
+                        || all.iter().any(|(one, ..)| *one == key)
+                })
+                .map(|key| (key, None))
+        };
+        let (key, disk) = found.ok_or_else(|| {
             let code = if is_path {
                 format!("{}: ", Refusal::NotAVolumePath)
             } else {
@@ -650,7 +677,7 @@ impl Wipe {
                 Raw::from(volume)
             ))
         })?;
-        Ok((key, facts))
+        Ok((key, disk, facts))
     }
 }
 

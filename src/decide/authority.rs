@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::facts::{
-    AgentAnswer, AgentFacts, CheckpointFile, Facts, Known, OperationKind, OperationState,
-    ResourceState,
+    AgentAnswer, AgentFacts, CheckpointFile, Facts, Known, Operation, OperationKind,
+    OperationState, ResourceState,
 };
 use super::guards::{Reason, Refusal};
 use super::memory::Memory;
@@ -184,15 +184,13 @@ impl Claims {
                 join.state(&provider.content, Source::Provider, false);
             }
         }
-        if let Some(tasks) = facts.tasks.known() {
-            for key in tasks.iter().flat_map(|task| &task.volumes) {
-                join.claims
-                    .volumes
-                    .entry(key.clone())
-                    .or_default()
-                    .sources
-                    .insert(Source::Task);
-            }
+        for key in facts.task_uses().flat_map(|task| &task.volumes) {
+            join.claims
+                .volumes
+                .entry(key.clone())
+                .or_default()
+                .sources
+                .insert(Source::Task);
         }
         if let AgentAnswer::State(state) = &facts.answer {
             let named: BTreeSet<Role> = believed(facts)
@@ -203,6 +201,7 @@ impl Claims {
                 join.claims.shown_roles = Some(state.roles.clone());
             }
             join.resources(&state.resources, Source::Answer, false);
+            join.operations(&state.operations);
         }
         let mut claims = join.claims;
         for (key, claim) in &claims.volumes {
@@ -459,7 +458,11 @@ impl Join<'_> {
 
     fn state(&mut self, state: &ResourceState, source: Source, effective: bool) {
         self.resources(&state.resources, source, effective);
-        for operation in &state.operations {
+        self.operations(&state.operations);
+    }
+
+    fn operations(&mut self, operations: &[Operation]) {
+        for operation in operations {
             match operation.state {
                 OperationState::Pending | OperationState::Unclear => {}
                 OperationState::Finished | OperationState::Failed => continue,

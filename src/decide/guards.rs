@@ -330,7 +330,9 @@ impl Refusal {
             Self::Contested => {
                 "decide which of both is wanted: `mesos-volumed trash restore <entry>` once its place is free, or `mesos-volumed trash purge <entry>`"
             }
-            Self::Unconfirmed => "wait until the agent has registered again",
+            Self::Unconfirmed => {
+                "run `mesos-volumed volumes destroy` again, or restart the agent: what it still holds after it has registered again goes back"
+            }
             Self::Adopted => {
                 "give it back to Mesos by the calls that `mesos-volumed volumes adopt` prints, or take the mark back with `mesos-volumed volumes adopt <role/id> --undo`"
             }

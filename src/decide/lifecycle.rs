@@ -3,10 +3,14 @@
 //! A new volume adopts whatever lies where it will be: that place must be known to be empty.
 
 use super::authority::Claims;
-use super::facts::{CheckpointFile, Facts, Fingerprint, Known, MountContent, Registered};
+use super::facts::{
+    CheckpointFile, Facts, FileIdentity, FileKind, Fingerprint, Known, MountContent, Registered,
+};
 use super::guards::{Reason, Refusal};
-use super::roots::RootView;
+use super::remember::remember;
+use super::roots::{RootView, dir_key};
 use super::steps::VolumePlace;
+use super::volumes::Judge;
 use crate::mesos::disk::{DiskRef, DiskType};
 use crate::mesos::ids::{Role, VolumeKey};
 use crate::mesos::paths;
@@ -22,11 +26,33 @@ pub struct NewPlace {
     pub path: Raw,
     /// The file system.
     pub root: Fingerprint,
+    /// The empty directory that lies there, as a run that was cut short leaves it: it has to go first.
+    pub leftover: Option<FileIdentity>,
 }
 
-/// Whether a volume may be created on this disk: nothing lies in its place, nobody names it, and
-/// nothing is in flight. Every reason why not.
-pub fn may_create(facts: &Facts, key: &VolumeKey, disk: &DiskRef) -> Result<NewPlace, Vec<Reason>> {
+/// The directory that lies in the place of a volume that is to be created, where it is one.
+#[must_use]
+pub fn lies_there<'a>(
+    facts: &'a Facts,
+    key: &VolumeKey,
+    disk: &DiskRef,
+) -> Option<&'a FileIdentity> {
+    let dirs = facts.root(disk)?.dirs.known()?;
+    let dir = dirs
+        .iter()
+        .find(|dir| dir.kind == FileKind::Directory && dir_key(dir) == *key)?;
+    dir.identity.known()
+}
+
+/// Whether a volume may be created on this disk: nothing lies in its place but perhaps `empty`, a
+/// directory that was seen to hold nothing, nobody names it, and nothing is in flight. Every reason why
+/// not.
+pub fn may_create(
+    facts: &Facts,
+    key: &VolumeKey,
+    disk: &DiskRef,
+    empty: Option<&FileIdentity>,
+) -> Result<NewPlace, Vec<Reason>> {
     let claims = Claims::join(facts);
     let views = RootView::all(facts, &claims);
     let mut reasons = claims.doubts.clone();
@@ -61,10 +87,21 @@ pub fn may_create(facts: &Facts, key: &VolumeKey, disk: &DiskRef) -> Result<NewP
             format!("{what}; the agent would take over what lies there as the volume's data"),
         )
     };
+    let mut leftover = None;
     match disk.kind {
         DiskType::Root | DiskType::Path => {
-            if view.occupied(key) {
-                reasons.push(lies(&format!("something lies at {path}")));
+            leftover = empty.filter(|empty| lies_there(facts, key, disk) == Some(*empty));
+            match view.dirs.get(key).filter(|_| leftover.is_some()) {
+                // Empty, but perhaps not for somebody who is about to write to it.
+                Some(dir) => {
+                    let memory = remember(facts, &claims, &views);
+                    let judge = Judge::new(facts, &claims, &memory, &views);
+                    judge.use_reasons(key, &dir.location, &mut reasons);
+                }
+                None if view.occupied(key) => {
+                    reasons.push(lies(&format!("something lies at {path}")));
+                }
+                None => {}
             }
         }
         DiskType::Mount => {
@@ -95,6 +132,7 @@ pub fn may_create(facts: &Facts, key: &VolumeKey, disk: &DiskRef) -> Result<NewP
             }),
             path,
             root: present.clone(),
+            leftover: leftover.cloned(),
         }),
         Some(_) | None => {
             if reasons.is_empty() {

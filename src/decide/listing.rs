@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::authority::{Claim, Claims};
-use super::facts::{Facts, FileKind, Known, RootFacts};
+use super::authority::{Claim, Claims, Source};
+use super::facts::{Facts, FileKind, Known, ProviderState, RootFacts};
 use super::guards::{Reason, Refusal};
 use super::manifest::{TrashSize, TrashState};
 use super::memory::VolumeRecord;
@@ -17,6 +17,7 @@ use super::steps::{Evidence, Kept, TrashId};
 use crate::mesos::disk::{DiskRef, DiskType};
 use crate::mesos::ids::VolumeKey;
 use crate::mesos::paths;
+use crate::mesos::resource::Resource;
 use crate::units::{Megabytes, Raw, Span};
 
 /// The state of a volume, as `volumes list` shows it.
@@ -259,6 +260,46 @@ impl List<'_> {
             .collect()
     }
 
+    /// Why a volume is held that nothing but the file of a storage provider names: such a file lies below
+    /// the agent's id, and an agent with a new id reads it no more (F§3.5 O18).
+    fn provided_alone(&self, key: &VolumeKey, claim: &Claim) -> Option<Reason> {
+        if claim
+            .sources
+            .iter()
+            .any(|source| *source != Source::Provider)
+        {
+            return None;
+        }
+        let names = |provider: &&ProviderState| {
+            let mut keys = provider.content.resources.iter().map(Resource::volume_key);
+            keys.any(|one| one.as_ref() == Some(key))
+        };
+        let file = &self.facts.providers.known()?.iter().find(names)?.file;
+        let ours = self.facts.agent.latest.known().is_some_and(|latest| {
+            let folder = Raw::from("meta/slaves").join(latest);
+            file.below(&folder).is_some()
+        });
+        let whose = if ours {
+            ""
+        } else {
+            ", which belongs to an earlier id of the agent: no agent reads it any more. Where its data is \
+             not wanted, move the file away"
+        };
+        Some(Reason::new(
+            Refusal::Held,
+            format!("named by {file} alone{whose}"),
+        ))
+    }
+
+    /// What other volumes may have left on a MOUNT disk.
+    fn left_by_others(&self, disk: &DiskRef, path: &Raw, key: &VolumeKey) -> Vec<Reason> {
+        let kept = self.kept.get(&(disk, path)).into_iter().flatten();
+        let left = kept.filter(|kept| kept.volume.as_ref() != Some(key));
+        left.flat_map(|kept| kept.reasons.iter().cloned())
+            .filter(|reason| reason.code == Refusal::ReportOnly)
+            .collect()
+    }
+
     /// Every named volume on every disk it is named on.
     fn named(&mut self) {
         for (key, claim) in &self.claims.volumes {
@@ -274,6 +315,7 @@ impl List<'_> {
             if claim.stale_only() {
                 reasons.push(Refusal::StaleGeneration.into());
             }
+            reasons.extend(self.provided_alone(key, claim));
             let state = if pending {
                 VolumeState::Pending
             } else {
@@ -320,9 +362,16 @@ impl List<'_> {
                         let missing = disk.kind != DiskType::Mount && !view.occupied(key);
                         if there && missing && !pending && !claim.stale_only() {
                             state = VolumeState::Vanished;
+                            // It is in our trash, by a destroy that was cut short.
+                            if has_unconfirmed(view.root, key) {
+                                reasons.push(Refusal::Unconfirmed.into());
+                            }
                         }
                     }
                     None => reasons.push(Refusal::NotMounted.into()),
+                }
+                if disk.kind == DiskType::Mount {
+                    reasons.extend(self.left_by_others(disk, &path, key));
                 }
                 self.rows.push(VolumeRow {
                     key: Some(key.clone()),
@@ -479,6 +528,14 @@ impl List<'_> {
             }
         }
     }
+}
+
+/// Whether the data of a held volume lies in the trash, for a destroy that its agent has not confirmed.
+fn has_unconfirmed(root: &RootFacts, key: &VolumeKey) -> bool {
+    let entries = root.trash.known().into_iter().flatten();
+    entries
+        .filter_map(|entry| entry.manifest.known())
+        .any(|manifest| manifest.unconfirmed && manifest.volume == *key)
 }
 
 /// The volumes of a root that have directories, for `discover`'s `held`.

@@ -44,6 +44,9 @@ pub struct Memory {
     pub spent_destroys: Vec<SpentDestroy>,
     /// Unwitnessed steps of the last 24 hours.
     pub unwitnessed: Vec<UnwitnessedBatch>,
+    /// What volumes left on MOUNT disks that are another's by now, or nobody's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_on: Vec<LeftOn>,
     /// Alarms of the radar, since when.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub alarms: Vec<AlarmSince>,
@@ -72,6 +75,7 @@ impl Memory {
             lost_across_start: false,
             spent_destroys: Vec::new(),
             unwitnessed: Vec::new(),
+            left_on: Vec::new(),
             alarms: Vec::new(),
         }
     }
@@ -96,6 +100,7 @@ impl Memory {
             lost_across_start,
             spent_destroys,
             unwitnessed,
+            left_on,
             alarms,
         } = self;
         let there: BTreeSet<_> = later.sightings.iter().map(Sighting::of).collect();
@@ -110,6 +115,7 @@ impl Memory {
             && *lost_across_start == later.lost_across_start
             && *spent_destroys == later.spent_destroys
             && *unwitnessed == later.unwitnessed
+            && *left_on == later.left_on
             && *alarms == later.alarms
             && volumes.len() == later.volumes.len()
             && volumes
@@ -247,6 +253,19 @@ impl Sighting {
     fn of(&self) -> (&DiskRef, &VolumeKey, &FileIdentity) {
         (&self.disk, &self.key, &self.identity)
     }
+}
+
+/// Data that a volume may have left on a MOUNT disk, which was not seen empty since.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOn {
+    /// The volume.
+    pub key: VolumeKey,
+    /// The disk.
+    pub disk: DiskRef,
+    /// The file system that it was on.
+    pub filesystem: String,
+    /// Lived time when it was found not to be the volume's any more.
+    pub since: Span,
 }
 
 /// A volume that only the file of lower precedence names.

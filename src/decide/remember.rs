@@ -4,6 +4,7 @@
 //! doubtful nothing is concluded from absence, so only time passes and names are added.
 
 mod destroys;
+mod left;
 mod sightings;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +14,9 @@ use super::authority::{Claim, Claims, Source, effective_file, empty_doubt, our_a
 use super::facts::{AgentAnswer, CheckpointFile, Facts, FileKind, Known, MountContent, RootFacts};
 use super::guards::Refusal;
 use super::manifest::{Manifest, TrashState};
-use super::memory::{Gone, LivedClock, Memory, StaleSince, VolumePlaceRecord, VolumeRecord};
+use super::memory::{
+    Gone, LeftOn, LivedClock, Memory, StaleSince, VolumePlaceRecord, VolumeRecord,
+};
 use super::radar;
 use super::roots::{RootView, place_exists, present_filesystem};
 use super::steps::Evidence;
@@ -75,6 +78,8 @@ pub fn remember(facts: &Facts, claims: &Claims, views: &[RootView<'_>]) -> Memor
     mark_lost(&mut memory, &pass, &spent);
     note_names(&mut memory, &pass, &mut spent);
     note_unnamed(&mut memory, &pass, &spent);
+    note_named_disk(&mut memory, &pass);
+    left::keep_up(&mut memory, &pass);
     note_acceptance(&mut memory, &pass);
 
     let certain = claims.doubts.is_empty() && empty_doubt(claims, facts, &memory).is_none();
@@ -187,7 +192,7 @@ fn note_names(memory: &mut Memory, pass: &Pass<'_>, spent: &mut Spent) {
         let record = records
             .entry(key.clone())
             .or_insert_with(|| new_record(key));
-        note_named(record, pass, claim, spent);
+        note_named(record, pass, claim, spent, &mut memory.left_on);
     }
     memory.volumes = records.into_values().collect();
     memory.lost_across_start = memory.volumes.iter().any(|record| record.lost);
@@ -209,7 +214,13 @@ fn new_record(key: &VolumeKey) -> VolumeRecord {
     }
 }
 
-fn note_named(record: &mut VolumeRecord, pass: &Pass<'_>, claim: &Claim, spent: &mut Spent) {
+fn note_named(
+    record: &mut VolumeRecord,
+    pass: &Pass<'_>,
+    claim: &Claim,
+    spent: &mut Spent,
+    left: &mut Vec<LeftOn>,
+) {
     // Evidence of an earlier destroy is void once the volume is named again.
     if let Some(Gone {
         evidence: Some(Evidence::DestroyOperation(uuid)),
@@ -236,7 +247,7 @@ fn note_named(record: &mut VolumeRecord, pass: &Pass<'_>, claim: &Claim, spent: 
         record.held_in_run = None;
         record.held_in_file = None;
     }
-    note_places(record, pass, claim);
+    note_places(record, pass, claim, spent, left);
     pass.destroys.note(record, claim, spent);
 }
 
@@ -252,13 +263,25 @@ fn denied(pass: &Pass<'_>, record: &VolumeRecord, claim: &Claim) -> bool {
         && !claim.sources.contains(&Source::Answer)
 }
 
-fn note_places(record: &mut VolumeRecord, pass: &Pass<'_>, claim: &Claim) {
+fn note_places(
+    record: &mut VolumeRecord,
+    pass: &Pass<'_>,
+    claim: &Claim,
+    spent: &Spent,
+    left: &mut Vec<LeftOn>,
+) {
     let homes = claim.homes();
     // The file of lower precedence may tell of another life; it adds nothing to what is known.
     let settled = claim.stale_only() && !record.places.is_empty();
     // A place of an earlier life of the name is not what a later destroy speaks of.
     if !homes.is_empty() && !settled {
-        record.places.retain(|place| homes.contains(&place.disk));
+        let (here, elsewhere) = std::mem::take(&mut record.places)
+            .into_iter()
+            .partition(|place| homes.contains(&place.disk));
+        record.places = here;
+        for place in &elsewhere {
+            left::note(left, place, record, pass, spent);
+        }
     }
     for disk in homes {
         // Only what lies on the disk that is under this root counts as the volume's place.
@@ -314,9 +337,36 @@ fn note_unnamed(memory: &mut Memory, pass: &Pass<'_>, spent: &Spent) {
         if record.gone.is_none() {
             pass.destroys.note_finished(record, spent);
         }
-        record.places.retain(|place| {
-            place.disk.kind != DiskType::Mount || !has_tenant(pass.claims, &place.disk)
-        });
+        let (taken, own) = std::mem::take(&mut record.places)
+            .into_iter()
+            .partition(|place| left::taken_over(place, pass));
+        record.places = own;
+        for place in &taken {
+            left::note(&mut memory.left_on, place, record, pass, spent);
+        }
+    }
+}
+
+/// An operator who names a volume that nobody holds by the root of its MOUNT disk says that it was on
+/// the disk which is there. That counts where no pass ever saw which one it was on, and nowhere else.
+fn note_named_disk(memory: &mut Memory, pass: &Pass<'_>) {
+    let words = &pass.facts.words;
+    let (Some(key), Some(root)) = (&words.wipe, &words.wipe_root) else {
+        return;
+    };
+    if pass.claims.volumes.contains_key(key) {
+        return;
+    }
+    let record = memory.volumes.iter_mut().find(|record| record.key == *key);
+    for place in record.into_iter().flat_map(|record| &mut record.places) {
+        let view = pass.views.get(&place.disk);
+        if place.disk.kind == DiskType::Mount
+            && place.disk.root == *root
+            && place.filesystem.is_none()
+            && let Some(view) = view.filter(|view| view.reasons.is_empty())
+        {
+            place.filesystem = present_filesystem(view.root);
+        }
     }
 }
 

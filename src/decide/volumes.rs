@@ -81,9 +81,12 @@ impl<'a> Judge<'a> {
             .map(|(key, _)| key)
             .collect();
         let mut tasks: BTreeMap<&VolumeKey, Vec<&TaskUse>> = BTreeMap::new();
-        for task in facts.tasks.known().into_iter().flatten() {
+        for task in facts.task_uses() {
             for key in &task.volumes {
-                tasks.entry(key).or_default().push(task);
+                let uses = tasks.entry(key).or_default();
+                if !uses.iter().any(|use_of| use_of.task == task.task) {
+                    uses.push(task);
+                }
             }
         }
         let mut holders: Vec<&Holder> = facts.holders.known().into_iter().flatten().collect();

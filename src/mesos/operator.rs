@@ -22,7 +22,7 @@ pub use answers::{
     parse_operations, parse_providers, parse_statistics, parse_tasks, parse_version,
 };
 pub use build::{BuildError, reserved, reserved_part, stripped_volume, unreserved, volume, whole};
-pub use curl::{CurlAs, by_hand, curl};
+pub use curl::{CurlAs, by_hand, curl, quoted};
 pub use encode::{ResourceFormat, WriteError, resource_json};
 pub use stream::{AgentsSeen, StreamError, read_agents, read_slaves};
 

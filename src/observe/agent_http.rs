@@ -1,4 +1,9 @@
-//! The agent's own word: one `GET /state`.
+//! The agent's own word: `GET /state`, and what its operator API knows beyond that.
+//!
+//! The further questions only add: operations that are pending in the agent's memory (agents 1.6 and 1.7
+//! write none down), tasks that wait and have no `task.info` yet, volumes of resource providers. An agent
+//! that does not know a question, or does not answer it to our principal, adds nothing; one that breaks
+//! off in the middle is no whole answer.
 //!
 //! Every way in which an answer can fail to be a whole answer of *our* agent is a reason, and a
 //! reason keeps everything. Only a refusal by every address of the host says that nothing listens.
@@ -7,9 +12,9 @@ use std::collections::BTreeMap;
 
 use super::clock;
 use super::deadline::{self, Answered};
-use crate::decide::facts::{AgentAnswer, AgentState, Known, Why};
-use crate::mesos::agent_state::{StateAnswer, parse_state};
-use crate::mesos::operator::{self, hides};
+use crate::decide::facts::{AgentAnswer, AgentState, Known, OperationState, TaskUse, Why};
+use crate::mesos::agent_state::{StateAnswer, StateError, parse_state};
+use crate::mesos::operator::{self, DiskUse, hides};
 use crate::sys::http::{Access, Failure, Request, Transport};
 use crate::units::{Megabytes, Raw, Span, chain};
 
@@ -30,8 +35,8 @@ pub struct Question<'a> {
     pub limits: Limits,
 }
 
-/// Asks the agent. Blocks for twice `limits.total` at most, and a little longer where a name has to
-/// be looked up again or work_dirs be compared.
+/// Asks the agent. Each of five questions takes `limits.total` at most, the first that fails is the last,
+/// and it takes a little longer where a name has to be looked up again or work_dirs be compared.
 ///
 /// An answer that hides roles from our principal is no answer of a whole agent (VIEW_ROLE): the
 /// agent leaves them out without a word, but tells all the disk that it has.
@@ -77,7 +82,75 @@ pub fn ask(question: &Question<'_>) -> AgentAnswer {
     {
         return unknown(why);
     }
-    AgentAnswer::State(state(answer, asked_at))
+    let mut state = state(answer, asked_at);
+    match add_more(&transport, url, &mut state) {
+        Ok(()) => AgentAnswer::State(state),
+        Err(why) => AgentAnswer::Unknown(Why(format!("{url}/api/v1 {why}"))),
+    }
+}
+
+/// Adds what the operator API knows.
+fn add_more(transport: &Transport, url: &str, state: &mut AgentState) -> Result<(), String> {
+    let operations = v1(
+        transport,
+        url,
+        operator::Question::GetOperations,
+        operator::parse_operations,
+    )?;
+    let operations = operations.into_iter().flatten();
+    state.operations = operations
+        .map(|entry| entry.operation)
+        .filter(|one| matches!(one.state, OperationState::Pending | OperationState::Unclear))
+        .collect();
+    let tasks = v1(
+        transport,
+        url,
+        operator::Question::GetTasks,
+        operator::parse_tasks,
+    )?;
+    state.tasks = tasks
+        .into_iter()
+        .flatten()
+        .filter(|task| !task.volumes.is_empty())
+        .map(|task| TaskUse {
+            task: task.id,
+            framework: task.framework.unwrap_or_default(),
+            volumes: task.volumes,
+        })
+        .collect();
+    let provided = v1(
+        transport,
+        url,
+        operator::Question::GetResourceProviders,
+        operator::parse_providers,
+    )?;
+    for one in provided.into_iter().flatten() {
+        if !state.resources.contains(&one) {
+            state.resources.push(one);
+        }
+    }
+    Ok(())
+}
+
+/// Asks the operator API; `None` where the agent does not know the question, or does not answer it to
+/// us.
+fn v1<T>(
+    transport: &Transport,
+    url: &str,
+    question: operator::Question,
+    parse: impl FnOnce(&[u8]) -> Result<T, StateError>,
+) -> Result<Option<T>, String> {
+    let name = question.name();
+    let request = Request::post("/api/v1", &question.body());
+    let (status, body) =
+        fetch(transport, url, &request).map_err(|failure| format!("({name}) {failure}"))?;
+    match status {
+        200 => parse(&body)
+            .map(Some)
+            .map_err(|error| format!("({name}) can't be used: {}", chain(&error))),
+        400..=499 | 501 => Ok(None),
+        _ => Err(format!("({name}) answers {}", words_of(status))),
+    }
 }
 
 /// Why an answer shows less disk than the agent itself was given, as GET_AGENT tells it to whoever
@@ -126,6 +199,27 @@ pub fn ask_flags(question: &Question<'_>) -> Result<BTreeMap<String, String>, St
     }
 }
 
+/// What the isolators `disk/du` and `disk/xfs` of an agent measured of volumes in use. `Absent`: it does
+/// not tell us.
+#[must_use]
+pub fn measured(url: &str, access: &Access, limits: Limits) -> Known<Vec<DiskUse>> {
+    const PATH: &str = "/monitor/statistics";
+    let failed = |why: String| Known::unknown(format!("{url}{PATH} {why}"));
+    let transport = match Transport::new(access, limits) {
+        Ok(transport) => transport,
+        Err(error) => return failed(format!("can't be asked: {}", chain(&error))),
+    };
+    match fetch(&transport, url, &Request::get(PATH)) {
+        Ok((200, body)) => match operator::parse_statistics(&body) {
+            Ok(uses) => Known::Known(uses),
+            Err(error) => failed(format!("can't be used: {}", chain(&error))),
+        },
+        Ok((400..=499, _)) => Known::Absent,
+        Ok((status, _)) => failed(format!("answers {}", words_of(status))),
+        Err(failure) => failed(failure.to_string()),
+    }
+}
+
 /// The body of `/flags`.
 #[derive(serde::Deserialize)]
 struct FlagsAnswer {
@@ -149,6 +243,8 @@ fn state(answer: StateAnswer, asked_at: Span) -> AgentState {
         resources: answer.resources,
         roles: answer.roles,
         flag_roots,
+        operations: Vec::new(),
+        tasks: Vec::new(),
         asked_at,
     }
 }

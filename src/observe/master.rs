@@ -2,13 +2,15 @@
 //! them, and what the cluster holds; that something is gone from an agent only the agent's own
 //! checkpoint tells (F§5.5).
 
+use std::time::{Duration, SystemTime};
+
 use crate::mesos::agent_state::StateError;
 use crate::mesos::operator::{
     self, AgentEntry, AgentsSeen, Frameworks, MasterInfo, OperationEntry, Question, StreamError,
 };
 use crate::mesos::state::AgentVersion;
 use crate::sys::http::{Failure, Limits, Request, Site, SiteError, Told, path_of};
-use crate::units::Raw;
+use crate::units::{Raw, Span};
 
 /// Why the master tells nothing that can be used.
 #[derive(Debug, thiserror::Error)]
@@ -163,9 +165,34 @@ pub fn frameworks(site: &Site) -> Result<Frameworks, MasterError> {
     )
 }
 
-/// The leader itself.
-pub fn leader(site: &Site) -> Result<MasterInfo, MasterError> {
-    question(site, Question::GetMaster, operator::parse_master)
+/// The leader itself, and for how long it leads.
+///
+/// Both times are the master's own: when it was elected, and when it gave this very answer (`Date`, in
+/// whole seconds, so that the span is less than a second too short). The clock of this host has no part
+/// in it; one that was set on the master's host since the election has.
+pub fn leader(site: &Site) -> Result<Leader, MasterError> {
+    let body = Question::GetMaster.body();
+    let told = site.ask(&Request::post("/api/v1", &body))?;
+    let date = told.answer.date;
+    let info = whole(told, Question::GetMaster.name(), operator::parse_master)?;
+    let elected_for = led_for(info.elected, date);
+    Ok(Leader { info, elected_for })
+}
+
+/// The leading master.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Leader {
+    /// What it says of itself.
+    pub info: MasterInfo,
+    /// For how long it leads; none where it does not tell, or was elected in its own future.
+    pub elected_for: Option<Span>,
+}
+
+/// The time from one moment to another.
+fn led_for(elected: Option<f64>, now: Option<SystemTime>) -> Option<Span> {
+    let now = now?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    let elected = Duration::try_from_secs_f64(elected?).ok()?;
+    now.checked_sub(elected).map(Span)
 }
 
 /// The leader's version, which everybody may ask.
@@ -174,4 +201,28 @@ pub fn version(site: &Site) -> Result<AgentVersion, MasterError> {
     let by = told.by.clone();
     whole(told, "/version", operator::parse_version)?
         .map_err(|_unreadable| MasterError::Version { by })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_long_a_master_leads_is_told_by_its_own_times_alone() {
+        let at = |seconds| Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+        assert_eq!(
+            led_for(Some(100.5), at(160)),
+            Some(Span(Duration::from_millis(59_500)))
+        );
+        for (elected, now) in [
+            (None, at(160)),
+            (Some(100.0), None),
+            (Some(161.0), at(160)),
+            (Some(f64::NAN), at(160)),
+            (Some(-1.0), at(160)),
+            (Some(1e300), at(160)),
+        ] {
+            assert_eq!(led_for(elected, now), None, "{elected:?}");
+        }
+    }
 }

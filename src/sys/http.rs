@@ -10,7 +10,7 @@ mod site;
 use std::fmt;
 use std::io::{self, Read};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use ureq::Agent;
 use ureq::http::{Request as HttpRequest, header};
@@ -154,6 +154,8 @@ pub struct Answer {
     pub status: u16,
     /// `Location`, where there is one.
     pub location: Option<String>,
+    /// `Date`: when it was given, by the clock of the server; none where that is not told.
+    pub date: Option<SystemTime>,
     body: Body,
 }
 
@@ -346,14 +348,16 @@ impl Transport {
             }
             Err(error) => return Err(Failure::Unclear(words(&error, self.limits))),
         };
-        let location = response
-            .headers()
-            .get(header::LOCATION)
-            .and_then(|value| value.to_str().ok())
-            .map(str::to_owned);
+        let text = |name| {
+            let value: Option<&header::HeaderValue> = response.headers().get(name);
+            value.and_then(|value| value.to_str().ok())
+        };
+        let location = text(header::LOCATION).map(str::to_owned);
+        let date = text(header::DATE).and_then(|date| httpdate::parse_http_date(date).ok());
         Ok(Answer {
             status: response.status().as_u16(),
             location,
+            date,
             body: Body {
                 reader: response
                     .into_body()

@@ -36,6 +36,8 @@ pub(crate) struct State {
     pub(crate) start_time: f64,
     /// Since when it leads.
     pub(crate) elected_time: f64,
+    /// So many seconds its clock is ahead of ours.
+    pub(crate) clock_ahead: f64,
     /// The leader, where it is another.
     pub(crate) leader: Option<String>,
     pub(crate) agents: BTreeMap<String, Known>,
@@ -104,6 +106,8 @@ pub(crate) enum MasterOrder {
     Lead(Option<String>),
     /// It was elected so many seconds ago.
     ElectedAgo(f64),
+    /// Its clock is so many seconds ahead of ours, as it was when it was elected.
+    ClockAhead(f64),
     /// A framework registers.
     Framework(Framework),
     /// A framework's scheduler goes away.
@@ -144,6 +148,7 @@ impl Master {
                 version: version.to_owned(),
                 start_time: time,
                 elected_time: time,
+                clock_ahead: 0.0,
                 leader: None,
                 agents: BTreeMap::new(),
                 recovered: Vec::new(),
@@ -172,6 +177,7 @@ impl Master {
                 state.leader = leader;
             }
             MasterOrder::ElectedAgo(seconds) => state.elected_time = now() - seconds,
+            MasterOrder::ClockAhead(seconds) => state.clock_ahead = seconds,
             MasterOrder::Framework(framework) => state.add_framework(framework),
             MasterOrder::Disconnect(id) => {
                 let framework = state.frameworks.iter_mut().find(|one| one.id == id);

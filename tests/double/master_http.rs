@@ -1,6 +1,7 @@
 //! A master's HTTP.
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use mesos_volumed::mesos::resource::Resource;
 use serde_json::Value as Json;
@@ -8,7 +9,7 @@ use serde_json::Value as Json;
 use super::agent::Task;
 use super::http::{Answer, Asked};
 use super::json::{J, at, empty, list, object, value};
-use super::master::{Framework, Known, Master, MasterOrder, State};
+use super::master::{Framework, Known, Master, MasterOrder, State, now};
 use super::register::{self, Registration};
 use super::resources::{Shape, with, without};
 use super::views;
@@ -127,7 +128,11 @@ fn v1(call: &Json, master: &Arc<Master>, hidden: &[String]) -> Answer {
             );
         }
     };
-    Answer::json(&object([("type", kind.into()), (key, inner)]))
+    let answer = Answer::json(&object([("type", kind.into()), (key, inner)]));
+    match date(state.clock_ahead) {
+        Some(date) => answer.header("Date", date),
+        None => answer,
+    }
 }
 
 fn v1_master(state: &State) -> J {
@@ -141,8 +146,19 @@ fn v1_master(state: &State) -> J {
     object([
         ("master_info", info),
         ("start_time", state.start_time.into()),
-        ("elected_time", state.elected_time.into()),
+        (
+            "elected_time",
+            (state.elected_time + state.clock_ahead).into(),
+        ),
     ])
+}
+
+/// The time as a master shows it whose clock is not ours.
+fn date(ahead: f64) -> Option<String> {
+    let now = Duration::try_from_secs_f64(now() + ahead).ok()?;
+    Some(httpdate::fmt_http_date(
+        SystemTime::UNIX_EPOCH.checked_add(now)?,
+    ))
 }
 
 /// What an agent has that nobody reserved.

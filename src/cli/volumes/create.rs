@@ -8,9 +8,9 @@ use nix::unistd::{Group, User};
 use serde_json::json;
 
 use super::destroy::amount;
-use super::through_master::{Called, Errand, by_hand, undecided};
+use super::through_master::{ByHand, Called, Errand, undecided};
 use crate::act::outcome::Outcome;
-use crate::act::provision::{Owned, make_ahead, withdraw};
+use crate::act::provision::{NotMade, Owned, make_ahead, withdraw};
 use crate::act::roots::RootLocks;
 use crate::act::sys::{Kernel, Sys as _};
 use crate::cli::{Context, Exit, Text, WithExit};
@@ -18,13 +18,17 @@ use crate::daemon::clients;
 use crate::daemon::observer::Observer;
 use crate::decide::facts::{CheckpointFacts, Facts, FileIdentity, Words};
 use crate::decide::guards::{Reason, Refusal};
-use crate::decide::lifecycle::{Holder, NewPlace, Stock, may_create, may_withdraw, stock};
+use crate::decide::lifecycle::{
+    Holder, NewPlace, Stock, lies_there, may_create, may_withdraw, stock,
+};
 use crate::decide::own::{Shown, call_of, committed, reachable, shown};
+use crate::decide::steps::VolumePlace;
 use crate::mesos::disk::{DiskRef, DiskType};
 use crate::mesos::ids::{PersistenceId, Role, VolumeKey};
-use crate::mesos::operator::{Change, reserved, reserved_part, volume};
+use crate::mesos::operator::{Change, quoted, reserved, reserved_part, volume};
 use crate::mesos::resource::{Persistence, Resource};
 use crate::observe::clock;
+use crate::sys::{identity_of, list, open_beneath, open_root};
 use crate::units::{Bytes, Megabytes, Raw, Span, chain};
 
 #[derive(Debug, clap::Args)]
@@ -260,8 +264,25 @@ pub(super) fn reasons(reasons: &[Reason]) -> String {
         .join("; ")
 }
 
+/// The directory that lies in its place, if it holds nothing: a run that was cut short leaves one. What
+/// can't be looked at holds something.
+fn leftover(facts: &Facts, wanted: &Wanted) -> Option<FileIdentity> {
+    let there = lies_there(facts, &wanted.key, &wanted.disk)?;
+    let mut dir = open_root(wanted.disk.root.as_path()).ok()?;
+    for name in ["volumes".as_bytes(), b"roles"].into_iter().chain([
+        wanted.key.role.directory().as_bytes(),
+        wanted.key.id.as_raw().as_bytes(),
+    ]) {
+        dir = open_beneath(&dir, name).ok()?;
+    }
+    let same = identity_of(&dir, &there.filesystem).ok()? == *there;
+    // Room for no entry: one is an error.
+    (same && list(&dir, 0).is_ok()).then(|| there.clone())
+}
+
 fn place(facts: &Facts, wanted: &Wanted) -> anyhow::Result<NewPlace> {
-    may_create(facts, &wanted.key, &wanted.disk)
+    let empty = leftover(facts, wanted);
+    may_create(facts, &wanted.key, &wanted.disk, empty.as_ref())
         .map_err(|why| {
             anyhow!(
                 "{} was not created, and nothing was done: {}",
@@ -290,7 +311,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let place = place(&facts, &wanted)?;
     let calls = calls(&facts, &wanted, work_dir).exit(Exit::Refused)?;
     let hands = Hands::default();
-    let made = ahead(&hands, &place, &wanted)?;
+    let made = ahead(&errand, &hands, &place, &wanted)?;
     create(
         &Work {
             errand: &errand,
@@ -332,40 +353,106 @@ struct Hands {
 /// So long a daemon that works on the root is waited for.
 const PATIENCE: Span = Span::seconds(30);
 
+fn is_locked(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Refused(reason) if reason.code == Refusal::RootLocked)
+}
+
 impl Hands {
     /// Does it once the root is nobody else's.
-    fn once_free<T>(&self, act: impl Fn(&Self) -> Result<T, Outcome>) -> Result<T, Outcome> {
+    fn once_free<T>(&self, act: impl Fn(&Self) -> T, locked: impl Fn(&T) -> bool) -> T {
         let begin = clock::since_boot();
         loop {
-            match act(self) {
-                Err(Outcome::Refused(reason))
-                    if reason.code == Refusal::RootLocked
-                        && clock::since_boot().minus(begin) < PATIENCE =>
-                {
-                    std::thread::sleep(Duration::from_millis(100));
-                }
-                ended => return ended,
+            let ended = act(self);
+            if !locked(&ended) || clock::since_boot().minus(begin) >= PATIENCE {
+                return ended;
             }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    fn make(&self, at: &VolumePlace, as_asked: Owned) -> Result<FileIdentity, Box<NotMade>> {
+        self.once_free(
+            |hands| make_ahead(&hands.kernel, &hands.locks, at, as_asked),
+            |made| {
+                made.as_ref()
+                    .is_err_and(|failed| is_locked(&failed.outcome))
+            },
+        )
+    }
+
+    fn withdraw(&self, at: &VolumePlace, identity: &FileIdentity) -> Outcome {
+        self.once_free(
+            |hands| withdraw(&hands.kernel, &hands.locks, at, identity),
+            is_locked,
+        )
+    }
+}
+
+/// Makes the volume's directory where it is to have an owner or a mode; an empty one that lies there
+/// goes first, so that nobody else's is taken over.
+fn ahead(
+    errand: &Errand<'_>,
+    hands: &Hands,
+    place: &NewPlace,
+    wanted: &Wanted,
+) -> anyhow::Result<Option<FileIdentity>> {
+    let Some(at) = &place.place else {
+        return Ok(None);
+    };
+    if let Some(empty) = &place.leftover {
+        made(wanted, hands.withdraw(at, empty), "")?;
+    }
+    let Some(as_asked) = wanted.owned else {
+        return Ok(None);
+    };
+    match hands.make(at, as_asked) {
+        Ok(identity) => Ok(Some(identity)),
+        Err(failed) => {
+            let NotMade {
+                outcome,
+                made: half,
+            } = *failed;
+            let left = half.map_or_else(String::new, |half| take_away(errand, hands, at, &half));
+            made(wanted, outcome, &left)?;
+            Ok(None)
         }
     }
 }
 
-fn ahead(hands: &Hands, place: &NewPlace, wanted: &Wanted) -> anyhow::Result<Option<FileIdentity>> {
-    let (Some(at), Some(as_asked)) = (&place.place, wanted.owned) else {
-        return Ok(None);
-    };
-    match hands.once_free(|hands| make_ahead(&hands.kernel, &hands.locks, at, as_asked)) {
-        Ok(identity) => Ok(Some(identity)),
-        Err(Outcome::Failed(error)) => {
-            Err(anyhow::Error::new(error).context(format!("{} was not created", wanted.key)))
+/// What became of a directory, as the end of the command where that is an end.
+fn made(wanted: &Wanted, outcome: Outcome, left: &str) -> anyhow::Result<()> {
+    let key = &wanted.key;
+    match outcome {
+        Outcome::Identity | Outcome::Done(_) | Outcome::Started => Ok(()),
+        Outcome::Failed(error) => {
+            Err(anyhow::Error::new(error).context(format!("{key} was not created{left}")))
         }
-        Err(Outcome::Refused(reason)) => {
-            Err(anyhow!("{} was not created: {reason}", wanted.key)).exit(Exit::Refused)
+        Outcome::Refused(reason) => {
+            Err(anyhow!("{key} was not created: {reason}{left}")).exit(Exit::Refused)
         }
-        Err(Outcome::Stale(why)) => {
-            Err(anyhow!("{} was not created: {why}", wanted.key)).exit(Exit::Refused)
+        Outcome::Stale(why) => {
+            Err(anyhow!("{key} was not created: {why}{left}")).exit(Exit::Refused)
         }
-        Err(Outcome::Identity | Outcome::Done(_) | Outcome::Started) => Ok(None),
+    }
+}
+
+/// Takes away again a directory that was made ahead, while it is empty and nobody names the volume;
+/// says what is left.
+fn take_away(
+    errand: &Errand<'_>,
+    hands: &Hands,
+    at: &VolumePlace,
+    identity: &FileIdentity,
+) -> String {
+    let facts = errand.observer.facts_with_master(&Words::default());
+    if !facts.is_ok_and(|facts| may_withdraw(&facts, &at.volume)) {
+        return format!("; its empty directory {} stays", at.path());
+    }
+    match hands.withdraw(at, identity) {
+        Outcome::Identity | Outcome::Done(_) | Outcome::Started => String::new(),
+        Outcome::Stale(why) => format!("; {why}"),
+        Outcome::Refused(reason) => format!("; its directory stays: {reason}"),
+        Outcome::Failed(error) => format!("; its directory stays: {}", chain(&error)),
     }
 }
 
@@ -413,26 +500,7 @@ impl Work<'_> {
         let (Some(identity), Some(at)) = (&self.made, &self.place.place) else {
             return String::new();
         };
-        let facts = self.errand.observer.facts_with_master(&Words::default());
-        if !facts.is_ok_and(|facts| may_withdraw(&facts, &self.wanted.key)) {
-            return format!("; its empty directory {} stays", self.place.path);
-        }
-        let withdrawn = self.hands.once_free(|hands| {
-            match withdraw(&hands.kernel, &hands.locks, at, identity) {
-                refused @ Outcome::Refused(_) => Err(refused),
-                ended @ (Outcome::Identity
-                | Outcome::Done(_)
-                | Outcome::Started
-                | Outcome::Stale(_)
-                | Outcome::Failed(_)) => Ok(ended),
-            }
-        });
-        match withdrawn.unwrap_or_else(|refused| refused) {
-            Outcome::Identity | Outcome::Done(_) | Outcome::Started => String::new(),
-            Outcome::Stale(why) => format!("; {why}"),
-            Outcome::Refused(reason) => format!("; its directory stays: {reason}"),
-            Outcome::Failed(error) => format!("; its directory stays: {}", chain(&error)),
-        }
+        take_away(self.errand, &self.hands, at, identity)
     }
 }
 
@@ -551,14 +619,17 @@ fn print_calls(
         let who = owned.owner.map_or_else(String::new, |(user, group)| {
             format!(" -o {user} -g {group}")
         });
+        let path = place.path.as_path().to_string_lossy();
         lines.push(format!(
-            "install -d -m {:o}{who} {}",
-            owned.mode, place.path
+            "install -d -m {:o}{who} -- {}",
+            owned.mode,
+            quoted(&path)
         ));
     }
+    let hand = ByHand::new(context.settings());
     for change in changes {
         if let Some(call) = call_of(facts, change) {
-            lines.push(by_hand(context.settings(), &call)?);
+            lines.push(hand.line(&call)?);
         }
     }
     print_lines(&lines, context)

@@ -3,7 +3,7 @@
 
 use anyhow::anyhow;
 
-use super::through_master::{self as through, Called, Errand, by_hand, undecided};
+use super::through_master::{self as through, ByHand, Called, Errand, undecided};
 use super::{confirmed, volume_key};
 use crate::cli::host::operate;
 use crate::cli::plan_text::plan_text;
@@ -152,12 +152,16 @@ fn dry_run(key: &VolumeKey, unreserve: bool, context: &Context) -> anyhow::Resul
             calls.push(Change::Unreserve(vec![reserved]));
         }
     }
+    let hand = ByHand::new(context.settings());
     let lines: Vec<String> = calls
         .into_iter()
         .filter_map(|change| call_of(&facts, change))
-        .map(|call| by_hand(context.settings(), &call))
+        .map(|call| hand.line(&call))
         .collect::<anyhow::Result<_>>()?;
-    let answer = planned(plan, &[]);
+    let mut answer = serde_json::to_value(planned(plan, &[]))?;
+    if let Some(answer) = answer.as_object_mut() {
+        answer.insert("calls".to_owned(), lines.clone().into());
+    }
     context.output.value_or(&answer, |_| {
         let mut text = Text::new();
         if let Some(disk) = disk_of(&facts, key) {

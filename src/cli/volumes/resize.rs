@@ -4,7 +4,7 @@ use anyhow::anyhow;
 
 use super::create::{done, megabytes, print_lines};
 use super::destroy::amount;
-use super::through_master::{Called, Errand, by_hand, undecided};
+use super::through_master::{ByHand, Called, Errand, undecided};
 use super::volume_key;
 use crate::cli::{Context, Exit, WithExit};
 use crate::daemon::observer::Observer;
@@ -158,9 +158,10 @@ pub(super) fn run(args: &Args, way: Way, context: &Context) -> anyhow::Result<Ex
             .into_iter()
             .chain([calls.resize])
             .chain(calls.unreserve.map(|part| Change::Unreserve(vec![part])));
+        let hand = ByHand::new(context.settings());
         let lines = changes
             .filter_map(|change| call_of(&facts, change))
-            .map(|call| by_hand(context.settings(), &call))
+            .map(|call| hand.line(&call))
             .collect::<anyhow::Result<Vec<String>>>()?;
         return print_lines(&lines, context);
     }
@@ -223,8 +224,15 @@ fn resize(
         }
         Called::Undecided(why) => {
             let before = calls.volume.megabytes().unwrap_or_default();
-            let left = format!("{key} has {before} MB, or already its new size");
-            return Err(undecided(&why, &left, confirm)).exit(Exit::Error);
+            // Run again, it would be resized once more.
+            return Err(anyhow!(
+                "undecided: {why}; {key} has {before} MB, or {} MB soon. Neither the master's answer nor \
+                 the passing of {confirm} tells whether the agent does it: wait until `mesos-volumed \
+                 volumes list` shows the one or the other for good (a restart of the agent decides it), \
+                 and run the command again only where it is the first",
+                wanted.unwrap_or_default()
+            ))
+            .exit(Exit::Error);
         }
     }
     if let Some(part) = calls.unreserve {

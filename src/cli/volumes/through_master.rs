@@ -159,11 +159,33 @@ pub(in crate::cli) fn who(files: &AccessFiles) -> CurlAs {
     }
 }
 
-/// A call as curl would make it.
-pub(in crate::cli) fn by_hand(settings: &Settings, call: &MasterCall) -> anyhow::Result<String> {
-    let url = settings.master.urls.first().map_or("", String::as_str);
-    let body = call.change.body(&call.agent, call.format)?;
-    Ok(curl(url, &body, &who(&settings.master.access)))
+/// How calls are made by hand.
+pub(in crate::cli) struct ByHand {
+    url: String,
+    who: CurlAs,
+}
+
+impl ByHand {
+    /// At the master that leads, where that can be found out: curl takes no credentials along when it is
+    /// sent on.
+    pub(in crate::cli) fn new(settings: &Settings) -> Self {
+        let leader = clients::master(settings).ok().and_then(|site| {
+            crate::observe::master::version(&site).ok()?;
+            site.leader()
+        });
+        Self {
+            url: leader
+                .or_else(|| settings.master.urls.first().cloned())
+                .unwrap_or_default(),
+            who: who(&settings.master.access),
+        }
+    }
+
+    /// A call as curl would make it.
+    pub(in crate::cli) fn line(&self, call: &MasterCall) -> anyhow::Result<String> {
+        let body = call.change.body(&call.agent, call.format)?;
+        Ok(curl(&self.url, &body, &self.who))
+    }
 }
 
 /// How a call ended.

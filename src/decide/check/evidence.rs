@@ -143,9 +143,16 @@ impl<'a> Reader<'a> {
                 return Err("a MOUNT wants a destroy that was read as an operation".to_owned());
             }
         };
+        // Where nobody ever saw which disk it was on, the operator has to name that, too.
+        let words = &self.facts.words;
+        let disk_named = words.wipe.as_ref() == Some(key)
+            && words.wipe_root.as_ref() == Some(&authorization.disk().root);
         let there = record.places.iter().any(|place| {
             place.disk == *authorization.disk()
-                && place.filesystem.as_ref() == Some(&print.filesystem)
+                && match &place.filesystem {
+                    Some(then) => *then == print.filesystem,
+                    None => disk_named,
+                }
         });
         must(there, || format!("{key} was not held on this file system"))
     }

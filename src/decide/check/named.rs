@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::decide::facts::{AgentAnswer, CheckpointFile, Facts, OperationState};
+use crate::decide::facts::{AgentAnswer, CheckpointFile, Facts, Operation, OperationState};
 use crate::decide::memory::Memory;
 use crate::mesos::disk::DiskRef;
 use crate::mesos::ids::{Role, VolumeKey};
@@ -27,7 +27,7 @@ impl Named {
         let checkpoint = &facts.checkpoint;
         let mut strong: Vec<&Resource> = Vec::new();
         let mut older: Vec<&Resource> = Vec::new();
-        let mut wanted: Vec<&Resource> = Vec::new();
+        let mut wanted = in_the_agents_hands(facts);
         let states = [checkpoint.state.whole(), checkpoint.state_target.whole()];
         let providers = facts
             .providers
@@ -199,12 +199,34 @@ fn released<'a>(facts: &Facts, memory: &'a Memory) -> BTreeSet<&'a VolumeKey> {
         .collect()
 }
 
+/// What the agent's own operations that are not at their end do something to.
+fn in_the_agents_hands(facts: &Facts) -> Vec<&Resource> {
+    let open =
+        |one: &&Operation| matches!(one.state, OperationState::Pending | OperationState::Unclear);
+    match &facts.answer {
+        AgentAnswer::State(state) => {
+            let open = state.operations.iter().filter(open);
+            open.flat_map(|one| &one.volumes).collect()
+        }
+        AgentAnswer::NotConfigured
+        | AgentAnswer::Refused
+        | AgentAnswer::Recovering
+        | AgentAnswer::Unknown(_) => Vec::new(),
+    }
+}
+
 fn tasks(facts: &Facts) -> BTreeSet<VolumeKey> {
-    facts
-        .tasks
-        .known()
-        .into_iter()
-        .flatten()
-        .flat_map(|task| task.volumes.iter().cloned())
-        .collect()
+    let mut tasks = BTreeSet::new();
+    if let Some(files) = facts.tasks.known() {
+        tasks.extend(files.iter().flat_map(|task| task.volumes.iter().cloned()));
+    }
+    if let AgentAnswer::State(state) = &facts.answer {
+        tasks.extend(
+            state
+                .tasks
+                .iter()
+                .flat_map(|task| task.volumes.iter().cloned()),
+        );
+    }
+    tasks
 }

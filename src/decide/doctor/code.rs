@@ -61,6 +61,8 @@ pub enum Code {
     WorkDirVolatile,
     /// Directories that nobody names: a CREATE of the same name shows them to its new tenant.
     OrphanExposed,
+    /// A MOUNT disk went from one volume to another, and no pass saw it empty in between.
+    DataExposed,
     /// The agent would get a new id at its next start: its tasks are lost.
     AgentNewId,
     /// The directory of a held volume is missing: its next task fails.
@@ -130,7 +132,7 @@ pub enum Code {
 
 impl Code {
     /// All of them, the most harmful first.
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 45] = [
         Self::TwoAgents,
         Self::RootTwice,
         Self::CheckpointEmpty,
@@ -143,6 +145,7 @@ impl Code {
         Self::InUseDestroyed,
         Self::MountedInside,
         Self::OrphanExposed,
+        Self::DataExposed,
         Self::AgentNewId,
         Self::VolumeVanished,
         Self::PathOnParent,
@@ -193,6 +196,7 @@ impl Code {
             Self::MountedInside => "mounted_inside",
             Self::WorkDirVolatile => "work_dir_volatile",
             Self::OrphanExposed => "orphan_exposed",
+            Self::DataExposed => "data_exposed",
             Self::AgentNewId => "agent_new_id",
             Self::VolumeVanished => "volume_vanished",
             Self::PathOnParent => "path_on_parent",
@@ -244,6 +248,7 @@ impl Code {
             Self::InUseDestroyed
             | Self::MountedInside
             | Self::OrphanExposed
+            | Self::DataExposed
             | Self::AgentNewId
             | Self::VolumeVanished
             | Self::PathOnParent
@@ -299,6 +304,9 @@ impl Code {
             Self::MountedInside => "something is mounted inside a volume",
             Self::WorkDirVolatile => {
                 "the work_dir lies in memory: every volume is an orphan after the next boot"
+            }
+            Self::DataExposed => {
+                "a MOUNT disk went from one volume to another, and was not seen empty in between: its tenant may see the data of the one before"
             }
             Self::OrphanExposed => {
                 "directories that nobody names: a CREATE of the same name shows them to its new tenant"
@@ -395,6 +403,9 @@ impl Code {
             Self::InUseDestroyed => AlarmKind::InUseDestroyed.remedy(),
             Self::MountedInside => AlarmKind::MountedInside.remedy(),
             Self::WorkDirVolatile => "move the agent's work_dir to a disk",
+            Self::DataExposed => {
+                "look at what lies on the disk; `mesos-volumed disk accept ROOT` when it is right as it is, else move the tenant to another disk and destroy its volume"
+            }
             Self::OrphanExposed => {
                 "`mesos-volumed volumes list` shows them; sweep them (sweep.orphans), or move them away"
             }

@@ -7,6 +7,7 @@ use crate::decide::facts::{
     DeviceNumber, FsLocation, Known, MountContent, RootFacts, RootMount, UnitOrder,
 };
 use crate::decide::guards::Refusal;
+use crate::decide::roots::{RootView, present_filesystem};
 use crate::mesos::disk::DiskType;
 use crate::mesos::paths::VOLUMES;
 use crate::units::{Bytes, Megabytes, Raw};
@@ -57,9 +58,29 @@ fn unusable(examined: &Examined<'_>, findings: &mut Vec<Finding>) {
                 "no volume is on it, and it holds data",
             ));
         }
+        exposed(examined, view, findings);
         if let Known::Unknown(why) = &view.root.mount {
             let what = format!("where {} lies", view.root.disk);
             findings.push(Finding::not_checked(&what, why));
+        }
+    }
+}
+
+/// A tenant that may see what an earlier volume left.
+fn exposed(examined: &Examined<'_>, view: &RootView<'_>, findings: &mut Vec<Finding>) {
+    let Some(tenant) = examined.claims.holder_of(&view.root.disk) else {
+        return;
+    };
+    for left in &examined.patient.plan.memory.left_on {
+        if left.disk == view.root.disk
+            && present_filesystem(view.root).as_ref() == Some(&left.filesystem)
+            && view.root.content != Known::Known(MountContent::Empty)
+        {
+            findings.push(Finding::new(
+                Code::DataExposed,
+                view.root.disk.to_string(),
+                format!("{} was on it before {tenant}", left.key),
+            ));
         }
     }
 }

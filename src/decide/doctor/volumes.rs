@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Code, Examined, Finding};
 use crate::decide::authority::believed;
 use crate::decide::facts::{Known, OperationKind, OperationState};
-use crate::decide::guards::Weight;
+use crate::decide::guards::{Refusal, Weight};
 use crate::decide::listing::{self, VolumeState};
 use crate::mesos::ids::Role;
 use crate::mesos::resource::{ReservationType, Resource};
@@ -36,18 +36,28 @@ fn rows(examined: &Examined<'_>, findings: &mut Vec<Finding>) {
     for row in listing::volumes(patient.facts, patient.plan) {
         let Some(key) = &row.key else { continue };
         match row.state {
-            VolumeState::Vanished => findings.push(
-                Finding::new(
-                    Code::VolumeVanished,
-                    key.to_string(),
-                    format!("{} is not there", row.path),
-                )
-                .remedy(format!(
-                    "mount the right disk, or `mesos-volumed volumes recreate {key} --confirm {}` \
-                     for an empty one",
-                    key.id
-                )),
-            ),
+            VolumeState::Vanished => {
+                let aside = row
+                    .reasons
+                    .iter()
+                    .find(|reason| reason.code == Refusal::Unconfirmed);
+                let (seen, remedy) = match aside {
+                    Some(reason) => (
+                        format!("{} lies in the trash: {reason}", row.path),
+                        reason.code.remedy().to_owned(),
+                    ),
+                    None => (
+                        format!("{} is not there", row.path),
+                        format!(
+                            "mount the right disk, or `mesos-volumed volumes recreate {key} \
+                             --confirm {}` for an empty one",
+                            key.id
+                        ),
+                    ),
+                };
+                let code = Code::VolumeVanished;
+                findings.push(Finding::new(code, key.to_string(), seen).remedy(remedy));
+            }
             VolumeState::Orphan | VolumeState::Destroyed => {
                 if let Some(disk) = &row.disk {
                     exposed
@@ -143,7 +153,7 @@ fn shared_roles(examined: &Examined<'_>, findings: &mut Vec<Finding>) {
                 .extend(label(resource, FRAMEWORK));
         }
     }
-    for task in facts.tasks.known().into_iter().flatten() {
+    for task in facts.task_uses() {
         for volume in &task.volumes {
             frameworks
                 .entry(volume.role.clone())
@@ -262,12 +272,51 @@ fn reservations(examined: &Examined<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
+/// Volumes in use that the agent itself measured to be larger than they may be. It tells no role.
+fn measured(examined: &Examined<'_>, findings: &mut Vec<Finding>) {
+    let uses = match &examined.patient.host.measured {
+        Known::Known(uses) => uses,
+        Known::Absent => return,
+        Known::Unknown(why) => {
+            findings.push(Finding::not_checked(
+                "what the agent measured of volumes",
+                why,
+            ));
+            return;
+        }
+    };
+    for one in uses {
+        let mut held = believed(examined.patient.facts).filter(|resource| {
+            let source = resource.source.as_ref();
+            let root = source.and_then(|source| source.root.as_ref());
+            let persistence = resource.persistence.as_ref();
+            persistence.is_some_and(|volume| volume.id == one.id) && root == one.root.as_ref()
+        });
+        if let (Some(volume), None) = (held.next(), held.next())
+            && let (Some(key), Some(size)) = (volume.volume_key(), volume.megabytes())
+            && is_larger(Bytes(one.used), size)
+        {
+            findings.push(Finding::new(
+                Code::VolumeLarger,
+                key.to_string(),
+                format!(
+                    "executor {} uses {} of {size} MB of it, as the agent measured",
+                    one.executor,
+                    Bytes(one.used)
+                ),
+            ));
+        }
+    }
+}
+
 fn usage(examined: &Examined<'_>, findings: &mut Vec<Finding>) {
     let Some(usage) = &examined.patient.host.usage else {
+        measured(examined, findings);
         findings.push(Finding::new(
             Code::NotAsked,
             "whether volumes are larger than their size",
-            "every entry of every volume would be looked at; `doctor --usage` does",
+            "every entry of every volume would be looked at, but for those that the agent measured; \
+             `doctor --usage` does",
         ));
         return;
     };

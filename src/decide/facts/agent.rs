@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DeviceNumber, Known, Why};
+use super::{DeviceNumber, Known, Operation, Why};
 use crate::mesos::ids::{Role, VolumeKey};
 use crate::mesos::resource::Resource;
 pub use crate::mesos::state::{AgentVersion, SlaveInfo};
@@ -96,6 +96,12 @@ pub struct AgentState {
     pub roles: BTreeSet<Role>,
     /// The disk roots that its flag `resources` names.
     pub flag_roots: Known<Vec<Raw>>,
+    /// Operations that are not at their end (GET_OPERATIONS).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub operations: Vec<Operation>,
+    /// Tasks with volumes that wait or run (GET_TASKS).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tasks: Vec<TaskUse>,
     /// `CLOCK_BOOTTIME` when the question was sent.
     pub asked_at: Span,
 }

@@ -8,6 +8,7 @@ use super::{DeviceNumber, Known, VolumeLook};
 use crate::decide::steps::TrashId;
 use crate::mesos::disk::DiskRef;
 use crate::mesos::ids::VolumeKey;
+use crate::mesos::operator::DiskUse;
 use crate::units::{Bytes, Megabytes, Raw};
 
 /// What `doctor` looks at besides [`super::Facts`].
@@ -33,6 +34,9 @@ pub struct DoctorFacts {
     pub frameworks: Known<BTreeSet<Raw>>,
     /// What volumes take up; `None`: it was not asked for.
     pub usage: Option<Vec<VolumeUse>>,
+    /// What the agent's isolators measured of volumes in use. `Absent`: no agent of ours answers, or it
+    /// does not tell us.
+    pub measured: Known<Vec<DiskUse>>,
     /// Whether the ledger can be read.
     pub ledger: Known<()>,
     /// The xfs project ids of what lies on ROOT and PATH disks.

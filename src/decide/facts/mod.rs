@@ -186,4 +186,16 @@ impl Facts {
     pub fn root(&self, disk: &DiskRef) -> Option<&RootFacts> {
         self.roots.iter().find(|root| root.disk == *disk)
     }
+
+    /// Every task that has not ended, by the files and by the agent's own word; one may be told twice.
+    pub fn task_uses(&self) -> impl Iterator<Item = &TaskUse> {
+        let told = match &self.answer {
+            AgentAnswer::State(state) => state.tasks.as_slice(),
+            AgentAnswer::NotConfigured
+            | AgentAnswer::Refused
+            | AgentAnswer::Recovering
+            | AgentAnswer::Unknown(_) => &[],
+        };
+        self.tasks.known().into_iter().flatten().chain(told)
+    }
 }

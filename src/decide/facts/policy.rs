@@ -234,6 +234,10 @@ pub struct Words {
     pub confirm_brake: Option<u32>,
     /// `wipe <role/id> --confirm`: this volume's directories, now, under the same guards.
     pub wipe: Option<VolumeKey>,
+    /// `wipe <root of a MOUNT disk> --confirm`: the disk that it lies on, by its path. What was never
+    /// seen while it was held may be another disk; this is the operator's word that it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wipe_root: Option<Raw>,
     /// `wipe --mode`: how, for that volume alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<WipeMode>,

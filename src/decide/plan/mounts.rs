@@ -20,6 +20,7 @@ use crate::units::Raw;
 
 impl Planner<'_> {
     pub(super) fn mount(&mut self, view: &RootView<'_>) {
+        self.left_on(view);
         let root = view.root;
         let records = self.on_mounts.get(&root.disk).cloned().unwrap_or_default();
         // What is being moved is its entry's matter, until that has passed its second look.
@@ -54,6 +55,38 @@ impl Planner<'_> {
         }
     }
 
+    /// Tells what an earlier volume may have left for all to see. It is nobody's garbage: who has the
+    /// disk now may be using it, and what nobody has may be there on purpose.
+    fn left_on(&mut self, view: &RootView<'_>) {
+        let root = view.root;
+        if root.content == Known::Known(MountContent::Empty) {
+            return;
+        }
+        let present = present_filesystem(root);
+        let judge = self.judge;
+        for left in &judge.memory.left_on {
+            if left.disk != root.disk || present.as_ref() != Some(&left.filesystem) {
+                continue;
+            }
+            let key = &left.key;
+            let at = &root.disk.root;
+            let why = match judge.claims.holder_of(&root.disk) {
+                Some(tenant) => format!(
+                    "{key} was on the disk before {tenant}, and no pass saw the disk empty in between: \
+                     the tenant of {tenant} may see its data; look at it, and `mesos-volumed disk \
+                     accept {at}` when it is right as it is"
+                ),
+                None => format!(
+                    "{key} was on the disk, which no pass saw empty since, and nobody has the disk now: the \
+                     next volume on it shows its data; look at it, and empty the disk by hand, or \
+                     `mesos-volumed disk accept {at}` when it is right as it is"
+                ),
+            };
+            let reasons = vec![Reason::new(Refusal::ReportOnly, why)];
+            self.keep(Some(key.clone()), &root.disk, at.clone(), false, reasons);
+        }
+    }
+
     /// A MOUNT is never an orphan; that its volume went without a witness is said all the same. So is
     /// one whose destroy was seen, but by nothing that a MOUNT is emptied for, or on a disk that was
     /// never seen while it was held. One that is owed on another disk is told with what is owed.
@@ -82,7 +115,8 @@ impl Planner<'_> {
             }
             (Some(_), None) => {
                 "it was destroyed, but its disk was never seen while it was held, and may be another; \
-                 look at it, and empty it by hand when its data is not wanted"
+                 look at it, and name the disk with `mesos-volumed wipe ROOT --confirm ID` when its \
+                 data is not wanted"
             }
         };
         self.keep(
@@ -403,12 +437,19 @@ impl Planner<'_> {
             .iter()
             .find(|place| place.disk == *disk)
             .and_then(|place| place.filesystem.clone());
-        if then.is_none() || then != present_filesystem(view.root) {
-            reasons.push(Reason::new(
-                Refusal::FingerprintMismatch,
-                format!("{} was not held on this file system", record.key),
-            ));
-        }
+        let key = &record.key;
+        let why = match then {
+            None => format!(
+                "the disk of {key} was never seen while it was held, and this may be another; look at \
+                 it, and where it is the one: `mesos-volumed wipe {} --confirm {}`",
+                disk.root, key.id
+            ),
+            Some(then) if Some(&then) != present_filesystem(view.root).as_ref() => {
+                format!("{key} was not held on this file system")
+            }
+            Some(_) => return,
+        };
+        reasons.push(Reason::new(Refusal::FingerprintMismatch, why));
     }
 
     /// No agent process runs, and its start is held back by a gate that its starter obeys.

@@ -277,6 +277,13 @@ impl Planner<'_> {
             Refusal::Unconfirmed,
             match &manifest.asked {
                 None => "the master was not asked yet".to_owned(),
+                // It drops a volume as soon as it takes a DESTROY; one that is still on its way to it
+                // can't be told from one that was never sent.
+                Some(_) if self.registered().is_ok_and(|now| now.volume(key).is_some()) => {
+                    "the agent's checkpoint still names it, and the master lists it: the DESTROY may \
+                     never have got there, or may still come"
+                        .to_owned()
+                }
                 Some(_) => "the agent's checkpoint still names it".to_owned(),
             },
         )];

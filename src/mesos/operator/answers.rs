@@ -135,10 +135,6 @@ pub enum TaskPhase {
     Waiting,
     /// Launched, and not at its end.
     Launched,
-    /// At its end, which the framework has not acknowledged.
-    Terminated,
-    /// At its end.
-    Completed,
 }
 
 /// A task as its agent tells it.
@@ -154,7 +150,7 @@ pub struct AgentTask {
     pub volumes: BTreeSet<VolumeKey>,
 }
 
-/// All tasks that an agent tells of.
+/// All tasks that an agent tells of, and that have not ended.
 pub type AgentTasks = Vec<AgentTask>;
 
 /// How much of a volume a running executor was seen to use (`/monitor/statistics`, isolators
@@ -468,19 +464,43 @@ pub fn parse_version(body: &[u8]) -> Result<Result<AgentVersion, VersionError>, 
     Ok(text(&parse(body)?, "version")?.parse())
 }
 
-/// Tasks (GET_TASKS) of an agent.
+/// GET_TASKS without what has ended. That may be thousands of tasks, and is skipped as it comes.
+#[derive(serde::Deserialize)]
+struct TasksAnswer {
+    #[serde(rename = "type")]
+    kind: String,
+    get_tasks: LiveTasks,
+}
+
+#[derive(serde::Deserialize, Default)]
+#[serde(default)]
+struct LiveTasks {
+    #[serde(rename = "pending_tasks")]
+    pending: Vec<Object>,
+    #[serde(rename = "queued_tasks")]
+    queued: Vec<Object>,
+    #[serde(rename = "launched_tasks")]
+    launched: Vec<Object>,
+}
+
+/// Tasks (GET_TASKS) of an agent that have not ended.
 pub fn parse_tasks(body: &[u8]) -> Result<AgentTasks, StateError> {
-    let inner = answer(body, "GET_TASKS", "get_tasks")?;
+    let answer: TasksAnswer = serde_json::from_slice(body).map_err(StateError::Json)?;
+    if answer.kind != "GET_TASKS" {
+        return Err(type_error("type", "GET_TASKS"));
+    }
+    let LiveTasks {
+        pending,
+        queued,
+        launched,
+    } = answer.get_tasks;
     let mut tasks = Vec::new();
-    for (key, phase) in [
-        ("pending_tasks", TaskPhase::Waiting),
-        ("queued_tasks", TaskPhase::Waiting),
-        ("launched_tasks", TaskPhase::Launched),
-        ("terminated_tasks", TaskPhase::Terminated),
-        ("completed_tasks", TaskPhase::Completed),
+    for (list, phase) in [
+        (pending, TaskPhase::Waiting),
+        (queued, TaskPhase::Waiting),
+        (launched, TaskPhase::Launched),
     ] {
-        for task in list(&inner, key)? {
-            let task = as_object(task, key)?;
+        for task in &list {
             tasks.push(AgentTask {
                 id: id(task, "task_id")?,
                 framework: optional_id(task, "framework_id")?,

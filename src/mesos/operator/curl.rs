@@ -58,7 +58,8 @@ pub fn by_hand(method: &str, url: &str, body: Option<&Value>, who: &CurlAs) -> S
 }
 
 /// A word that a shell takes as it is.
-fn quoted(word: &str) -> String {
+#[must_use]
+pub fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', "'\\''"))
 }
 

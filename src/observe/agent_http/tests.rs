@@ -47,24 +47,76 @@ fn serve(bytes: Vec<u8>, piece: usize, pause: Duration) -> (String, JoinHandle<S
     let url = format!("http://{}", listener.local_addr().unwrap());
     let server = thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
-        let mut request = Vec::new();
-        let mut buffer = [0; 1024];
-        while !request.windows(4).any(|window| window == b"\r\n\r\n") {
-            let count = stream.read(&mut buffer).unwrap();
-            if count == 0 {
-                break;
+        let request = request(&mut stream);
+        // It knows nothing but the first question.
+        thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                self::request(&mut stream);
+                drop(stream.write_all(&response("404 Not Found", "", b"")));
             }
-            request.extend_from_slice(&buffer[..count]);
-        }
+        });
         for piece in bytes.chunks(piece) {
             if stream.write_all(piece).is_err() {
                 break;
             }
             thread::sleep(pause);
         }
-        String::from_utf8(request).unwrap()
+        request
     });
     (url, server)
+}
+
+/// A request with its body: what is left unread would break the connection off.
+fn request(stream: &mut TcpStream) -> String {
+    let mut request = String::new();
+    let mut buffer = [0; 1024];
+    loop {
+        let count = stream.read(&mut buffer).unwrap_or(0);
+        request.push_str(std::str::from_utf8(&buffer[..count]).unwrap());
+        let Some((head, body)) = request.split_once("\r\n\r\n") else {
+            if count == 0 {
+                return request;
+            }
+            continue;
+        };
+        let length = head
+            .lines()
+            .filter_map(|line| line.split_once(": "))
+            .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+            .map_or(0, |(_, length)| length.parse().unwrap());
+        if count == 0 || body.len() >= length {
+            return request;
+        }
+    }
+}
+
+/// What comes of an agent that answers `/state` as recorded, and calls of its operator API so: those that
+/// are not named it does not know.
+fn with_api(calls: &[(&str, Vec<u8>)]) -> AgentAnswer {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let calls: Vec<(String, Vec<u8>)> = calls
+        .iter()
+        .map(|(call, answer)| (format!("\"{call}\""), answer.clone()))
+        .collect();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let asked = request(&mut stream);
+            let known = calls.iter().find(|(call, _)| asked.contains(call));
+            let answer = match known {
+                _ if asked.starts_with("GET /state") => ok(&recorded()),
+                Some((_, answer)) => answer.clone(),
+                None => response("400 Bad Request", "", b"Failed to validate agent::Call"),
+            };
+            drop(stream.write_all(&answer));
+        }
+    });
+    answer_to(&url, &latest())
+}
+
+fn stage(stage: &str, file: &str) -> Vec<u8> {
+    let stages = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/mesos/stages");
+    std::fs::read(std::path::Path::new(stages).join(stage).join(file)).unwrap()
 }
 
 const LIMITS: Limits = Limits {
@@ -342,4 +394,88 @@ fn an_unreadable_flag_or_version_is_said_to_be_so() {
             .contains("Bad value for resources")
     );
     assert_eq!(state.version, None);
+}
+
+#[test]
+fn what_the_operator_api_knows_is_added() {
+    let plain = whole(with_api(&[]));
+    assert!(plain.operations.is_empty() && plain.tasks.is_empty());
+    // Recorded: a task that runs with a volume.
+    let tasks = stage("S11_task_running", "agent_v1_GET_TASKS.json");
+    let state = whole(with_api(&[("GET_TASKS", ok(&tasks))]));
+    assert_eq!(state.tasks.len(), 1, "{:?}", state.tasks);
+    assert_eq!(state.tasks[0].volumes.len(), 3);
+    assert!(!state.tasks[0].framework.is_empty());
+    // One that is not at its end, and one that is.
+    let volume = serde_json::json!({ "name": "disk", "type": "SCALAR", "scalar": { "value": 5.0 },
+        "reservations": [{ "type": "DYNAMIC", "role": "r", "principal": "p" }],
+        "disk": { "persistence": { "id": "v", "principal": "p" },
+                  "volume": { "container_path": "d", "mode": "RW" } } });
+    let operation = |state: &str, byte: u8| {
+        serde_json::json!({ "info": { "type": "DESTROY", "destroy": { "volumes": [volume] } },
+            "latest_status": { "state": state },
+            "uuid": { "value": base64::Engine::encode(
+                &base64::engine::general_purpose::STANDARD, [byte; 16]) } })
+    };
+    let operations = serde_json::json!({ "type": "GET_OPERATIONS", "get_operations": {
+        "operations": [operation("OPERATION_PENDING", 1), operation("OPERATION_FINISHED", 2)] } });
+    let operations = serde_json::to_vec(&operations).unwrap();
+    let state = whole(with_api(&[("GET_OPERATIONS", ok(&operations))]));
+    assert_eq!(state.operations.len(), 1);
+    assert_eq!(state.operations[0].uuid, "01".repeat(16));
+    let provided = serde_json::json!({ "type": "GET_RESOURCE_PROVIDERS", "get_resource_providers": {
+        "resource_providers": [{ "resource_provider_info": { "type": "t", "name": "n" },
+                                 "total_resources": [volume] }] } });
+    let provided = serde_json::to_vec(&provided).unwrap();
+    let state = whole(with_api(&[("GET_RESOURCE_PROVIDERS", ok(&provided))]));
+    assert_eq!(state.resources.len(), plain.resources.len() + 1);
+}
+
+#[test]
+fn an_operator_api_that_breaks_off_is_no_whole_answer() {
+    let tasks = stage("S11_task_running", "agent_v1_GET_TASKS.json");
+    let whole_answer = ok(&tasks);
+    let half = whole_answer[..whole_answer.len() - 10].to_vec();
+    for (call, answer, said) in [
+        ("GET_TASKS", half, "does not answer"),
+        ("GET_OPERATIONS", ok(b"{}"), "can't be used"),
+        ("GET_OPERATIONS", ok(b"[]"), "can't be used"),
+        (
+            "GET_RESOURCE_PROVIDERS",
+            response("503 Service Unavailable", "", b""),
+            "answers 503",
+        ),
+        ("GET_TASKS", response("500 Oh", "", b""), "answers 500"),
+    ] {
+        let why = why(with_api(&[(call, answer)]));
+        assert!(why.contains(call) && why.contains(said), "{why}");
+    }
+    // Who may not ask is told nothing, and that is no doubt: the files decide.
+    for status in ["401 Unauthorized", "403 Forbidden", "501 Not Implemented"] {
+        whole(with_api(&[("GET_TASKS", response(status, "", b""))]));
+    }
+}
+
+#[test]
+fn what_the_agent_measured_is_told_or_why_not() {
+    let serve_one = |bytes| {
+        let (url, server) = serve(bytes, usize::MAX, Duration::ZERO);
+        let told = measured(&url, &Access::default(), LIMITS);
+        assert!(
+            server
+                .join()
+                .unwrap()
+                .starts_with("GET /monitor/statistics")
+        );
+        told
+    };
+    let recorded = stage("S13_statistics", "agent_monitor_statistics.json");
+    let Known::Known(uses) = serve_one(ok(&recorded)) else {
+        panic!("no uses")
+    };
+    assert!(!uses.is_empty());
+    assert_eq!(serve_one(response("403 Forbidden", "", b"")), Known::Absent);
+    for wrong in [ok(b"{}"), response("500 Oh", "", b"")] {
+        assert!(matches!(serve_one(wrong), Known::Unknown(_)));
+    }
 }

@@ -231,6 +231,8 @@ fn answer(resources: Vec<Resource>, flag_roots: Known<Vec<Raw>>) -> AgentAnswer 
         resources,
         roles: BTreeSet::new(),
         flag_roots,
+        operations: Vec::new(),
+        tasks: Vec::new(),
         asked_at: Span::ZERO,
     })
 }

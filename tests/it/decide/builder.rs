@@ -336,6 +336,8 @@ pub(crate) fn first_met() -> Facts {
             roles: [Role::new("other")].into(),
             resources,
             flag_roots: Known::Known(vec![path().root, mount().root]),
+            operations: Vec::new(),
+            tasks: Vec::new(),
             asked_at: Span::seconds(HOUR),
         }),
         holders: Known::Known(Vec::new()),

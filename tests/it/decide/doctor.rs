@@ -14,7 +14,8 @@ use mesos_volumed::decide::manifest::{Manifest, TrashSize, TrashState};
 use mesos_volumed::decide::plan::plan;
 use mesos_volumed::decide::preflight::PreflightInput;
 use mesos_volumed::mesos::disk::DiskRef;
-use mesos_volumed::mesos::ids::VolumeKey;
+use mesos_volumed::mesos::ids::{PersistenceId, VolumeKey};
+use mesos_volumed::mesos::operator::DiskUse;
 use mesos_volumed::mesos::paths;
 use mesos_volumed::units::{Bytes, Megabytes, Raw, Span};
 
@@ -60,6 +61,7 @@ impl Host {
             info_target_written: Known::Absent,
             frameworks: Known::Known(BTreeSet::from(["f-0001".into()])),
             usage: Some(Vec::new()),
+            measured: Known::Absent,
             ledger: Known::Known(()),
             projects: Vec::new(),
             socket: Known::Known(a_socket()),
@@ -338,6 +340,13 @@ const CASES: &[Case] = &[
     (Code::OrphanExposed, "1 that nobody names: x/left", |host| {
         host.facts.mkdir(&path(), &key("x/left"));
     }),
+    (Code::DataExposed, "x/m was on it before x/tenant", |host| {
+        host.facts.create(&mount(), &key("x/m"));
+        host.facts.pass();
+        host.facts.forget(&key("x/m"));
+        host.facts.create(&mount(), &key("x/tenant"));
+        host.facts.disk(&mount()).content = Known::Known(MountContent::Data);
+    }),
     (Code::VolumeVanished, "is not there", |host| {
         host.facts.rmdir(&path(), &key("r/db"));
     }),
@@ -559,6 +568,14 @@ const CASES: &[Case] = &[
     (Code::VolumeLarger, "takes up", |host| {
         host.doctor.usage = Some(vec![a_use(Ok(Bytes((10 << 20) + 1)))]);
     }),
+    (Code::VolumeLarger, "as the agent measured", |host| {
+        host.doctor.usage = None;
+        host.doctor.measured = Known::Known(vec![measured("db", Some("/mnt/data"), 1 << 50)]);
+    }),
+    (Code::NotChecked, "could not be checked: 500", |host| {
+        host.doctor.usage = None;
+        host.doctor.measured = Known::unknown("500");
+    }),
     (Code::NoGate, "preflight --gate", |host| {
         host.facts.gate.unit = Known::Absent;
     }),
@@ -599,6 +616,34 @@ fn a_use(used: Result<Bytes, String>) -> VolumeUse {
         path: "/mnt/data/volumes/roles/r/db".into(),
         size: Megabytes::whole(10),
         used,
+    }
+}
+
+fn measured(id: &str, root: Option<&str>, used: u64) -> DiskUse {
+    DiskUse {
+        executor: "e".into(),
+        framework: "f-0001".into(),
+        id: PersistenceId::new(id),
+        root: root.map(Raw::from),
+        used,
+        limit: None,
+    }
+}
+
+#[test]
+fn what_the_agent_measured_is_of_the_volume_on_that_disk_or_of_none() {
+    for (one, found) in [
+        (measured("db", Some("/mnt/data"), 1), 0),
+        (measured("db", None, 1 << 50), 0),
+        (measured("log", None, 1 << 50), 1),
+        (measured("none", Some("/mnt/data"), 1 << 50), 0),
+    ] {
+        let mut host = Host::new();
+        host.doctor.usage = None;
+        host.doctor.measured = Known::Known(vec![one.clone()]);
+        let larger = host.find();
+        let larger = larger.iter().filter(|one| one.code == Code::VolumeLarger);
+        assert_eq!(larger.count(), found, "{one:?}");
     }
 }
 

@@ -113,7 +113,7 @@ fn manifest(facts: &mut Facts) -> &mut Manifest {
     manifest
 }
 
-fn changed(facts: &Facts, change: impl FnOnce(&mut Facts)) -> Facts {
+pub(crate) fn changed(facts: &Facts, change: impl FnOnce(&mut Facts)) -> Facts {
     let mut facts = facts.clone();
     change(&mut facts);
     facts

@@ -1,5 +1,6 @@
 //! Roots, directories, trash and MOUNT disks in states that a hostile world brings about.
 
+use mesos_volumed::decide::check::check;
 use mesos_volumed::decide::facts::{
     AgentAnswer, CheckpointFile, Facts, FsLocation, HolderKind, Known, MountContent, OperationKind,
     OperationState, OrphanPolicy, RootFacts,
@@ -16,6 +17,7 @@ use super::builder::{
     DAY, HOUR, World, a_reservation, a_root, a_task, a_volume, an_operation, fingerprint,
     first_met, healthy, key, mount, path, root, unknown, uuid,
 };
+use super::own::changed;
 use super::story::{codes, evidence_for, plan_of, quarantined, records, settle, steps};
 
 fn second(kind: DiskType) -> DiskRef {
@@ -722,6 +724,57 @@ fn a_later_round_leaves_a_memory_that_says_the_same_as_it_is() {
     }
 }
 
+// The agent's own word.
+
+#[test]
+fn what_only_the_agents_operator_api_names_is_kept() {
+    let facts = orphan_on(&root());
+    let good = plan_of(&facts);
+    assert_eq!(quarantined(&good), ["db/o"]);
+    let volume = a_volume(&root(), &key("db/o"));
+    let operation = |state| {
+        an_operation(
+            OperationKind::Create,
+            state,
+            9,
+            std::slice::from_ref(&volume),
+        )
+    };
+    let cases = [
+        (
+            vec![operation(OperationState::Pending)],
+            vec![],
+            Some(Refusal::PendingOperation),
+        ),
+        (
+            vec![operation(OperationState::Unclear)],
+            vec![],
+            Some(Refusal::PendingOperation),
+        ),
+        (vec![], vec![a_task(&key("db/o"))], Some(Refusal::InUseTask)),
+        (vec![operation(OperationState::Finished)], vec![], None),
+        (vec![operation(OperationState::Failed)], vec![], None),
+    ];
+    for (operations, tasks, code) in cases {
+        let facts = changed(&facts, |facts| {
+            let AgentAnswer::State(state) = &mut facts.answer else {
+                panic!("{:?}", facts.answer)
+            };
+            (state.operations, state.tasks) = (operations, tasks);
+        });
+        let made = plan_of(&facts);
+        assert_eq!(made.is_idle(), code.is_some(), "{code:?}");
+        assert_eq!(
+            check(good.clone(), &facts).is_err(),
+            code.is_some(),
+            "{code:?}"
+        );
+        if let Some(code) = code {
+            assert!(codes(&made, "db/o").contains(&code), "{:#?}", made.kept);
+        }
+    }
+}
+
 // MOUNT disks.
 
 /// `db/m` on the MOUNT disk was destroyed by operation 7; the barrier is up.
@@ -793,8 +846,91 @@ fn a_mount_belongs_to_its_new_tenant_with_all_that_lies_on_it() {
         facts.policy.start_gate = true;
         let made = plan_of(&facts);
         assert!(made.is_idle(), "{made:#?}");
-        assert_eq!(codes(&made, "db/m"), []);
+        // What it may have left there is told, and nothing is done about it.
+        assert_eq!(codes(&made, "db/m"), [Refusal::ReportOnly]);
         assert_eq!(codes(&made, "db/tenant"), [Refusal::ReportOnly]);
+    }
+}
+
+/// `db/m` was on the MOUNT disk in one pass, and `db/tenant` is in the next; `between` happens in
+/// between, by an agent of 1.`minor`.
+fn taken_over(minor: u64, between: impl FnOnce(&mut Facts)) -> Facts {
+    let mut facts = healthy();
+    facts.create(&mount(), &key("db/m"));
+    facts.create(&root(), &key("db/stays"));
+    facts.pass();
+    facts.later(60);
+    between(&mut facts);
+    facts.create(&mount(), &key("db/tenant"));
+    let AgentAnswer::State(state) = &mut facts.answer else {
+        panic!("{:?}", facts.answer)
+    };
+    state.version = Some(format!("1.{minor}.0").parse().unwrap());
+    facts.disk(&mount()).content = Known::Known(MountContent::Data);
+    facts
+}
+
+#[test]
+fn what_a_volume_may_have_left_to_the_next_is_told_until_it_is_over() {
+    let forgotten = |facts: &mut Facts| facts.forget(&key("db/m"));
+    let destroyed = |facts: &mut Facts| facts.destroy(&key("db/m"), 7);
+    // An agent of 1.9 has emptied the disk before it wrote down that the volume is gone.
+    let told = |facts: &Facts| codes(&plan_of(facts), "db/m") == [Refusal::ReportOnly];
+    assert!(told(&taken_over(11, forgotten)), "no DESTROY was read");
+    assert!(told(&taken_over(8, destroyed)));
+    assert!(!told(&taken_over(9, destroyed)));
+    let mut facts = taken_over(11, forgotten);
+    let made = plan_of(&facts);
+    assert!(made.is_idle() && !made.blocked());
+    facts.pass();
+    facts.later(60);
+    assert!(told(&facts));
+    // Another disk has nothing of it; on its return it is told again.
+    let other = changed(&facts, |facts| {
+        facts.disk(&mount()).filesystem.present = Known::Known(fingerprint("another"));
+    });
+    assert!(!told(&other));
+    // Over: it was seen empty; the operator has looked; it is its own again.
+    let ends: [fn(&mut Facts); 3] = [
+        |facts: &mut Facts| {
+            facts.disk(&mount()).content = Known::Known(MountContent::Empty);
+        },
+        |facts| facts.words.accept_root = Some(mount().root),
+        |facts| {
+            facts.forget(&key("db/tenant"));
+            facts.create(&mount(), &key("db/m"));
+        },
+    ];
+    for end in ends {
+        let mut facts = changed(&facts, end);
+        assert!(!told(&facts));
+        facts.pass();
+        facts.later(60);
+        facts.words = mesos_volumed::decide::facts::Words::default();
+        facts.disk(&mount()).content = Known::Known(MountContent::Data);
+        assert!(!told(&facts));
+    }
+}
+
+#[test]
+fn what_a_volume_left_before_it_was_created_elsewhere_is_told() {
+    let mut facts = healthy();
+    facts.create(&mount(), &key("db/m"));
+    facts.create(&root(), &key("db/stays"));
+    facts.pass();
+    facts.later(60);
+    facts.forget(&key("db/m"));
+    facts.create(&root(), &key("db/m"));
+    for _ in 0..3 {
+        let made = plan_of(&facts);
+        assert!(made.is_idle());
+        let told = made
+            .kept
+            .iter()
+            .any(|kept| kept.disk == mount() && kept.volume == Some(key("db/m")) && !kept.due);
+        assert!(told, "{:#?}", made.kept);
+        facts.pass();
+        facts.later(60);
     }
 }
 
@@ -1011,4 +1147,36 @@ fn a_destroy_on_a_mount_that_was_never_seen_is_told_all_the_same() {
     let made = plan_of(&facts);
     assert!(made.is_idle(), "{made:#?}");
     assert_eq!(codes(&made, "db/m"), [Refusal::ReportOnly]);
+    // Its name alone does not say that this is the disk; naming the disk does.
+    facts.words.wipe = Some(key("db/m"));
+    let made = plan_of(&facts);
+    assert!(made.is_idle(), "{made:#?}");
+    assert_eq!(codes(&made, "db/m"), [Refusal::FingerprintMismatch]);
+    facts.words.wipe_root = Some("/elsewhere".into());
+    assert!(plan_of(&facts).is_idle());
+    facts.words.wipe_root = Some(mount().root);
+    let good = plan_of(&facts);
+    assert_eq!(settle(&facts).1, ["empty_mount", "open_gate"]);
+    // The word is for what nobody knows: not for a disk that is known to be another, nor for one that
+    // may not be used.
+    let lies: [fn(&mut Facts); 5] = [
+        |facts: &mut Facts| {
+            for record in &mut facts.memory().volumes {
+                for place in &mut record.places {
+                    place.filesystem = Some("another".to_owned());
+                }
+            }
+        },
+        |facts| {
+            facts.disk(&mount()).filesystem.ledger = Known::Known(fingerprint("another"));
+        },
+        |facts| facts.words.wipe_root = None,
+        |facts| facts.words.wipe = Some(key("db/stays")),
+        |facts| facts.create(&mount(), &key("db/m")),
+    ];
+    for lie in lies {
+        let facts = changed(&facts, lie);
+        assert!(!plan_of(&facts).steps.iter().any(Step::destructive));
+        assert!(check(good.clone(), &facts).is_err());
+    }
 }

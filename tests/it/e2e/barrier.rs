@@ -5,9 +5,11 @@
 
 use std::time::Duration;
 
-use super::host::{files_below, fill, is_gone, names, tree};
+use super::host::{Host, Parts, files_below, fill, is_gone, names, tree};
+use super::killed_modes::below_strace;
 use super::master::Site;
 use crate::own_namespace::entered;
+use crate::prepare::trash::PreparedDisk;
 use crate::stand_ins::master::MasterOrder;
 use crate::support::stand_in::wait_until;
 
@@ -15,7 +17,11 @@ const SOON: Duration = Duration::from_mins(1);
 
 /// `r/goes` on MOUNT was destroyed and its data stayed; `r/stays` on PATH is held. The agent runs.
 fn owed(settings: &str, files: u32) -> Site {
-    let mut site = Site::new(settings);
+    owed_on(Site::new(settings), files)
+}
+
+/// The same, on this host.
+fn owed_on(mut site: Site, files: u32) -> Site {
     site.tenant("MOUNT", "goes");
     let more = site.host.root("MOUNT").join("more");
     std::fs::create_dir(&more).unwrap();
@@ -201,4 +207,93 @@ fn root_killed_between_any_two_steps_the_reservation_is_found_and_the_work_goes_
     site.delivers();
     wait_until("the agent has heard", SOON, || !shown(&site));
     ended(&site, &before);
+}
+
+#[test]
+fn root_zeros_that_are_owed_to_free_space_hold_the_reservation() {
+    if !entered("e2e::barrier::root_zeros_that_are_owed_to_free_space_hold_the_reservation") {
+        return;
+    }
+    let site = owed("[wipe]\nmount_mode = \"zero_free\"\nrate = 0\n", 50);
+    let host = &site.host;
+    let before = tree(&host.volume("PATH", "stays"));
+    let log = host.temp().join("calls");
+    // Reserved, emptied, and killed while the zeros are written.
+    let killed = below_strace(host, "inject=pwrite64:signal=KILL:when=3", &log, &["sweep"]);
+    assert!(killed, "it was not killed");
+    let gate = host.state_dir().join("gate.json");
+    let owing = || std::fs::read_to_string(&gate).is_ok_and(|text| text.contains("fills"));
+    assert!(names(&host.root("MOUNT")).is_empty() && owing());
+    assert!(
+        reserved(&site) && shown(&site),
+        "half wiped, and given back"
+    );
+    // Nobody else gets it meanwhile.
+    site.create("MOUNT", "early", &[]).ends(5);
+    let said = host.run(&["sweep", "--output", "json"]).ends(0).json();
+    let steps: Vec<&str> = said["outcomes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["step"].as_str().unwrap())
+        .collect();
+    assert_eq!(steps, ["empty_mount", "unreserve"], "{said:#}");
+    let receipt = &said["outcomes"][0]["detail"];
+    assert_eq!(receipt["mode"], "zero_free", "{said:#}");
+    assert_eq!(receipt["proof"]["guarantee"], "guaranteed", "{said:#}");
+    ended(&site, &before);
+    site.tenant("MOUNT", "next");
+}
+
+#[test]
+fn root_a_prepared_mount_is_moved_out_behind_a_reservation_and_goes_on_after_a_kill() {
+    if !entered(
+        "e2e::barrier::root_a_prepared_mount_is_moved_out_behind_a_reservation_and_goes_on_after_a_kill",
+    ) {
+        return;
+    }
+    let host = Host::new(Parts::default());
+    let disk = PreparedDisk::of(&host);
+    // The disk goes before the host.
+    let both = (disk, owed_on(Site::of(host, "[wipe]\nrate = 0\n"), 5));
+    let (disk, site) = &both;
+    let host = &site.host;
+    let root = host.root("MOUNT");
+    // Many entries, so that there is a middle.
+    for number in 0..60 {
+        std::fs::write(root.join(format!("file-{number}")), "x").unwrap();
+    }
+    let all = names(&root).len();
+    let before = tree(&host.volume("PATH", "stays"));
+    let dry = host.run(&["sweep", "--dry-run"]).ends(5);
+    assert!(dry.out.contains("reserve     MOUNT:"), "{}", dry.out);
+
+    // Killed in the middle of the moves: the rest is in its trash.
+    let log = host.temp().join("calls");
+    let at = "inject=renameat2:signal=KILL:when=30";
+    assert!(
+        below_strace(host, at, &log, &["sweep"]),
+        "it was not killed"
+    );
+    let left = names(&root).len();
+    assert!(left > 0 && left < all, "{left} of {all}");
+    assert_eq!(disk.entries().len(), 1);
+    assert!(reserved(site) && shown(site), "half moved, and given back");
+    site.create("MOUNT", "early", &[]).ends(5);
+
+    let said = host.run(&["sweep", "--output", "json"]).ends(0).json();
+    let steps: Vec<&str> = said["outcomes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["step"].as_str().unwrap())
+        .collect();
+    for step in ["move_out", "clear", "wipe", "unreserve"] {
+        assert!(steps.contains(&step), "{step}: {steps:?}");
+    }
+    ended(site, &before);
+    assert!(disk.entries().is_empty());
+    site.tenant("MOUNT", "next");
+    host.sweep(0);
+    assert_eq!(host.states("next"), ["held"]);
 }

@@ -158,3 +158,79 @@ fn root_a_master_that_failed_over_and_forgot_a_living_framework_costs_nothing() 
     let mut left = master.agents.values().flat_map(|agent| &agent.total);
     assert!(left.all(|one| one.reservations.is_empty()));
 }
+
+#[test]
+fn root_what_a_typed_id_names_goes_and_nothing_else() {
+    if !entered("e2e::janitor::root_what_a_typed_id_names_goes_and_nothing_else") {
+        return;
+    }
+    let site = Site::new("");
+    let host = &site.host;
+    let of = |id: &str| format!("marathon_framework_id={id}");
+    let create = |disk: &str, id: &str, more: &[&str]| {
+        site.create(disk, id, &[&["--size", "10"][..], more].concat())
+            .ends(0);
+        crate::e2e::host::fill(&host.volume(disk, id), 5);
+        tree(&host.volume(disk, id))
+    };
+    create("PATH", "goes", &["--labels", &of("f-old")]);
+    let others = create("PATH", "of-another", &["--labels", &of("f-new")]);
+    let nobodys = create("ROOT", "without-label", &[]);
+    site.order(framework("f-new", "r"));
+
+    // No master has ever heard of it: its id has to be typed, and exactly.
+    refused(&site, "framework_unknown", &["--framework", "f-old"]);
+    for typed in ["f-ol", "f-old ", "F-OLD", ""] {
+        refused(
+            &site,
+            "framework_unknown",
+            &["--framework", "f-old", "--confirm", typed],
+        );
+    }
+    // What lives can't be typed away.
+    refused(
+        &site,
+        "framework_present",
+        &["--framework", "f-new", "--confirm", "f-new"],
+    );
+    janitor(&site, &["--role", "r", "--confirm", "f-old"]).ends(2);
+    assert!(!is_gone(&host.volume("PATH", "goes")));
+
+    let wanted = ["--framework", "f-old", "--confirm", "f-old"];
+    let dry = janitor(&site, &[&wanted[..], &["--dry-run"]].concat()).ends(0);
+    assert!(
+        dry.out.contains("r/goes") && !dry.out.contains("of-another"),
+        "{}",
+        dry.out
+    );
+    let run = janitor(&site, &[&wanted[..], &["--output", "json"]].concat()).ends(0);
+    let said = run.json();
+    assert_eq!(said["outcomes"].as_array().unwrap().len(), 2, "{said}");
+    assert!(is_gone(&host.volume("PATH", "goes")));
+    assert_eq!(tree(&host.volume("PATH", "of-another")), others);
+    assert_eq!(tree(&host.volume("ROOT", "without-label")), nobodys);
+    // Again: nothing is left to do.
+    janitor(&site, &wanted).ends(0);
+}
+
+#[test]
+fn root_how_long_a_master_leads_is_not_told_by_our_clock() {
+    if !entered("e2e::janitor::root_how_long_a_master_leads_is_not_told_by_our_clock") {
+        return;
+    }
+    let site = Site::new("");
+    site.create("PATH", "a", &["--size", "10"]).ends(0);
+    let days = |days: f64| days * 86_400.0;
+    // It was elected a moment ago, and by our clock years ago, or in years.
+    for ahead in [-1000.0, 1000.0] {
+        site.order(MasterOrder::ClockAhead(days(ahead)));
+        refused(&site, "elected_recently", &["--role", "r"]);
+    }
+    assert!(!is_gone(&site.host.volume("PATH", "a")));
+    // It has led for eight days, wherever its clock stands.
+    site.order(MasterOrder::ElectedAgo(days(8.0)));
+    for ahead in [-1000.0, 1000.0] {
+        site.order(MasterOrder::ClockAhead(days(ahead)));
+        janitor(&site, &["--role", "r", "--dry-run"]).ends(0);
+    }
+}

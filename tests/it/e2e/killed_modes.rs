@@ -20,7 +20,7 @@ const CHANGING: &str = "unlinkat,renameat,renameat2,mkdir,mkdirat,pwrite64,fallo
                         fdatasync,syncfs,ioctl,mount,umount2,fchmod,fchown,execve";
 
 /// Below strace, with this of its options; whether it was killed.
-fn below_strace(host: &Host, option: &str, log: &Path, arguments: &[&str]) -> bool {
+pub(super) fn below_strace(host: &Host, option: &str, log: &Path, arguments: &[&str]) -> bool {
     let status = Command::new("strace")
         .args(["-f", "-e", &format!("trace={CHANGING}"), "-e", option])
         .arg("-o")

@@ -13,6 +13,7 @@ use std::time::Duration;
 use super::host::{self, Host, Parts, Run, fill, is_gone, names};
 use crate::own_namespace::entered;
 use crate::stand_ins::cluster::{Cluster, Flags};
+use crate::stand_ins::http::{Access, Fault};
 use crate::stand_ins::master::MasterOrder;
 use crate::support::stand_in::wait_until;
 
@@ -35,12 +36,16 @@ pub(super) struct Site {
 
 impl Site {
     pub(super) fn new(settings: &str) -> Self {
+        Self::of(Host::new(Parts::default()), settings)
+    }
+
+    /// With this host, whose agent has not been started.
+    pub(super) fn of(mut host: Host, settings: &str) -> Self {
         let cluster = Cluster::start(&Flags {
             marathon_port: None,
             ..Flags::default()
         })
         .unwrap();
-        let mut host = Host::new(Parts::default());
         let address = format!("--master={}", cluster.address());
         host.agent.set_flags(&[&address]);
         let settings = format!(
@@ -563,4 +568,312 @@ fn root_a_destroy_that_the_daemon_waits_for_holds_nobody_up_and_is_ended_by_it()
         names(&site.trash("ROOT")).is_empty()
     });
     daemon.stop();
+}
+
+#[test]
+fn root_a_destroy_that_was_killed_before_it_left_the_host_goes_back_or_on() {
+    if !entered(
+        "e2e::master::root_a_destroy_that_was_killed_before_it_left_the_host_goes_back_or_on",
+    ) {
+        return;
+    }
+    let mut site = Site::new("[sweep]\ngrace = \"0s\"\norphans = \"wipe\"\nbrake_percent = 100\n");
+    let volumes = [("PATH", "back"), ("ROOT", "on")];
+    for (disk, id) in volumes {
+        site.tenant(disk, id);
+    }
+    let before = tree(&site.host.volume("PATH", "back"));
+    // Who asks is kept waiting, and the master hears nothing of it.
+    let swallow = Fault {
+        path: "/api/v1#DESTROY_VOLUMES".to_owned(),
+        status: Some(500),
+        late: 3600.0,
+        ..Fault::default()
+    };
+    site.cluster.faults.lock().unwrap().paths = vec![swallow];
+    for (disk, id) in volumes {
+        let volume = format!("r/{id}");
+        let command = ["volumes", "destroy", &volume, "--confirm", id];
+        let mut command = site.host.spawn(&command);
+        let is_asked = || {
+            let entries = std::fs::read_dir(site.trash(disk)).into_iter().flatten();
+            let mut manifests = entries.flatten().filter_map(|entry| {
+                let text = std::fs::read(entry.path().join("manifest.json")).ok()?;
+                serde_json::from_slice::<serde_json::Value>(&text).ok()
+            });
+            manifests.any(|manifest| manifest["asked"].is_object())
+        };
+        wait_until("it is written down that it asks", PATIENCE, is_asked);
+        command.kill().unwrap();
+        command.wait().unwrap();
+    }
+    site.cluster.faults.lock().unwrap().paths.clear();
+
+    // Nobody on this host can know that it never left: nothing happens, and that is said.
+    for _ in 0..3 {
+        site.host.sweep(0);
+        let run = site.host.run(&["sweep", "--dry-run"]).ends(0);
+        assert!(
+            run.out.contains("unconfirmed") && run.out.contains("may never have got there"),
+            "{}",
+            run.out
+        );
+    }
+    let doctor = site.host.run(&["doctor"]);
+    assert!(
+        doctor.out.contains("volume_vanished") && doctor.out.contains("restart the agent"),
+        "{}",
+        doctor.out
+    );
+    for (disk, id) in volumes {
+        assert!(is_gone(&site.host.volume(disk, id)));
+        assert!(site.held().contains(&format!("r/{id}")));
+    }
+    // Asked again it goes on.
+    site.destroy("on", &[]).ends(0);
+    assert!(!site.held().contains("r/on") && names(&site.trash("ROOT")).is_empty());
+    // With the agent registered again, nothing that was sent before can come any more.
+    site.host.agent.stop();
+    site.start();
+    wait_until("it is put back", PATIENCE, || {
+        site.host.sweep(0);
+        !is_gone(&site.host.volume("PATH", "back"))
+    });
+    assert_eq!(tree(&site.host.volume("PATH", "back")), before);
+    assert_eq!(site.host.states("back"), ["held"]);
+    assert!(names(&site.trash("PATH")).is_empty());
+}
+
+#[test]
+fn root_a_create_that_was_killed_at_any_step_can_be_run_again() {
+    if !entered("e2e::master::root_a_create_that_was_killed_at_any_step_can_be_run_again") {
+        return;
+    }
+    let site = Site::new("");
+    let at = site.host.volume("PATH", "a");
+    let wanted = ["--size", "5", "--owner", "7:8", "--mode", "2750"];
+    for call in ["RESERVE_RESOURCES", "CREATE_VOLUMES"] {
+        let swallow = Fault {
+            path: format!("/api/v1#{call}"),
+            status: Some(500),
+            late: 3600.0,
+            ..Fault::default()
+        };
+        site.cluster.faults.lock().unwrap().paths = vec![swallow];
+        let disk = site.disk("PATH");
+        let command = [
+            "volumes", "create", "--role", "r", "--id", "a", "--disk", &disk,
+        ];
+        let mut command = site.host.spawn(&[&command[..], &wanted].concat());
+        wait_until("it has come so far", PATIENCE, || !is_gone(&at));
+        // Both are written down before the call is made.
+        wait_until("it calls", PATIENCE, || {
+            let audit = std::fs::read_to_string(site.host.state_dir().join("audit/audit.jsonl"));
+            audit.is_ok_and(|audit| audit.contains(call))
+        });
+        command.kill().unwrap();
+        command.wait().unwrap();
+        assert!(!is_gone(&at), "its directory was made ahead");
+        assert_eq!(site.host.states("a"), ["orphan"]);
+    }
+    site.cluster.faults.lock().unwrap().paths.clear();
+    // Somebody is in it: it is not taken away under him.
+    let mut inside = std::process::Command::new("sleep")
+        .arg("1000")
+        .current_dir(&at)
+        .spawn()
+        .unwrap();
+    let refused = site.create("PATH", "a", &wanted).ends(5);
+    assert!(refused.err.contains("in_use_fd"), "{}", refused.err);
+    inside.kill().unwrap();
+    inside.wait().unwrap();
+    // Something was put into it.
+    std::fs::write(at.join("x"), "x").unwrap();
+    site.create("PATH", "a", &wanted).ends(5);
+    std::fs::remove_file(at.join("x")).unwrap();
+    // What is reserved already is used, and the empty directory is no obstacle.
+    site.create("PATH", "a", &[&wanted[..], &["--dry-run"]].concat())
+        .ends(0);
+    site.create("PATH", "a", &wanted).ends(0);
+    let made = std::fs::metadata(&at).unwrap();
+    assert_eq!(
+        (made.uid(), made.gid(), made.permissions().mode() & 0o7777),
+        (7, 8, 0o2750)
+    );
+    assert_eq!(site.host.states("a"), ["held"]);
+    assert_eq!(site.held().lines().count(), 1, "{}", site.held());
+}
+
+#[test]
+fn root_the_calls_that_a_dry_run_prints_work_in_a_shell() {
+    if !entered("e2e::master::root_the_calls_that_a_dry_run_prints_work_in_a_shell") {
+        return;
+    }
+    let site = Site::new("");
+    let host = &site.host;
+    // The master wants a token, which no line shows.
+    let token = host.temp().join("a token");
+    std::fs::write(&token, "s3cret\n").unwrap();
+    std::fs::set_permissions(&token, std::fs::Permissions::from_mode(0o600)).unwrap();
+    site.order(MasterOrder::Access(Access {
+        token: Some("s3cret".to_owned()),
+        ..Access::default()
+    }));
+    let settings = format!(
+        "{}confirm = \"2m\"\ntoken_file = \"{}\"\n",
+        site.settings,
+        token.display()
+    );
+    host.configure(&settings);
+    let by_hand = |run: Run| {
+        let run = run.ends(0);
+        assert!(!run.out.contains("s3cret"), "{}", run.out);
+        let json = run.json();
+        for line in json["calls"].as_array().unwrap() {
+            let line = line.as_str().unwrap();
+            let done = std::process::Command::new("bash")
+                .args(["-euc", &format!("set -o pipefail\n{line}")])
+                .output()
+                .unwrap();
+            assert!(
+                done.status.success(),
+                "{line}\n{}{}",
+                String::from_utf8_lossy(&done.stdout),
+                String::from_utf8_lossy(&done.stderr)
+            );
+        }
+    };
+    let held = |size: &str, what: &str| {
+        wait_until(what, PATIENCE, || {
+            let held = site.held();
+            let mut lines = held.lines();
+            lines.any(|line| line.starts_with(&format!("{size}\t")) && line.ends_with(what))
+        });
+    };
+    let create = [
+        "volumes",
+        "create",
+        "--role",
+        "eng/dev",
+        "--id",
+        "it's #1",
+        "--size",
+        "10",
+        "--owner",
+        "7:8",
+        "--mode",
+        "750",
+        "--shared",
+        "--labels",
+        "a=b c",
+        "--principal",
+        "ops",
+        "--container-path",
+        "here",
+        "--dry-run",
+        "--output",
+        "json",
+        "--disk",
+    ];
+    let disk = site.disk("PATH");
+    by_hand(host.run(&[&create[..], &[&disk]].concat()));
+    held("10", "eng/dev/it's #1");
+    let volume = host.root("PATH").join("volumes/roles/eng dev/it's #1");
+    let made = std::fs::metadata(&volume).unwrap();
+    assert_eq!(
+        (made.uid(), made.gid(), made.permissions().mode() & 0o7777),
+        (7, 8, 0o750)
+    );
+    let all = host.agent.held();
+    let one = all.iter().find(|one| one.persistence.is_some()).unwrap();
+    assert!(one.shared);
+    let persistence = one.persistence.as_ref().unwrap();
+    assert_eq!(persistence.container_path, Some("here".into()));
+    assert_eq!(persistence.principal, Some("ops".into()));
+    let last = one.reservations.last().unwrap();
+    assert_eq!(last.principal, Some("ops".into()));
+    assert_eq!(last.labels, [("a".into(), Some("b c".into()))]);
+
+    // On ROOT one that can be resized, and what goes again.
+    site.tenant("ROOT", "plain");
+    let json = ["--dry-run", "--output", "json"];
+    by_hand(host.run(&[&["volumes", "grow", "r/plain", "--by", "5"][..], &json].concat()));
+    held("15", "r/plain");
+    by_hand(host.run(&[&["volumes", "shrink", "r/plain", "--by", "7"][..], &json].concat()));
+    held("8", "r/plain");
+    by_hand(host.run(&[&["volumes", "destroy", "r/plain", "--unreserve"][..], &json].concat()));
+    wait_until("it is destroyed", PATIENCE, || {
+        !site.held().contains("r/plain")
+    });
+}
+
+#[test]
+fn root_what_a_failing_step_leaves_is_undone_or_named() {
+    if !entered("e2e::master::root_what_a_failing_step_leaves_is_undone_or_named") {
+        return;
+    }
+    let site = Site::new("");
+    let host = &site.host;
+    let forbid = |calls: &[&str]| {
+        let calls = calls.iter().map(|call| (*call).to_owned()).collect();
+        site.order(MasterOrder::Forbid(calls));
+    };
+    let failed = |run: Run, said: &str| {
+        let run = run.ends(1);
+        assert!(run.err.contains(said), "{said}: {}", run.err);
+    };
+    let nothing = site.held();
+    let create = |mode: &str| site.create("PATH", "a", &["--size", "10", "--mode", mode]);
+    // The directory is made, nothing can be reserved.
+    forbid(&["RESERVE_RESOURCES"]);
+    failed(create("700"), "403");
+    assert!(is_gone(&host.volume("PATH", "a")));
+    assert_eq!(site.held(), nothing);
+    // It is reserved, can't be created, and can't be given back either: that is said, and the next run
+    // goes on from it.
+    forbid(&["CREATE_VOLUMES", "UNRESERVE_RESOURCES"]);
+    failed(create("700"), "still reserved");
+    assert!(is_gone(&host.volume("PATH", "a")));
+    assert_eq!(site.held().lines().count(), 1);
+    forbid(&["RESERVE_RESOURCES"]);
+    create("700").ends(0);
+    assert_eq!(host.states("a"), ["held"]);
+    fill(&host.volume("PATH", "a"), 3);
+    let data = tree(&host.volume("PATH", "a"));
+    let held = site.held();
+    let resize = |way: &str, by: &str| host.run(&["volumes", way, "r/a", "--by", by]);
+    // What it would need can't be reserved; or is, and can't be added.
+    failed(resize("grow", "5"), "is as it was");
+    assert_eq!(site.held(), held);
+    forbid(&["GROW_VOLUME"]);
+    failed(resize("grow", "5"), "is free again");
+    assert_eq!(site.held(), held);
+    forbid(&["SHRINK_VOLUME"]);
+    failed(resize("shrink", "5"), "is as it was");
+    assert_eq!(site.held(), held);
+    forbid(&["UNRESERVE_RESOURCES"]);
+    failed(resize("shrink", "5"), "it gave up is still reserved");
+    assert!(site.held().contains("5\t"), "{}", site.held());
+    forbid(&["DESTROY_VOLUMES"]);
+    failed(site.destroy("a", &[]), "it is as it was");
+    assert_eq!(tree(&host.volume("PATH", "a")), data);
+    // Whether it was resized can't be told: it is not said to be run again as it is.
+    forbid(&[]);
+    site.holds_messages();
+    site.confirms_within("3s");
+    failed(resize("grow", "2"), "only where it is the first");
+    site.delivers();
+    wait_until("it is resized", PATIENCE, || {
+        site.held()
+            .lines()
+            .any(|line| line.starts_with("7\t") && line.ends_with("r/a"))
+    });
+    site.confirms_within("2m");
+    forbid(&["UNRESERVE_RESOURCES"]);
+    failed(
+        site.destroy("a", &["--unreserve"]),
+        "its space is still reserved",
+    );
+    forbid(&[]);
+    assert!(is_gone(&host.volume("PATH", "a")) && names(&site.trash("PATH")).is_empty());
 }

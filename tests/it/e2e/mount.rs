@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::host::{Disk, Host, Parts, files_below, fill, is_gone, names, tree};
+use super::host::{Disk, Host, Parts, files_below, fill, is_gone, must, names, tree};
 use crate::own_namespace::entered;
 use crate::support::stand_in::wait_until;
 
@@ -169,4 +169,100 @@ fn root_after_a_crash_in_the_middle_agents_are_held_back_until_the_next_start_ha
     assert_eq!(waits.wait().unwrap().code(), Some(0));
     assert!(names(&host.root("MOUNT")).is_empty());
     daemon.stop();
+}
+
+#[test]
+fn root_a_mount_that_was_never_seen_while_held_is_wiped_where_its_disk_is_named() {
+    if !entered(
+        "e2e::mount::root_a_mount_that_was_never_seen_while_held_is_wiped_where_its_disk_is_named",
+    ) {
+        return;
+    }
+    let mut host = Host::new(Parts {
+        settings: "[agent]\nstart_gate = true\n",
+        ..Parts::default()
+    });
+    host.agent.start();
+    host.tenant("ROOT", "stays", 5);
+    host.tenant("MOUNT", "goes", 20);
+    // No pass sees the disk before its volume is destroyed.
+    host.mount_disk.unmount();
+    host.run(&["sweep"]);
+    host.destroy("goes");
+    host.run(&["sweep"]);
+    host.agent.stop();
+    host.mount_disk.mount();
+    let root = host.root("MOUNT");
+    let at = root.to_str().unwrap();
+    let (data, stays) = (tree(&root), tree(&host.volume("ROOT", "stays")));
+    for _ in 0..2 {
+        host.run(&["sweep"]);
+        let run = host.run(&["sweep", "--dry-run"]);
+        assert!(
+            run.out.contains("report_only") && run.out.contains("name the disk with"),
+            "{}",
+            run.out
+        );
+    }
+    // Its name does not say that this is its disk, and neither does a word that the disk is right.
+    let by_name = ["wipe", "r/goes", "--confirm", "goes"];
+    let refused = host.run(&by_name).ends(5);
+    assert!(
+        refused.err.contains("fingerprint_mismatch")
+            && refused
+                .err
+                .contains(&format!("mesos-volumed wipe {at} --confirm goes")),
+        "{}",
+        refused.err
+    );
+    host.run(&["disk", "accept", at]).ends(0);
+    host.run(&by_name).ends(5);
+    host.run(&["wipe", at, "--confirm", "stays"]).ends(5);
+    assert_eq!(tree(&root), data);
+    // What the remedy says works.
+    host.run(&["wipe", at, "--confirm", "goes"]).ends(0);
+    assert!(names(&root).is_empty());
+    assert!(is_gone(&host.state_dir().join("gate.json")));
+    assert_eq!(tree(&host.volume("ROOT", "stays")), stays);
+    host.sweep(0);
+}
+
+#[test]
+fn root_what_went_from_a_mount_without_a_witness_can_be_named() {
+    if !entered("e2e::mount::root_what_went_from_a_mount_without_a_witness_can_be_named") {
+        return;
+    }
+    let mut host = Host::new(Parts {
+        settings: "[agent]\nstart_gate = true\n",
+        ..Parts::default()
+    });
+    host.agent.start();
+    host.tenant("ROOT", "stays", 5);
+    host.sweep(0);
+    let resources = host.root("ROOT").join("meta/resources");
+    let before = host.temp().join("before");
+    must(
+        "cp",
+        &["-a", resources.to_str().unwrap(), before.to_str().unwrap()],
+    );
+    host.tenant("MOUNT", "goes", 20);
+    host.sweep(0);
+    // A power cut takes the volume from the checkpoint.
+    host.agent.stop();
+    must("rm", &["-r", resources.to_str().unwrap()]);
+    must(
+        "cp",
+        &["-a", before.to_str().unwrap(), resources.to_str().unwrap()],
+    );
+    let root = host.root("MOUNT");
+    let data = tree(&root);
+    host.sweep(0);
+    let run = host.run(&["sweep", "--dry-run"]).ends(0);
+    assert!(run.out.contains("never an orphan"), "{}", run.out);
+    assert_eq!(tree(&root), data);
+    host.run(&["wipe", "r/goes", "--confirm", "other"]).ends(5);
+    assert_eq!(tree(&root), data);
+    host.run(&["wipe", "r/goes", "--confirm", "goes"]).ends(0);
+    assert!(names(&root).is_empty());
+    host.sweep(0);
 }

@@ -11,4 +11,4 @@ mod refusals;
 #[cfg(test)]
 mod systemd;
 #[cfg(test)]
-mod trash;
+pub(crate) mod trash;

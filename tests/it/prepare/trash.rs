@@ -12,10 +12,74 @@ use crate::e2e::host::{Host, Parts, fill, must, names, tree};
 use crate::own_namespace::entered;
 use crate::support::stand_in::wait_until;
 
+/// A device that was prepared as the MOUNT disk of a host, until this is dropped: before the host.
+pub(crate) struct PreparedDisk {
+    device: String,
+    root: PathBuf,
+    mounts: PathBuf,
+}
+
+impl PreparedDisk {
+    /// In the place of the host's plain one. Its agent has not been started.
+    pub(crate) fn of(host: &Host) -> Self {
+        host.mount_disk.unmount();
+        let image = host.temp().join("prepared.img");
+        let file = std::fs::File::create(&image).unwrap();
+        file.set_len(40 << 20).unwrap();
+        let device = super::bench::attach(&image, &[]);
+        let made = Self {
+            device: device.to_str().unwrap().to_owned(),
+            root: host.root("MOUNT"),
+            mounts: host.state_dir().join("mounts"),
+        };
+        made.prepare(host);
+        made
+    }
+
+    fn prepare(&self, host: &Host) {
+        let word = self.device.strip_prefix("/dev/").unwrap();
+        let root = self.root.to_str().unwrap();
+        let what = ["disk", "prepare", &self.device, "--as", "mount"];
+        let how = ["--at", root, "--fs", "ext4", "--confirm", word];
+        host.run(&[&what[..], &how].concat()).ends(0);
+    }
+
+    fn hidden(&self) -> PathBuf {
+        self.mounts.join(&names(&self.mounts)[0])
+    }
+
+    fn trash(&self) -> PathBuf {
+        self.hidden().join(".mesos-volumed/trash")
+    }
+
+    /// What is in its trash.
+    pub(crate) fn entries(&self) -> Vec<String> {
+        if std::fs::symlink_metadata(self.trash()).is_err() {
+            return Vec::new();
+        }
+        names(&self.trash())
+    }
+}
+
+impl Drop for PreparedDisk {
+    fn drop(&mut self) {
+        let hidden = std::fs::read_dir(&self.mounts).into_iter().flatten();
+        let hidden = hidden.flatten().map(|entry| entry.path());
+        for at in [self.root.clone()].into_iter().chain(hidden) {
+            for (program, option) in [("umount", "-l"), ("chattr", "-i")] {
+                let mut command = std::process::Command::new(program);
+                drop(command.arg(option).arg(&at).output());
+            }
+        }
+        let mut detach = std::process::Command::new("losetup");
+        drop(detach.args(["--detach", &self.device]).output());
+    }
+}
+
 /// A host whose MOUNT disk is a prepared one.
 struct Prepared {
+    disk: PreparedDisk,
     host: Host,
-    device: String,
 }
 
 impl Prepared {
@@ -24,36 +88,10 @@ impl Prepared {
             settings,
             ..Parts::default()
         });
-        host.mount_disk.unmount();
-        let image = host.temp().join("prepared.img");
-        let file = std::fs::File::create(&image).unwrap();
-        file.set_len(40 << 20).unwrap();
-        let device = super::bench::attach(&image, &[]);
-        let made = Self {
+        Self {
+            disk: PreparedDisk::of(&host),
             host,
-            device: device.to_str().unwrap().to_owned(),
-        };
-        made.prepare();
-        made
-    }
-
-    fn prepare(&self) {
-        let root = self.root();
-        let word = self.device.strip_prefix("/dev/").unwrap();
-        let arguments = [
-            "disk",
-            "prepare",
-            &self.device,
-            "--as",
-            "mount",
-            "--at",
-            root.to_str().unwrap(),
-            "--fs",
-            "ext4",
-            "--confirm",
-            word,
-        ];
-        self.host.run(&arguments).ends(0);
+        }
     }
 
     fn root(&self) -> PathBuf {
@@ -61,19 +99,15 @@ impl Prepared {
     }
 
     fn hidden(&self) -> PathBuf {
-        let mounts = self.host.state_dir().join("mounts");
-        mounts.join(&names(&mounts)[0])
+        self.disk.hidden()
     }
 
     fn trash(&self) -> PathBuf {
-        self.hidden().join(".mesos-volumed/trash")
+        self.disk.trash()
     }
 
     fn entries(&self) -> Vec<String> {
-        if std::fs::symlink_metadata(self.trash()).is_err() {
-            return Vec::new();
-        }
-        names(&self.trash())
+        self.disk.entries()
     }
 
     /// Another volume on it; the reservation is still there.
@@ -92,30 +126,6 @@ impl Prepared {
         self.host.sweep(0);
         self.host.destroy("goes");
         self.host.agent.stop();
-    }
-}
-
-impl Drop for Prepared {
-    fn drop(&mut self) {
-        for at in [self.root(), self.hidden()] {
-            drop(
-                std::process::Command::new("umount")
-                    .arg("-l")
-                    .arg(&at)
-                    .output(),
-            );
-            drop(
-                std::process::Command::new("chattr")
-                    .arg("-i")
-                    .arg(&at)
-                    .output(),
-            );
-        }
-        drop(
-            std::process::Command::new("losetup")
-                .args(["--detach", &self.device])
-                .output(),
-        );
     }
 }
 
@@ -269,7 +279,7 @@ fn root_a_hidden_side_that_is_not_seen_or_not_ours_keeps_everything() {
     std::fs::write(&marker, &text).unwrap();
     must("umount", &["-l", hidden.to_str().unwrap()]);
     keeps("is not mounted at");
-    must("mount", &[&disk.device, hidden.to_str().unwrap()]);
+    must("mount", &[&disk.disk.device, hidden.to_str().unwrap()]);
     disk.host.sweep(0);
     assert!(names(&disk.root()).is_empty());
 }

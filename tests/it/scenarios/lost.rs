@@ -72,14 +72,35 @@ fn scenario_o15_destroyed_and_created_in_one_checkpoint() {
         .collect();
     send(&site.host.agent.control(), &Order::Checkpoint { resources }).unwrap();
     assert!(!is_gone(&site.host.root("MOUNT").join("data.bin")));
-    // It belongs to the new one now; nothing may touch it.
+    // It belongs to the new one now; nothing may touch it, and it is told: by the sweep, beside the
+    // volume, and by doctor.
     site.remember(&site.host.root("MOUNT"));
+    let said = "r/before was on the disk before r/after, and no pass saw the disk empty in between";
     for _ in 0..3 {
-        site.host.run(&["sweep"]);
+        site.host.sweep(0);
+        let run = site.host.run(&["sweep", "--dry-run"]).ends(0);
+        assert!(run.out.contains(said), "{}", run.out);
     }
     assert_eq!(site.host.states("after"), ["held"]);
+    let listed = site.listed("after");
+    let reason = listed[0]["reasons"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains(said), "{listed:#?}");
+    let doctor = site.host.run(&["doctor"]);
+    assert!(
+        doctor.out.contains("data_exposed")
+            && doctor.out.contains("r/before was on it before r/after"),
+        "{}",
+        doctor.out
+    );
     site.host.agent.stop();
-    site.host.run(&["sweep"]);
+    site.host.sweep(0);
+    assert!(site.codes("after").contains(&"report_only".to_owned()));
+    site.rest_lives();
+    // The operator has looked.
+    let root = site.host.root("MOUNT").display().to_string();
+    site.host.run(&["disk", "accept", &root]).ends(0);
+    site.host.sweep(0);
+    assert!(!site.codes("after").contains(&"report_only".to_owned()));
     site.rest_lives();
 }
 
@@ -149,6 +170,19 @@ fn scenario_o18_a_storage_provider_forgotten_with_its_agent_id() {
     // No agent reads the state of that provider any more, which lies under the old id; but as long as
     // the file names the volume, that is what keeps it, and the operator is told so.
     site.is_kept("PATH", "goes", "held");
+    let listed = site.listed("goes");
+    assert!(listed[0]["reasons"][0]["reason"].is_string(), "{listed:#?}");
+    let told = listed[0]["reasons"][0]["reason"].clone();
+    let told = told.as_str().unwrap();
+    assert!(
+        told.contains("resource_provider.state alone")
+            && told.contains("no agent reads it any more"),
+        "{told}"
+    );
+    // It is: then the data is an orphan like others.
+    let file = told.split_whitespace().nth(2).unwrap();
+    std::fs::remove_file(site.host.root("ROOT").join(file)).unwrap();
+    site.goes_within(3, "PATH", "goes");
 }
 
 #[test]

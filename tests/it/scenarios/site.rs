@@ -107,7 +107,7 @@ impl Site {
         let listed = self.codes(id);
         let says_so = match code {
             // What is held needs no other reason.
-            "held" => listed.is_empty() && self.host.states(id) == ["held"],
+            "held" => listed.iter().all(|one| one == "held") && self.host.states(id) == ["held"],
             _ => listed.iter().any(|one| one == code),
         };
         assert!(says_so, "{code}: {:?}\n{said}", self.listed(id));

@@ -263,6 +263,8 @@ fn answer(world: &World) -> AgentAnswer {
                 .map(|disk| disk.root.clone())
                 .collect(),
         ),
+        operations: Vec::new(),
+        tasks: Vec::new(),
         asked_at: Span::seconds(world.since_boot),
     })
 }

@@ -1,0 +1,99 @@
+//! What volumes left on MOUNT disks that are another's by now, or nobody's.
+//!
+//! A MOUNT shows its tenant all that lies on it. An agent that is given a destroyed and a new volume of
+//! one disk in one message empties nothing (F§3.5 O15), and neither does one that did not reach the disk;
+//! what came and went between two passes nobody saw. Such data is nobody's garbage: who has the disk now
+//! may be using it. So nothing is done, and it is told.
+
+use super::{Pass, Spent, has_tenant, tells};
+use crate::decide::facts::{AgentAnswer, Known, MountContent};
+use crate::decide::memory::{LeftOn, Memory, VolumePlaceRecord, VolumeRecord};
+use crate::decide::roots::present_filesystem;
+use crate::mesos::disk::DiskType;
+use crate::mesos::state::AgentVersion;
+
+/// How many are remembered: the youngest.
+const REMEMBERED: usize = 64;
+
+/// The first version that empties a disk before it writes down that the volume is gone (F§4.4).
+const EMPTIES_FIRST: (u32, u32) = (1, 9);
+
+/// Notes that the place of a volume is not its own any more, unless its disk was seen empty or the
+/// agent has emptied it.
+pub(super) fn note(
+    left: &mut Vec<LeftOn>,
+    place: &VolumePlaceRecord,
+    record: &VolumeRecord,
+    pass: &Pass<'_>,
+    spent: &Spent,
+) {
+    let Some(filesystem) = place.filesystem.clone() else {
+        return;
+    };
+    if place.disk.kind != DiskType::Mount {
+        return;
+    }
+    let view = pass.views.get(&place.disk).filter(|view| tells(view));
+    let there = view.filter(|view| present_filesystem(view.root).as_ref() == Some(&filesystem));
+    let empty = there.is_some_and(|view| view.root.content == Known::Known(MountContent::Empty));
+    let destroyed = pass.destroys.evidence(record, spent).is_some();
+    // What lies there may be the tenant's. Without one, or where a pass saw data on it after the destroy,
+    // it was not deleted by that.
+    let emptied = there.is_some()
+        && taken_over(place, pass)
+        && destroyed
+        && record.gone.is_none()
+        && empties_first(pass);
+    if !empty && !emptied {
+        left.push(LeftOn {
+            key: record.key.clone(),
+            disk: place.disk.clone(),
+            filesystem,
+            since: pass.lived,
+        });
+    }
+}
+
+fn empties_first(pass: &Pass<'_>) -> bool {
+    match &pass.facts.answer {
+        AgentAnswer::State(state) => state
+            .version
+            .is_some_and(|AgentVersion { major, minor, .. }| (major, minor) >= EMPTIES_FIRST),
+        AgentAnswer::NotConfigured
+        | AgentAnswer::Refused
+        | AgentAnswer::Recovering
+        | AgentAnswer::Unknown(_) => false,
+    }
+}
+
+/// Forgets what is over: its disk was seen empty, is the volume's own again, or the operator says that
+/// it is right as it is.
+pub(super) fn keep_up(memory: &mut Memory, pass: &Pass<'_>) {
+    let accepted = pass.facts.words.accept_root.as_ref();
+    let mut left = std::mem::take(&mut memory.left_on);
+    left.retain(|one| {
+        let view = pass.views.get(&one.disk).filter(|view| tells(view));
+        let there =
+            view.filter(|view| present_filesystem(view.root).as_ref() == Some(&one.filesystem));
+        let over = there.is_some_and(|view| {
+            view.root.content == Known::Known(MountContent::Empty)
+                || accepted == Some(&one.disk.root)
+        });
+        let again = pass
+            .claims
+            .get(&one.key)
+            .is_some_and(|claim| claim.homes().contains(&one.disk));
+        !over && !again
+    });
+    // The oldest of each is the one that tells since when.
+    let mut seen = std::collections::BTreeSet::new();
+    left.retain(|one| seen.insert((one.key.clone(), one.disk.clone(), one.filesystem.clone())));
+    let surplus = left.len().saturating_sub(REMEMBERED);
+    left.drain(..surplus);
+    memory.left_on = left;
+}
+
+/// Whether a place on a MOUNT disk is another volume's by now.
+pub(super) fn taken_over(place: &VolumePlaceRecord, pass: &Pass<'_>) -> bool {
+    place.disk.kind == DiskType::Mount && has_tenant(pass.claims, &place.disk)
+}

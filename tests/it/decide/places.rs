@@ -1180,3 +1180,28 @@ fn a_destroy_on_a_mount_that_was_never_seen_is_told_all_the_same() {
         assert!(check(good.clone(), &facts).is_err());
     }
 }
+
+#[test]
+fn a_name_that_was_on_two_disks_is_told_of_on_the_one_that_is_left() {
+    let mut facts = healthy();
+    facts.create(&root(), &key("db/m"));
+    facts.create(&root(), &key("db/stays"));
+    facts.pass();
+    facts.later(60);
+    facts.create(&mount(), &key("db/m"));
+    facts.disk(&mount()).content = Known::Known(MountContent::Data);
+    facts.pass();
+    facts.later(60);
+    facts.forget(&key("db/m"));
+    for _ in 0..3 {
+        let made = plan_of(&facts);
+        let told = made
+            .kept
+            .iter()
+            .any(|kept| kept.disk == mount() && kept.volume == Some(key("db/m")));
+        assert!(told, "{:#?}", made.kept);
+        facts = settle(&facts).0;
+        facts.pass();
+        facts.later(60);
+    }
+}

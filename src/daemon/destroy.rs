@@ -6,6 +6,8 @@
 //! turn that ends halfway leaves an entry of the trash that says how far it came, from which every
 //! later pass goes on or puts back.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::observer::{Observer, ObserverError};
@@ -44,13 +46,17 @@ pub(super) struct OwnDestroy {
     end: End,
 }
 
+/// How soon it is looked again where a name is gone and the agent's files do not agree on it yet.
+const AGAIN: Duration = Duration::from_secs(1);
+
 /// How far it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     /// Nothing was done.
     Begin,
-    /// The master has it, or may have it, since this time after boot.
-    Asked { since: Span },
+    /// The master has it, or may have it, since this time after boot; before the other time nothing more
+    /// can be told.
+    Asked { since: Span, not_before: Span },
     /// Confirmed, put back, or undecided.
     Settled,
 }
@@ -83,11 +89,15 @@ impl OwnDestroy {
 
     /// Whether the agent's checkpoint shows what is waited for, or the time for that is over.
     pub(super) fn heard(&self, observer: &Observer) -> bool {
-        let Stage::Asked { since } = self.stage else {
+        let Stage::Asked { since, not_before } = self.stage else {
             return true;
         };
-        if clock::since_boot().minus(since) >= self.limit {
+        let now = clock::since_boot();
+        if now.minus(since) >= self.limit {
             return true;
+        }
+        if now < not_before {
+            return false;
         }
         match observer.checkpoint() {
             Ok(checkpoint) => shown(&checkpoint, &self.key) == Shown::Gone,
@@ -115,7 +125,7 @@ impl OwnDestroy {
     ) -> Result<Pass, OperateError> {
         match self.stage {
             Stage::Begin => self.begin(observer, host),
-            Stage::Asked { .. } => self.settle(Vec::new(), None, observer, host),
+            Stage::Asked { since, .. } => self.settle(Vec::new(), since, observer, host),
             Stage::Settled => self.pass(Phase::Settle, observer, host).map_err(Into::into),
         }
     }
@@ -145,13 +155,11 @@ impl OwnDestroy {
             // What was moved before something failed goes back: the master was not asked.
             self.end = self.not_destroyed(&refusals);
             self.stage = Stage::Settled;
-            let settled = self
-                .pass(Phase::Settle, observer, host)
-                .map_err(|source| self.halfway("the master was not asked", source))?;
+            let settled = self.look(observer, host)?;
             return Ok(after(aside.outcomes, settled));
         }
         if shown(&aside.facts.checkpoint, &self.key) == Shown::Gone {
-            return self.settle(aside.outcomes, None, observer, host);
+            return self.settle(aside.outcomes, clock::since_boot(), observer, host);
         }
         let asked = self
             .pass(Phase::Ask, observer, host)
@@ -168,55 +176,89 @@ impl OwnDestroy {
         };
         let asked = after(aside.outcomes, asked);
         if waits {
-            let since = clock::since_boot();
-            self.stage = Stage::Asked { since };
+            let now = clock::since_boot();
+            self.stage = Stage::Asked {
+                since: now,
+                not_before: now,
+            };
             return Ok(asked);
         }
-        self.settle(asked.outcomes, Some((why, refusals)), observer, host)
+        self.put_back(asked.outcomes, why, &refusals, observer, host)
     }
 
-    /// Confirms or puts back, as far as that can be told. `refused` is why it was not asked for, or why
-    /// the master certainly does not do it.
-    fn settle<H: Host>(
+    /// It was not asked for, for these reasons, or the master certainly does not do it: its data goes back.
+    fn put_back<H: Host>(
         &mut self,
         before: Vec<StepOutcome>,
-        refused: Option<(Option<String>, Vec<Kept>)>,
+        why: Option<String>,
+        refusals: &[Kept],
         observer: &Observer,
         host: &mut H,
     ) -> Result<Pass, OperateError> {
-        let key = &self.key;
-        let settled = self
-            .pass(Phase::Settle, observer, host)
-            .map_err(|source| self.halfway("what came of it can't be told now", source))?;
-        let facts = &settled.facts;
-        self.end = match refused {
-            Some((None, refusals)) => self.not_destroyed(&refusals),
-            Some((Some(why), _)) => {
-                let back = if waiting(facts, key) {
+        let settled = self.look(observer, host)?;
+        self.end = match why {
+            None => self.not_destroyed(refusals),
+            Some(why) => {
+                let back = if waiting(&settled.facts, &self.key) {
                     "its data waits in the trash, unconfirmed, and is never wiped from there as long as \
                      the volume may be held; run the command again"
                 } else {
                     "it is as it was"
                 };
-                End::Failed(format!("{key} was not destroyed: {why}; {back}"))
+                End::Failed(format!("{} was not destroyed: {why}; {back}", self.key))
             }
-            None => match shown(&facts.checkpoint, key) {
-                Shown::Gone => End::Destroyed,
-                Shown::Held(_) | Shown::InFlight | Shown::Doubtful => {
-                    let left = if waiting(facts, key) {
-                        "its data lies in the trash, unconfirmed: it is wiped once the agent's \
-                         checkpoint names the volume no more, and put back once the agent has \
-                         registered again and still holds it"
-                    } else {
-                        "nothing was moved"
-                    };
-                    let why = format!("the agent's checkpoint still names {key}");
-                    End::Failed(undecided(&why, left, self.limit))
-                }
-            },
         };
         self.stage = Stage::Settled;
         Ok(after(before, settled))
+    }
+
+    /// Confirms it, where the agent's checkpoint names it no more; `since` it may be on its way.
+    fn settle<H: Host>(
+        &mut self,
+        before: Vec<StepOutcome>,
+        since: Span,
+        observer: &Observer,
+        host: &mut H,
+    ) -> Result<Pass, OperateError> {
+        let settled = self.look(observer, host)?;
+        let key = &self.key;
+        let facts = &settled.facts;
+        let waits = waiting(facts, key);
+        let gone = shown(&facts.checkpoint, key) == Shown::Gone;
+        let unconfirmed = gone && waits && self.kept(&settled.last).is_empty();
+        let now = clock::since_boot();
+        if unconfirmed && now.minus(since) < self.limit {
+            // The file of lower precedence comes a moment later, or something else is not clear yet.
+            self.stage = Stage::Asked {
+                since,
+                not_before: Span(now.0.saturating_add(AGAIN)),
+            };
+            return Ok(after(before, settled));
+        }
+        self.end = if gone && !unconfirmed {
+            End::Destroyed
+        } else {
+            let left = if waits {
+                "its data lies in the trash, unconfirmed: it is wiped once the agent's checkpoint names \
+                 the volume no more, and put back once the agent has registered again and still holds it"
+            } else {
+                "nothing was moved"
+            };
+            let why = if gone {
+                // A checkpoint that lost everything names nothing either.
+                format!("the agent's checkpoint names {key} no more, and that is not certain")
+            } else {
+                format!("the agent's checkpoint still names {key}")
+            };
+            End::Failed(undecided(&why, left, self.limit))
+        };
+        self.stage = Stage::Settled;
+        Ok(after(before, settled))
+    }
+
+    fn look<H: Host>(&self, observer: &Observer, host: &mut H) -> Result<Pass, OperateError> {
+        self.pass(Phase::Settle, observer, host)
+            .map_err(|source| self.halfway("what came of it can't be told now", source))
     }
 
     /// Refuses what is not held here, and is no destroy of ours that waits.

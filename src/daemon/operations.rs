@@ -71,7 +71,9 @@ impl Waiting {
     pub(super) fn passed(mut self, turn: Turn, observer: &Observer, jobs: &WorkersHandle) -> Next {
         self.outcomes.extend(turn.pass.outcomes.iter().map(became));
         self.last = Some(turn);
-        self.passes = self.passes.saturating_add(1);
+        if !self.awaits() {
+            self.passes = self.passes.saturating_add(1);
+        }
         if self.awaits() || self.started().next().is_some() {
             self.look(observer, jobs)
         } else {

@@ -6,8 +6,24 @@
 
 #![expect(
     unsafe_code,
-    reason = "malloc_trim(3) has no safe wrapper; it takes a number and no pointer"
+    reason = "mallopt(3) and malloc_trim(3) have no safe wrapper; they take numbers and no pointer"
 )]
+
+/// Lets all threads share one arena, the only one whose end [`give_back`] can shorten. To be called while
+/// there is one thread. Threads that ask for memory at the same time wait for one another; those of a
+/// daemon spend their time in the kernel, on files.
+#[cfg(target_env = "gnu")]
+pub fn share() {
+    // SAFETY: it takes two numbers, the first of which names the parameter.
+    let taken = unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
+    if taken == 0 {
+        tracing::debug!("the C library keeps an arena a thread, ignoring");
+    }
+}
+
+/// Other C libraries have other arenas.
+#[cfg(not(target_env = "gnu"))]
+pub fn share() {}
 
 /// Gives back what is free. Takes a time that grows with what was used: to be called after large work is
 /// done, not in the middle of it.

@@ -501,6 +501,10 @@ fn root_beside_a_running_daemon_volumes_are_created_resized_and_destroyed() {
     assert!(refused.err.contains("in_use_task"), "{}", refused.err);
     same();
     host.agent.order(&["kill", "task1"]);
+    wait_until("the master knows that it has ended", PATIENCE, || {
+        let master = site.cluster.master.lock();
+        master.agents.values().all(|one| one.used().is_empty())
+    });
     site.order(MasterOrder::Forbid(vec!["DESTROY_VOLUMES".to_owned()]));
     let refused = site.destroy("a", &[]).ends(1);
     assert!(refused.err.contains("it is as it was"), "{}", refused.err);
@@ -876,4 +880,35 @@ fn root_what_a_failing_step_leaves_is_undone_or_named() {
     );
     forbid(&[]);
     assert!(is_gone(&host.volume("PATH", "a")) && names(&site.trash("PATH")).is_empty());
+}
+
+#[test]
+fn root_a_checkpoint_that_lost_everything_confirms_no_destroy() {
+    if !entered("e2e::master::root_a_checkpoint_that_lost_everything_confirms_no_destroy") {
+        return;
+    }
+    let mut site = Site::new("");
+    site.tenant("PATH", "a");
+    let before = tree(&site.host.volume("PATH", "a"));
+    site.holds_messages();
+    site.confirms_within("20s");
+    let command = ["volumes", "destroy", "r/a", "--confirm", "a"];
+    let waits = site.host.spawn(&command);
+    wait_until("the master was asked", PATIENCE, || {
+        is_gone(&site.host.volume("PATH", "a")) && site.manifest("PATH")["asked"].is_object()
+    });
+    // It would write them anew.
+    site.host.agent.stop();
+    let resources = site.host.root("ROOT").join("meta/resources");
+    std::fs::remove_file(resources.join("resources_and_operations.state")).unwrap();
+    std::fs::write(resources.join("resources.info"), "").unwrap();
+    let ended = waits.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    assert!(said.contains("not certain"), "{said}");
+    site.host.run(&["sweep"]);
+    let manifest = site.manifest("PATH");
+    assert_eq!(manifest["unconfirmed"], true);
+    let entry = manifest["id"].as_str().unwrap();
+    assert_eq!(tree(&site.trash("PATH").join(entry).join("data")), before);
 }

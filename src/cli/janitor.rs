@@ -39,6 +39,7 @@ Example: mesos-volumed janitor --framework 53ab8732-fd96-11e5-8e70-76a1c19f8c3d-
   on this host alone; each volume goes aside by one rename before its agent is asked to destroy it
 
 Example: mesos-volumed janitor --role old-team --all-agents --output json
+  everything that is reserved for a role, on every agent, told to a program
 
 On other agents \"asked\" is the most that can be told: the master took the call, and the agent's own
 checkpoint, which its sidecar reads, tells the rest. It can be run again."

@@ -344,8 +344,7 @@ mod tests {
     use crate::decide::facts::FreeBelow;
     use crate::observe::pressure::DriveCounts;
 
-    #[test]
-    fn a_job_is_watched_to_its_end() {
+    fn watched<T>(work: impl FnOnce() -> T) -> T {
         let (control, progress) = (Control::new(0), Progress::default());
         let watch = Watch {
             root: &Raw::from("/"),
@@ -353,8 +352,13 @@ mod tests {
             control: &control,
             progress: &progress,
         };
+        watch.over(work)
+    }
+
+    #[test]
+    fn a_job_is_watched_to_its_end() {
         let begun = clock::precise();
-        let answer = watch.over(|| {
+        let answer = watched(|| {
             std::thread::sleep(Duration::from_millis(20));
             7
         });
@@ -364,16 +368,7 @@ mod tests {
 
     #[test]
     fn a_job_that_panics_leaves_no_thread_behind() {
-        let (control, progress) = (Control::new(0), Progress::default());
-        let watch = Watch {
-            root: &Raw::from("/"),
-            reins: &Reins::default(),
-            control: &control,
-            progress: &progress,
-        };
-        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            watch.over(|| panic!("as a test"));
-        }));
+        let ended = std::panic::catch_unwind(|| watched(|| panic!("as a test")));
         assert!(ended.is_err());
     }
 

@@ -129,6 +129,32 @@ impl Manifest {
             DiskType::Mount => Raw::from(VOLUME),
         }
     }
+
+    /// For tests: of a destroy that the agent was seen to make, prepared, with nothing moved yet.
+    #[cfg(test)]
+    pub(crate) fn sample(volume: VolumeKey, disk: DiskRef, identity: FileIdentity) -> Self {
+        Self {
+            version: Self::VERSION,
+            id: TrashId("1-a-1".to_owned()),
+            path: Self::place_of(disk.kind, &volume),
+            volume,
+            disk,
+            identity,
+            emptied: None,
+            state: TrashState::Prepared,
+            evidence: Evidence::GoneWithinRun,
+            unconfirmed: false,
+            asked: None,
+            machine_id: Raw::from("m"),
+            work_dir: Raw::from("/w"),
+            plan: "p".to_owned(),
+            lived_at: Span::ZERO,
+            retention: Span::ZERO,
+            quarantined_at: 1,
+            method: None,
+            size: None,
+        }
+    }
 }
 
 /// A mark beside the trash, `adopted/<name>.json`: this volume is wanted, although no authority names

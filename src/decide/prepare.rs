@@ -43,7 +43,7 @@ mod units;
 
 use serde::Serialize;
 
-pub use release::{Release, ReleaseFacts, ReleasePlan, release};
+pub use release::{ReleaseFacts, ReleasePlan, release};
 pub use rules::Rule;
 pub use steps::{Command, DiskStep};
 pub use units::{UNIT_FOLDER, escape_path};
@@ -73,14 +73,14 @@ pub struct Tried {
 
 /// Every rule that was tried, and the plan where all of them passed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Preparation {
+pub struct Judged<P> {
     /// In the order in which they were tried.
     pub tried: Vec<Tried>,
     /// What is to be done.
-    pub plan: Option<PreparePlan>,
+    pub plan: Option<P>,
 }
 
-impl Preparation {
+impl<P> Judged<P> {
     /// The rules that speak against it.
     pub fn refusals(&self) -> impl Iterator<Item = &Tried> {
         self.tried.iter().filter(|tried| !tried.passed)
@@ -130,7 +130,7 @@ impl PreparePlan {
 
 /// Tries every rule, and plans where all of them pass.
 #[must_use]
-pub fn prepare(request: &PrepareRequest, facts: &PrepareFacts) -> Preparation {
+pub fn prepare(request: &PrepareRequest, facts: &PrepareFacts) -> Judged<PreparePlan> {
     let mut verdicts = Tries::default();
     let device = rules::device(request, facts, &mut verdicts);
     let earlier = rules::earlier(request, facts, device, &mut verdicts);
@@ -146,7 +146,7 @@ pub fn prepare(request: &PrepareRequest, facts: &PrepareFacts) -> Preparation {
         }
         Some(_) | None => None,
     };
-    Preparation { tried, plan }
+    Judged { tried, plan }
 }
 
 fn planned(

@@ -270,27 +270,13 @@ impl<'a> Judge<'a> {
                 "this process is not in the initial pid namespace".to_owned(),
             ));
         }
-        match &self.facts.holders {
-            Known::Known(_) => {}
-            Known::Absent => {
-                reasons.push(Refusal::HoldersUnknown.into());
-                return;
-            }
-            Known::Unknown(why) => {
-                reasons.push(Reason::new(Refusal::HoldersUnknown, why.to_string()));
-                return;
-            }
-        }
-        let location = match location {
-            Known::Known(location) => location,
-            Known::Absent => {
-                reasons.push(Refusal::HoldersUnknown.into());
-                return;
-            }
-            Known::Unknown(why) => {
-                reasons.push(Reason::new(Refusal::HoldersUnknown, why.to_string()));
-                return;
-            }
+        let unknown = [
+            unknown_holders(&self.facts.holders),
+            unknown_holders(location),
+        ];
+        reasons.extend(unknown.into_iter().flatten().take(1));
+        let (Known::Known(_), Known::Known(location)) = (&self.facts.holders, location) else {
+            return;
         };
         for holder in self.holders_within(location) {
             reasons.push(holder_reason(holder));
@@ -620,6 +606,15 @@ fn held_by(claim: &Claim) -> Option<String> {
         .map(str::to_owned)
         .collect();
     (!names.is_empty() && !claim.stale_only()).then(|| format!("named by {}", names.join(", ")))
+}
+
+/// That it can't be told who uses something, because this could not be seen.
+fn unknown_holders<T>(seen: &Known<T>) -> Option<Reason> {
+    match seen {
+        Known::Known(_) => None,
+        Known::Absent => Some(Refusal::HoldersUnknown.into()),
+        Known::Unknown(why) => Some(Reason::new(Refusal::HoldersUnknown, why.to_string())),
+    }
 }
 
 fn holder_reason(holder: &Holder) -> Reason {

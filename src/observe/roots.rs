@@ -279,22 +279,30 @@ fn drive(entry: &MountEntry, devices: &[BlockDevice]) -> Option<Drive> {
     })
 }
 
+/// A mount as its line in the table tells, of whose file system nothing is asked.
+fn unasked(entry: &MountEntry, path: &Raw, location: FsLocation) -> RootMount {
+    RootMount {
+        device: entry.device,
+        fs_type: entry.fs_type.to_string(),
+        mount_point: entry.mount_point.clone(),
+        location,
+        is_mount_point: entry.mount_point == *path,
+        read_only: false,
+        network: false,
+        total_bytes: 0,
+        free_bytes: 0,
+        failure: None,
+        drive: None,
+    }
+}
+
 /// A mount whose file system answers with errors alone.
 fn erring(path: &Raw, entry: &MountEntry, why: &Why) -> Ground {
     match entry.location(path) {
         Some(location) => Ground::Untouchable {
             mount: Box::new(RootMount {
-                device: entry.device,
-                fs_type: entry.fs_type.to_string(),
-                mount_point: entry.mount_point.clone(),
-                location,
-                is_mount_point: entry.mount_point == *path,
-                read_only: false,
-                network: false,
-                total_bytes: 0,
-                free_bytes: 0,
                 failure: Some(FsFailure::Failed(why.to_string())),
-                drive: None,
+                ..unasked(entry, path, location)
             }),
             why: why.to_string(),
         },
@@ -310,17 +318,9 @@ fn untouchable(root: &Wanted, path: &Raw, entry: &MountEntry) -> Ground {
     match entry.location(path) {
         Some(location) => Ground::Untouchable {
             mount: Box::new(RootMount {
-                device: entry.device,
-                fs_type: entry.fs_type.to_string(),
-                mount_point: entry.mount_point.clone(),
-                location,
-                is_mount_point: entry.mount_point == *path,
                 read_only: entry.read_only(),
                 network: true,
-                total_bytes: 0,
-                free_bytes: 0,
-                failure: None,
-                drive: None,
+                ..unasked(entry, path, location)
             }),
             why,
         },

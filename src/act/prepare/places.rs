@@ -44,6 +44,18 @@ fn parent(path: &Raw) -> Result<(OwnedFd, Vec<u8>, Raw), PrepareError> {
     Ok((dir, name.as_bytes().to_vec(), folder))
 }
 
+/// As [`parent`]; `None` where that folder is not there, and so nothing in it.
+fn parent_if_there(path: &Raw) -> Result<Option<(OwnedFd, Vec<u8>, Raw)>, PrepareError> {
+    match parent(path) {
+        Ok(found) => Ok(Some(found)),
+        Err(PrepareError::Open {
+            source: OpenError::Missing,
+            ..
+        }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Makes a folder where none is.
 pub(super) fn folder(path: &Raw, mode: u32) -> Result<Change, PrepareError> {
     match sys::open_root(path.as_path()) {
@@ -149,13 +161,8 @@ pub(super) fn unprotect(path: &Raw) -> Result<Change, PrepareError> {
     reason = "an empty folder that the record says was made by us; rmdir takes no other"
 )]
 pub(super) fn remove_folder(path: &Raw) -> Result<Change, PrepareError> {
-    let (dir, name, folder) = match parent(path) {
-        Ok(found) => found,
-        Err(PrepareError::Open {
-            source: OpenError::Missing,
-            ..
-        }) => return Ok(Change::Identity),
-        Err(error) => return Err(error),
+    let Some((dir, name, folder)) = parent_if_there(path)? else {
+        return Ok(Change::Identity);
     };
     if let Shown::Mount(_, uuid) = shown(path)? {
         return Err(PrepareError::Another {
@@ -191,13 +198,8 @@ pub(super) fn unit(path: &Raw, text: &str) -> Result<Change, PrepareError> {
     reason = "a unit that the record says was made by us"
 )]
 pub(super) fn remove_file(path: &Raw) -> Result<Change, PrepareError> {
-    let (dir, name, folder) = match parent(path) {
-        Ok(found) => found,
-        Err(PrepareError::Open {
-            source: OpenError::Missing,
-            ..
-        }) => return Ok(Change::Identity),
-        Err(error) => return Err(error),
+    let Some((dir, name, folder)) = parent_if_there(path)? else {
+        return Ok(Change::Identity);
     };
     let name = std::ffi::OsStr::from_bytes(&name);
     match rustix::fs::unlinkat(&dir, name, AtFlags::empty()) {

@@ -4,7 +4,7 @@
     reason = "this is where the fd calls that change the world are made"
 )]
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -152,12 +152,8 @@ impl Sys for Kernel {
     }
 
     fn unlink_flagged(&self, dir: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
-        one_component(name)?;
-        let entry = open_path(dir.as_fd(), name)?;
-        if mount_id(&entry)? != mount_id(dir)? {
-            return Err(Errno::BUSY);
-        }
-        match node(&entry)?.kind {
+        let (entry, kind) = unmounted_entry(dir, name)?;
+        match kind {
             FileKind::Directory => Err(Errno::ISDIR),
             FileKind::Mount => Err(Errno::BUSY),
             FileKind::File => {
@@ -176,13 +172,10 @@ impl Sys for Kernel {
             }
             // Never opened.
             FileKind::Symlink | FileKind::Special => {
-                let text = CString::new(name).map_err(|_nul| Errno::INVAL)?;
-                match ioctl::clear_flags_at(dir.as_fd(), &text) {
-                    Ok(true) => self.unlink(dir, name),
-                    Ok(false) | Err(Errno::NOSYS | Errno::OPNOTSUPP | Errno::NOTTY) => {
-                        Err(Errno::PERM)
-                    }
-                    Err(errno) => Err(errno),
+                if cleared_at(dir, name, ioctl::clear_flags_at)? {
+                    self.unlink(dir, name)
+                } else {
+                    Err(Errno::PERM)
                 }
             }
         }
@@ -208,24 +201,14 @@ impl Sys for Kernel {
     }
 
     fn clear_entry_flags(&self, dir: &OwnedFd, name: &[u8]) -> Result<bool, Errno> {
-        one_component(name)?;
-        let entry = open_path(dir.as_fd(), name)?;
-        if mount_id(&entry)? != mount_id(dir)? {
-            return Err(Errno::BUSY);
-        }
-        match node(&entry)?.kind {
+        let (entry, kind) = unmounted_entry(dir, name)?;
+        match kind {
             FileKind::Mount => Err(Errno::BUSY),
             FileKind::File | FileKind::Directory => {
                 self.clear_flags(&open_again(&entry, OFlags::RDONLY)?)
             }
             // Never opened.
-            FileKind::Symlink | FileKind::Special => {
-                let text = CString::new(name).map_err(|_nul| Errno::INVAL)?;
-                match ioctl::clear_flags_at(dir.as_fd(), &text) {
-                    Err(Errno::NOSYS | Errno::OPNOTSUPP | Errno::NOTTY) => Ok(false),
-                    other => other,
-                }
-            }
+            FileKind::Symlink | FileKind::Special => cleared_at(dir, name, ioctl::clear_flags_at),
         }
     }
 
@@ -238,23 +221,13 @@ impl Sys for Kernel {
     }
 
     fn clear_entry_project(&self, dir: &OwnedFd, name: &[u8]) -> Result<bool, Errno> {
-        one_component(name)?;
-        let entry = open_path(dir.as_fd(), name)?;
-        if mount_id(&entry)? != mount_id(dir)? {
-            return Err(Errno::BUSY);
-        }
-        match node(&entry)?.kind {
+        let (entry, kind) = unmounted_entry(dir, name)?;
+        match kind {
             FileKind::Mount => Err(Errno::BUSY),
             FileKind::Directory => Err(Errno::ISDIR),
             FileKind::File => ioctl::clear_project(open_again(&entry, OFlags::RDONLY)?.as_fd()),
             // Never opened; before Linux 6.17 nobody can give them one either.
-            FileKind::Symlink | FileKind::Special => {
-                let text = CString::new(name).map_err(|_nul| Errno::INVAL)?;
-                match ioctl::clear_project_at(dir.as_fd(), &text) {
-                    Err(Errno::NOSYS | Errno::OPNOTSUPP | Errno::NOTTY) => Ok(false),
-                    other => other,
-                }
-            }
+            FileKind::Symlink | FileKind::Special => cleared_at(dir, name, ioctl::clear_project_at),
         }
     }
 
@@ -427,6 +400,32 @@ impl Sys for Kernel {
             u64::try_from(now.tv_sec).unwrap_or(0),
             u32::try_from(now.tv_nsec).unwrap_or(0),
         )
+    }
+}
+
+/// An entry and what it is, opened without opening what it names; `EBUSY` where something is mounted
+/// on it.
+fn unmounted_entry(dir: &OwnedFd, name: &[u8]) -> Result<(OwnedFd, FileKind), Errno> {
+    one_component(name)?;
+    let entry = open_path(dir.as_fd(), name)?;
+    if mount_id(&entry)? != mount_id(dir)? {
+        return Err(Errno::BUSY);
+    }
+    let kind = node(&entry)?.kind;
+    Ok((entry, kind))
+}
+
+/// Clears something of an entry that is never opened, by its name; `false` where the kernel or the
+/// file system knows no such call, so that there is nothing to clear.
+fn cleared_at(
+    dir: &OwnedFd,
+    name: &[u8],
+    clear: impl Fn(BorrowedFd<'_>, &CStr) -> Result<bool, Errno>,
+) -> Result<bool, Errno> {
+    let text = CString::new(name).map_err(|_nul| Errno::INVAL)?;
+    match clear(dir.as_fd(), &text) {
+        Err(Errno::NOSYS | Errno::OPNOTSUPP | Errno::NOTTY) => Ok(false),
+        other => other,
     }
 }
 

@@ -11,7 +11,7 @@ use super::*;
 use crate::act::sys::hooked::{Hooked, quiet};
 use crate::decide::facts::Fingerprint;
 use crate::decide::manifest::AdoptedMark;
-use crate::decide::steps::{Evidence, OursPlace, TrashId};
+use crate::decide::steps::OursPlace;
 use crate::mesos::disk::{DiskRef, DiskType};
 use crate::mesos::ids::{PersistenceId, Role, VolumeKey};
 use crate::units::Span;
@@ -50,27 +50,7 @@ impl Host {
             role_dir: Raw::from("eng dev"),
             id_dir: Raw::from("data#1"),
         };
-        let manifest = Manifest {
-            version: Manifest::VERSION,
-            id: TrashId("1-a-1".to_owned()),
-            volume: key,
-            disk,
-            path: Raw::from("volumes/roles/eng dev/data#1"),
-            identity: identity.clone(),
-            emptied: None,
-            state: TrashState::Prepared,
-            evidence: Evidence::GoneWithinRun,
-            unconfirmed: false,
-            asked: None,
-            machine_id: Raw::from("m"),
-            work_dir: Raw::from("/w"),
-            plan: "p".to_owned(),
-            lived_at: Span::ZERO,
-            retention: Span::ZERO,
-            quarantined_at: 1,
-            method: None,
-            size: None,
-        };
+        let manifest = Manifest::sample(key, disk, identity.clone());
         Self {
             temp,
             place,

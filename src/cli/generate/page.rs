@@ -17,7 +17,7 @@ pub(super) fn program(mut command: Command) -> anyhow::Result<Vec<u8>> {
     let mut page = Vec::new();
     man.render_title(&mut page)?;
     man.render_name_section(&mut page)?;
-    man.render_synopsis_section(&mut page)?;
+    page.extend(b".SH SYNOPSIS\n.B mesos\\-volumed\n[OPTIONS] COMMAND [ARGUMENTS]\n");
     man.render_description_section(&mut page)?;
     let mut text = String::from(".SH OPTIONS\nEvery command takes these.\n");
     for arg in command.get_arguments() {
@@ -47,6 +47,9 @@ fn commands(command: &Command, name: &str, text: &mut String) {
             continue;
         }
         let _infallible = writeln!(text, ".SS \"{}\"", escaped(&name));
+        let usage = inner.clone().render_usage().to_string();
+        let usage = usage.trim_start_matches("Usage: ");
+        let _infallible = writeln!(text, ".nf\n.B {}\n.fi\n.sp", escaped(usage));
         for about in [inner.get_about(), inner.get_long_about()]
             .into_iter()
             .flatten()

@@ -3,6 +3,8 @@
     reason = "pages are written anew where that is asked for"
 )]
 
+mod contrast;
+
 use serde_json::json;
 
 use super::*;

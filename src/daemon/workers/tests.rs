@@ -12,7 +12,7 @@ use crate::config::{WipeRate, WipeSettings};
 use crate::daemon::answers::plan::StepResult;
 use crate::decide::facts::{Fingerprint, WipeMethod};
 use crate::decide::manifest::{Manifest, TrashState};
-use crate::decide::steps::{Evidence, TrashId, TrashPlace};
+use crate::decide::steps::TrashPlace;
 use crate::mesos::disk::DiskType;
 use crate::mesos::ids::{PersistenceId, Role};
 use crate::units::Span;
@@ -30,26 +30,10 @@ fn job(root: &str) -> Job {
         kind: DiskType::Mount,
         root: Raw::from(root),
     };
+    let key = VolumeKey::new(Role::new("role"), PersistenceId::new("id"));
     let manifest = Manifest {
-        version: Manifest::VERSION,
-        id: TrashId("1-a".to_owned()),
-        volume: VolumeKey::new(Role::new("role"), PersistenceId::new("id")),
-        disk: disk.clone(),
-        path: Raw::from("volume"),
-        identity: identity(root),
-        emptied: None,
         state: TrashState::Moved,
-        evidence: Evidence::Operator,
-        unconfirmed: false,
-        asked: None,
-        machine_id: Raw::from("m"),
-        work_dir: Raw::from("/w"),
-        plan: "p".to_owned(),
-        lived_at: Span::ZERO,
-        retention: Span::ZERO,
-        quarantined_at: 0,
-        method: None,
-        size: None,
+        ..Manifest::sample(key, disk.clone(), identity(root))
     };
     let root = Fingerprint {
         filesystem: "no-such-file-system".to_owned(),

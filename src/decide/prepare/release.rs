@@ -3,7 +3,7 @@
 
 use super::rules::{Rule, Tries};
 use super::steps::{self, Command, DiskStep};
-use super::{Tried, units};
+use super::{Judged, units};
 use crate::decide::authority::{Claims, our_agents};
 use crate::decide::facts::{Facts, Known, PreparedDisk, RootWitness, Stage};
 use crate::decide::ledger::Ledger;
@@ -31,22 +31,6 @@ pub struct ReleaseFacts<'a> {
     pub systemctl: Known<Raw>,
     /// Whether systemd runs this host.
     pub systemd: bool,
-}
-
-/// Every rule that was tried, and the plan where all of them passed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Release {
-    /// In the order in which they were tried.
-    pub tried: Vec<Tried>,
-    /// What is to be done.
-    pub plan: Option<ReleasePlan>,
-}
-
-impl Release {
-    /// The rules that speak against it.
-    pub fn refusals(&self) -> impl Iterator<Item = &Tried> {
-        self.tried.iter().filter(|tried| !tried.passed)
-    }
 }
 
 /// What is to be done: made here alone.
@@ -85,10 +69,10 @@ impl ReleasePlan {
 
 /// Tries every rule, and plans where all of them pass.
 #[must_use]
-pub fn release(input: &ReleaseFacts<'_>) -> Release {
+pub fn release(input: &ReleaseFacts<'_>) -> Judged<ReleasePlan> {
     let mut verdicts = Tries::default();
     let Some(disk) = disk(input, &mut verdicts) else {
-        return Release {
+        return Judged {
             tried: verdicts.into_all(),
             plan: None,
         };
@@ -103,7 +87,7 @@ pub fn release(input: &ReleaseFacts<'_>) -> Release {
         .iter()
         .all(|tried| tried.passed)
         .then(|| planned(input, disk));
-    Release { tried, plan }
+    Judged { tried, plan }
 }
 
 fn disk(input: &ReleaseFacts<'_>, verdicts: &mut Tries) -> Option<DiskRef> {

@@ -58,6 +58,7 @@ impl Disk {
             kind: DiskType::Mount,
             root: Raw::from(volume),
         };
+        let key = VolumeKey::new(Role::new("eng"), PersistenceId::new("data"));
         let place = TrashPlace {
             disk: disk.clone(),
             root: Fingerprint {
@@ -66,25 +67,9 @@ impl Disk {
                 directory: directory.clone(),
             },
             manifest: Manifest {
-                version: Manifest::VERSION,
-                id: TrashId("1-a-1".to_owned()),
-                volume: VolumeKey::new(Role::new("eng"), PersistenceId::new("data")),
-                disk,
-                path: Raw::from("volume"),
-                identity: directory.clone(),
-                emptied: Some(directory),
-                state: TrashState::Prepared,
+                emptied: Some(directory.clone()),
                 evidence: Evidence::Operator,
-                unconfirmed: false,
-                asked: None,
-                machine_id: Raw::from("m"),
-                work_dir: Raw::from("/w"),
-                plan: "p".to_owned(),
-                lived_at: Span::ZERO,
-                retention: Span::ZERO,
-                quarantined_at: 1,
-                method: None,
-                size: None,
+                ..Manifest::sample(key, disk, directory)
             },
             data: None,
             hidden: Some(HiddenSide {

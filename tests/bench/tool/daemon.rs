@@ -93,7 +93,8 @@ pub(crate) fn run(request: &Request) -> Json {
 fn volume(id: &str) -> Resource {
     Resource {
         name: Raw::from("disk"),
-        value: Value::Scalar(Megabytes::whole(1)),
+        // Small, so that a disk of a few GiB may offer all of them.
+        value: Value::Scalar(Megabytes::from_thousandths(10)),
         reservations: vec![Reservation {
             kind: ReservationType::Dynamic,
             role: Role::new("bench"),

@@ -66,11 +66,22 @@ impl Host {
     }
 }
 
-/// One row: seconds and MiB.
+/// One row: seconds from its start to its end, seconds of CPU time, MiB.
 #[derive(Clone, Copy, Debug)]
 struct Cost {
     seconds: f64,
+    cpu: f64,
     mib: f64,
+}
+
+impl Cost {
+    const fn of(run: Run) -> Self {
+        Self {
+            seconds: run.wall,
+            cpu: run.cpu,
+            mib: run.mib,
+        }
+    }
 }
 
 pub(crate) fn run(request: &Request) -> Value {
@@ -102,33 +113,34 @@ fn exponent(small: f64, large: f64, factor: u64) -> f64 {
 fn print(whole: Host, rows: &[(String, Vec<Cost>)]) -> Value {
     println!("\na sixteenth, a quarter and the whole of {}", whole.text());
     println!(
-        "  {:<26} {:>27}  {:>6}   {:>23}  {:>6}",
-        "", "seconds", "grows", "MiB", "grows"
+        "  {:<26} {:>27}   {:>10} {:>6}   {:>23}  {:>6}",
+        "", "seconds", "of CPU", "grows", "MiB", "grows"
     );
     let mut worse = Vec::new();
     let mut all = BTreeMap::new();
     for (name, costs) in rows {
         let of = |pick: fn(&Cost) -> f64| -> Vec<f64> { costs.iter().map(pick).collect() };
-        let (seconds, mib) = (of(|cost| cost.seconds), of(|cost| cost.mib));
+        let (seconds, cpu) = (of(|cost| cost.seconds), of(|cost| cost.cpu));
+        let mib = of(|cost| cost.mib);
         let last = PARTS[PARTS.len() - 2] / PARTS[PARTS.len() - 1];
         let grows = |values: &[f64]| exponent(values[1], values[2], last);
-        let (time, memory) = (grows(&seconds), grows(&mib));
+        let (time, memory) = (grows(&cpu), grows(&mib));
         println!(
-            "  {name:<26} {:>8.3} {:>8.3} {:>9.3}  n^{time:>4.2}   {:>7.1} {:>7.1} {:>7.1}  n^{memory:>4.2}",
-            seconds[0], seconds[1], seconds[2], mib[0], mib[1], mib[2]
+            "  {name:<26} {:>8.3} {:>8.3} {:>9.3}   {:>10.3} n^{time:>4.2}   {:>7.1} {:>7.1} {:>7.1}  n^{memory:>4.2}",
+            seconds[0], seconds[1], seconds[2], cpu[2], mib[0], mib[1], mib[2]
         );
-        if time > LINEAR && seconds[2] > TELLING {
-            worse.push(format!("the time of {name} grows as n^{time:.2}"));
+        if time > LINEAR && cpu[2] > TELLING {
+            worse.push(format!("the CPU time of {name} grows as n^{time:.2}"));
         }
         if memory > LINEAR {
             worse.push(format!("the memory of {name} grows as n^{memory:.2}"));
         }
         all.insert(
             name.clone(),
-            json!({ "seconds": seconds, "mib": mib, "time_exponent": time, "memory_exponent": memory }),
+            json!({ "seconds": seconds, "cpu": cpu, "mib": mib, "cpu_exponent": time, "memory_exponent": memory }),
         );
     }
-    println!("  (grows: from the quarter to the whole; n^1 is linear)");
+    println!("  (grows: CPU time and memory, from the quarter to the whole; n^1 is linear)");
     if worse.is_empty() {
         println!("  nothing grows worse than linear");
     }
@@ -166,11 +178,7 @@ fn measured(request: &Request, host: Host) -> Vec<(String, Cost)> {
     };
     let mut rows = Vec::new();
     let mut tell = |name: &str, run: Run| {
-        let cost = Cost {
-            seconds: run.wall,
-            mib: run.mib,
-        };
-        rows.push((name.to_owned(), cost));
+        rows.push((name.to_owned(), Cost::of(run)));
     };
     // A first sweep remembers what is there; orphans are seen for the first time.
     tell(
@@ -199,8 +207,10 @@ fn measured(request: &Request, host: Host) -> Vec<(String, Cost)> {
     let before = daemon.cpu();
     daemon.pass();
     daemon.settle();
+    let spent = daemon.cpu() - before;
     let pass = Cost {
-        seconds: daemon.cpu() - before,
+        seconds: spent,
+        cpu: spent,
         mib: daemon.memory().0,
     };
     tell(
@@ -234,14 +244,12 @@ fn measured(request: &Request, host: Host) -> Vec<(String, Cost)> {
         "trash list, all of them",
         often(|| run_ending(&mut ours(&["trash", "list"]), &CODES)),
     );
-    rows.push(("daemon: a pass (CPU), RSS".to_owned(), pass));
-    rows.push((
-        "daemon: at rest, PSS".to_owned(),
-        Cost {
-            seconds: pass.seconds,
-            mib: after.1,
-        },
-    ));
+    rows.push(("daemon: a pass, RSS at rest".to_owned(), pass));
+    let rest = Cost {
+        mib: after.1,
+        ..pass
+    };
+    rows.push(("daemon: the same, PSS".to_owned(), rest));
     drop(many);
     rows
 }

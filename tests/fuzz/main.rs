@@ -32,41 +32,17 @@ struct Order {
     /// Which inputs
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// This reader alone
-    #[arg(long)]
-    target: Option<String>,
-    /// Only write the recordings below this folder, one folder a target
-    #[arg(long)]
-    corpora: Option<std::path::PathBuf>,
 }
 
 fn main() -> ExitCode {
     let order = Order::parse();
     let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
-    if let Some(folder) = &order.corpora {
-        for target in Target::ALL {
-            let name = format!("{target:?}").to_lowercase();
-            let folder = folder.join(&name);
-            std::fs::create_dir_all(&folder).unwrap();
-            for (number, bytes) in target.corpus(repository).iter().enumerate() {
-                std::fs::write(folder.join(format!("recording-{number}")), bytes).unwrap();
-            }
-            println!("{name}");
-        }
-        return ExitCode::SUCCESS;
-    }
-    let named = |target: &Target| format!("{target:?}").to_lowercase();
-    let mut targets = Target::ALL.to_vec();
-    if let Some(only) = &order.target {
-        targets.retain(|target| named(target) == *only);
-        assert!(!targets.is_empty(), "`{only}` is no target");
-    }
-    let each = Duration::from_secs(order.seconds) / u32::try_from(targets.len()).unwrap();
+    let each = Duration::from_secs(order.seconds) / u32::try_from(Target::ALL.len()).unwrap();
     let scratch = tempfile::tempdir_in("/dev/shm")
         .or_else(|_none| tempfile::tempdir())
         .unwrap();
     let mut failed = false;
-    for target in targets {
+    for target in Target::ALL {
         let corpus = target.corpus(repository);
         for bytes in &corpus {
             target.run(bytes, scratch.path());

@@ -147,8 +147,15 @@ impl<'a> Destroys<'a> {
                 {
                     spent.add(destroy.uuid, &key);
                 }
+                // Only the older file names it. That may be a crash between the two files; or an agent was
+                // downgraded below 1.8 since, which writes the older file alone, and made the volume
+                // anew. The files say the same in both cases, and only in one the data is dead: so that
+                // DESTROY is no witness for what lies there.
+                OperationState::Finished if destroy.committed && claim.stale_only() => {
+                    spent.add(destroy.uuid, &key);
+                }
                 // Finished in a target, while the volume still stands in the committed file; or
-                // what keeps its name is a task or an older file.
+                // what keeps its name is a task.
                 OperationState::Pending | OperationState::Finished => {
                     open.insert(destroy.uuid.to_owned());
                 }

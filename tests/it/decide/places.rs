@@ -724,6 +724,35 @@ fn a_later_round_leaves_a_memory_that_says_the_same_as_it_is() {
     }
 }
 
+#[test]
+fn a_destroy_of_an_earlier_life_is_no_witness_against_what_a_downgraded_agent_made() {
+    // Destroyed, and made anew by an agent before 1.8, which writes the older file alone.
+    let mut facts = healthy();
+    facts.create(&path(), &key("db/a"));
+    facts.create(&root(), &key("db/stays"));
+    facts.pass();
+    facts.later(60);
+    facts.destroy(&key("db/a"), 7);
+    let anew = a_volume(&path(), &key("db/a"));
+    if let CheckpointFile::Whole(resources) = &mut facts.checkpoint.info {
+        resources.push(anew);
+    }
+    facts.stop_agent();
+    assert_eq!(quarantined(&plan_of(&facts)), [""; 0]);
+    facts.pass();
+    facts.later(60);
+    // The agent of 1.9 is back, and writes the older file without it.
+    facts.restart_agent();
+    facts.forget(&key("db/a"));
+    for _ in 0..2 {
+        let made = plan_of(&facts);
+        assert_eq!(quarantined(&made), [""; 0], "{:#?}", made.kept);
+        facts.pass();
+        facts.later(60);
+    }
+    assert_eq!(super::story::gone(&facts, "db/a"), None);
+}
+
 // The agent's own word.
 
 #[test]

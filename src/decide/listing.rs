@@ -122,16 +122,12 @@ pub struct TrashItem {
 pub fn volumes(facts: &Facts, plan: &Plan) -> Vec<VolumeRow> {
     let claims = Claims::join(facts);
     let views = RootView::all(facts, &claims);
-    let mut kept: BTreeMap<(&DiskRef, &Raw), Vec<&Kept>> = BTreeMap::new();
-    for item in &plan.kept {
-        kept.entry((&item.disk, &item.path)).or_default().push(item);
-    }
     let mut list = List {
         plan,
         facts,
         claims: &claims,
         views: &views,
-        kept,
+        kept: by_place(plan),
         records: plan
             .memory
             .volumes
@@ -178,11 +174,13 @@ pub fn trash(facts: &Facts, plan: &Plan) -> Vec<TrashItem> {
     let lived = plan.memory.clock.lived;
     let policy = &facts.policy.trash;
     let early = policy.max_bytes.is_some() || policy.free_below.is_some();
+    let kept = by_place(plan);
     let mut items = Vec::new();
     for root in &facts.roots {
         for entry in root.trash.known().into_iter().flatten() {
             let manifest = entry.manifest.known();
-            let reasons = kept_trash(plan, root, &entry.id);
+            let path = root.trash_path().join(&entry.id.0);
+            let reasons = reasons_at(&kept, &root.disk, &path);
             let stays = reasons.iter().any(|reason| {
                 matches!(
                     reason.code,
@@ -222,15 +220,23 @@ pub fn trash(facts: &Facts, plan: &Plan) -> Vec<TrashItem> {
     items
 }
 
-fn kept_trash(plan: &Plan, root: &RootFacts, id: &TrashId) -> Vec<Reason> {
-    plan.kept
-        .iter()
-        .filter(|kept| kept.disk == root.disk)
-        .filter(|kept| {
-            kept.trash.as_ref().is_some_and(|(kept, _)| kept == id)
-                || kept.path == root.trash_path().join(&id.0)
-        })
-        .flat_map(|kept| kept.reasons.clone())
+/// What is kept, by where it is: an entry of the trash lies in a place of its own too.
+type KeptAt<'a> = BTreeMap<(&'a DiskRef, &'a Raw), Vec<&'a Kept>>;
+
+fn by_place(plan: &Plan) -> KeptAt<'_> {
+    let mut kept = KeptAt::new();
+    for item in &plan.kept {
+        kept.entry((&item.disk, &item.path)).or_default().push(item);
+    }
+    kept
+}
+
+/// Why what lies there is kept.
+fn reasons_at(kept: &KeptAt<'_>, disk: &DiskRef, path: &Raw) -> Vec<Reason> {
+    kept.get(&(disk, path))
+        .into_iter()
+        .flatten()
+        .flat_map(|kept| kept.reasons.iter().cloned())
         .collect()
 }
 
@@ -239,7 +245,7 @@ struct List<'a> {
     facts: &'a Facts,
     claims: &'a Claims,
     views: &'a [RootView<'a>],
-    kept: BTreeMap<(&'a DiskRef, &'a Raw), Vec<&'a Kept>>,
+    kept: KeptAt<'a>,
     records: BTreeMap<&'a VolumeKey, &'a VolumeRecord>,
     rows: Vec<VolumeRow>,
 }
@@ -249,15 +255,6 @@ impl List<'_> {
     fn released(&self, key: &VolumeKey) -> bool {
         self.claims.get(key).is_some_and(Claim::stale_only)
             && stale_released(self.facts, &self.plan.memory, key)
-    }
-
-    fn reasons_at(&self, disk: &DiskRef, path: &Raw) -> Vec<Reason> {
-        self.kept
-            .get(&(disk, path))
-            .into_iter()
-            .flatten()
-            .flat_map(|kept| kept.reasons.clone())
-            .collect()
     }
 
     /// Why a volume is held that nothing but the file of a storage provider names: such a file lies below
@@ -407,7 +404,7 @@ impl List<'_> {
                 .reasons
                 .iter()
                 .any(|reason| reason.code == Refusal::ForeignRoot);
-            let reasons = self.reasons_at(disk, &path);
+            let reasons = reasons_at(&self.kept, disk, &path);
             let adopted = reasons.iter().any(|reason| reason.code == Refusal::Adopted);
             let state = if dir.kind != FileKind::Directory || foreign_root {
                 VolumeState::Foreign
@@ -450,18 +447,19 @@ impl List<'_> {
 
     fn trashed(&mut self, root: &RootFacts) {
         for entry in root.trash.known().into_iter().flatten() {
+            let path = root.trash_path().join(&entry.id.0);
             self.rows.push(VolumeRow {
                 key: entry
                     .manifest
                     .known()
                     .map(|manifest| manifest.volume.clone()),
                 disk: Some(root.disk.clone()),
-                path: root.trash_path().join(&entry.id.0),
                 state: VolumeState::Trashed,
                 size: None,
                 principal: None,
                 trash: Some(entry.id.clone()),
-                reasons: kept_trash(self.plan, root, &entry.id),
+                reasons: reasons_at(&self.kept, &root.disk, &path),
+                path,
             });
         }
     }
@@ -514,7 +512,7 @@ impl List<'_> {
                         place.disk.root.join(paths::volume_directory(&record.key))
                     }
                 };
-                let reasons = self.reasons_at(&place.disk, &path);
+                let reasons = reasons_at(&self.kept, &place.disk, &path);
                 self.rows.push(VolumeRow {
                     key: Some(record.key.clone()),
                     disk: Some(place.disk.clone()),

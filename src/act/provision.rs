@@ -295,29 +295,19 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let temp = tempfile::tempdir().unwrap();
         let place = place(temp.path());
+        let mode = || {
+            let metadata = place.path().as_path().metadata().unwrap();
+            metadata.permissions().mode() & 0o7777
+        };
         let seen = Cell::new(None);
         let look = |call: &'static str, _: &[u8]| {
             if call == "set_owner" {
-                let mode = place
-                    .path()
-                    .as_path()
-                    .metadata()
-                    .unwrap()
-                    .permissions()
-                    .mode();
-                seen.set(Some(mode & 0o7777));
+                seen.set(Some(mode()));
             }
             Ok(())
         };
         make_ahead(&Hooked::new(&look), &RootLocks::default(), &place, AS_ASKED).unwrap();
         assert_eq!(seen.get(), Some(0o700));
-        let mode = place
-            .path()
-            .as_path()
-            .metadata()
-            .unwrap()
-            .permissions()
-            .mode();
-        assert_eq!(mode & 0o7777, 0o750);
+        assert_eq!(mode(), 0o750);
     }
 }

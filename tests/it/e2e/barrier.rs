@@ -71,6 +71,12 @@ fn ended(site: &Site, before: &str) {
     site.host.sweep(0);
 }
 
+/// The kinds of the steps that were carried out, in their order.
+fn steps(said: &serde_json::Value) -> Vec<&str> {
+    let outcomes = said["outcomes"].as_array().unwrap().iter();
+    outcomes.map(|one| one["step"].as_str().unwrap()).collect()
+}
+
 #[test]
 fn root_a_mount_is_reserved_wiped_and_given_back_while_its_agent_runs() {
     if !entered("e2e::barrier::root_a_mount_is_reserved_wiped_and_given_back_while_its_agent_runs")
@@ -231,12 +237,7 @@ fn root_zeros_that_are_owed_to_free_space_hold_the_reservation() {
     // Nobody else gets it meanwhile.
     site.create("MOUNT", "early", &[]).ends(5);
     let said = host.run(&["sweep", "--output", "json"]).ends(0).json();
-    let steps: Vec<&str> = said["outcomes"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|one| one["step"].as_str().unwrap())
-        .collect();
+    let steps = steps(&said);
     assert_eq!(steps, ["empty_mount", "unreserve"], "{said:#}");
     let receipt = &said["outcomes"][0]["detail"];
     assert_eq!(receipt["mode"], "zero_free", "{said:#}");
@@ -282,12 +283,7 @@ fn root_a_prepared_mount_is_moved_out_behind_a_reservation_and_goes_on_after_a_k
     site.create("MOUNT", "early", &[]).ends(5);
 
     let said = host.run(&["sweep", "--output", "json"]).ends(0).json();
-    let steps: Vec<&str> = said["outcomes"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|one| one["step"].as_str().unwrap())
-        .collect();
+    let steps = steps(&said);
     for step in ["move_out", "clear", "wipe", "unreserve"] {
         assert!(steps.contains(&step), "{step}: {steps:?}");
     }

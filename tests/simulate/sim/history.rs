@@ -28,7 +28,7 @@ use super::agent::Generation;
 use super::builder::{DAY, HOUR, first_met, key};
 use super::count::Counts;
 use super::observe::{Blunder, facts};
-use super::oracle::picture;
+use super::oracle::{codes, picture};
 use super::sys::{Killed, Model};
 use super::world::{Oddity, World, roots};
 
@@ -840,14 +840,7 @@ fn said(words: &Words, pass: &Pass) -> String {
         .last
         .kept
         .iter()
-        .map(|kept| {
-            let codes: Vec<&str> = kept
-                .reasons
-                .iter()
-                .map(|reason| reason.code.code())
-                .collect();
-            format!("{}: {}", kept.path, codes.join(" "))
-        })
+        .map(|kept| format!("{}: {}", kept.path, codes(kept)))
         .collect();
     let words = if *words == Words::default() {
         String::new()

@@ -9,6 +9,7 @@ use mesos_volumed::daemon::pass::Pass;
 use mesos_volumed::decide::facts::{Facts, Known, MountContent, OrphanPolicy};
 use mesos_volumed::decide::manifest::TrashState;
 use mesos_volumed::decide::plan::Plan;
+use mesos_volumed::decide::steps::Kept;
 use mesos_volumed::mesos::checkpoint::{Content, decode_info, decode_state};
 use mesos_volumed::mesos::disk::DiskType;
 use mesos_volumed::mesos::ids::VolumeKey;
@@ -443,14 +444,7 @@ impl World {
         let kept: BTreeMap<String, String> = last
             .kept
             .iter()
-            .map(|kept| {
-                let codes: Vec<&str> = kept
-                    .reasons
-                    .iter()
-                    .map(|reason| reason.code.code())
-                    .collect();
-                (kept.path.to_string(), codes.join(" "))
-            })
+            .map(|kept| (kept.path.to_string(), codes(kept)))
             .collect();
         let mut owed = BTreeMap::<usize, Vec<String>>::new();
         for disk in 1..self.disks.len() {
@@ -491,6 +485,16 @@ impl World {
             self.oracle.find(text);
         }
     }
+}
+
+/// Why it is kept, in codes.
+pub(crate) fn codes(kept: &Kept) -> String {
+    let codes: Vec<&str> = kept
+        .reasons
+        .iter()
+        .map(|reason| reason.code.code())
+        .collect();
+    codes.join(" ")
 }
 
 /// What is on the disks, without names that differ from run to run.

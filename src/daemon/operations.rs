@@ -36,6 +36,8 @@ pub(super) struct Waiting {
     last: Option<Turn>,
     /// Jobs that had ended before its last pass.
     ends: u64,
+    /// And before its first one.
+    first: Option<u64>,
     passes: u32,
 }
 
@@ -58,6 +60,7 @@ impl Waiting {
             outcomes: Vec::new(),
             last: None,
             ends: 0,
+            first: None,
             passes: 0,
         }
     }
@@ -65,6 +68,7 @@ impl Waiting {
     /// A pass for it is about to begin.
     pub(super) fn begins(&mut self, jobs: &WorkersHandle) {
         self.ends = jobs.ends();
+        self.first.get_or_insert(self.ends);
     }
 
     /// A pass for it ended.
@@ -77,7 +81,7 @@ impl Waiting {
         if self.awaits() || self.started().next().is_some() {
             self.look(observer, jobs)
         } else {
-            self.answer()
+            self.answer(jobs)
         }
     }
 
@@ -127,7 +131,7 @@ impl Waiting {
                 .retain(|step| step.result != StepResult::Stale);
             Next::Pass(self)
         } else {
-            self.answer()
+            self.answer(jobs)
         }
     }
 
@@ -137,7 +141,23 @@ impl Waiting {
         drop(self.reply.send(Err(error)));
     }
 
-    fn answer(self) -> Next {
+    /// Adds what a pass between its own ones took over: the wipe of an entry whose clearing it waited
+    /// for.
+    fn taken_over(&mut self, jobs: &WorkersHandle) {
+        for end in jobs.done_after(self.first.unwrap_or(self.ends)) {
+            let mut of_it = self
+                .outcomes
+                .iter()
+                .filter(|it| it.subject == end.subject)
+                .peekable();
+            if of_it.peek().is_some() && of_it.all(|it| it.step != end.step) {
+                self.outcomes.push(end);
+            }
+        }
+    }
+
+    fn answer(mut self, jobs: &WorkersHandle) -> Next {
+        self.taken_over(jobs);
         if let Some(last) = &self.last {
             drop(
                 self.reply

@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::answers::Disk;
 use super::answers::jobs::Job as Shown;
-use super::answers::plan::{Became, became};
+use super::answers::plan::{Became, StepResult, became};
 use super::host::{LowPriority, Pace, Shared};
 use super::jobs::{JobState, eta};
 use super::observer::Observer;
@@ -296,10 +296,13 @@ impl WorkersHandle {
     #[must_use]
     pub fn end_of(&self, step: &str, subject: &str, after: u64) -> Option<Became> {
         let state = lock(&self.work.state);
-        let ended = state.ended.iter().rev().find(|ended| {
+        let about = |ended: &&Ended| {
             ended.number > after && ended.became.step == step && ended.became.subject == subject
-        });
-        if let Some(ended) = ended {
+        };
+        // Two passes, or two rounds of one, may each have begun it: the second one then found it done.
+        let of_it = || state.ended.iter().rev().filter(about);
+        let ended = of_it().find(|ended| ended.became.result != StepResult::Stale);
+        if let Some(ended) = ended.or_else(|| of_it().next()) {
             return Some(ended.became.clone());
         }
         let lives = state
@@ -307,6 +310,15 @@ impl WorkersHandle {
             .values()
             .any(|running| running.subject == subject);
         (!lives).then(|| Became::unseen(step, subject))
+    }
+
+    /// Jobs that ended after the end of this number and did what they were for, oldest first.
+    #[must_use]
+    pub fn done_after(&self, after: u64) -> Vec<Became> {
+        let state = lock(&self.work.state);
+        let done = |ended: &&Ended| ended.number > after && ended.became.result == StepResult::Done;
+        let ended = state.ended.iter().filter(done);
+        ended.map(|ended| ended.became.clone()).collect()
     }
 
     /// Whether no worker runs.

@@ -40,7 +40,8 @@ pub(crate) fn entered(test: &str) -> bool {
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(
         output.status.success() && said.contains("1 passed"),
-        "{test} failed inside:\n{said}\n{}",
+        // What broke comes first: long output is often cut.
+        "{test} failed inside:\n{}\n{said}",
         String::from_utf8_lossy(&output.stderr)
     );
     for line in said.lines().filter(|line| line.starts_with("skipped: ")) {

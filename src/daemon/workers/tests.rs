@@ -9,7 +9,6 @@ use crate::act::executor::Desk;
 use crate::act::gate::Gate;
 use crate::act::roots::RootLocks;
 use crate::config::{WipeRate, WipeSettings};
-use crate::daemon::answers::plan::StepResult;
 use crate::decide::facts::{Fingerprint, WipeMethod};
 use crate::decide::manifest::{Manifest, TrashState};
 use crate::decide::steps::TrashPlace;
@@ -204,4 +203,55 @@ fn a_step_waits_for_the_job_before_it_on_the_same_subject() {
     assert!(ends(&handle));
     assert_eq!(end().unwrap().result, StepResult::Stale);
     assert!(handle.end_of("put_back", "r/a", 0).is_some());
+}
+
+/// Remembers the end of a job, as its worker does.
+fn ended(workers: &Workers, step: &str, subject: &str, result: StepResult) {
+    let mut state = lock(&workers.work.state);
+    state.ends = state.ends.saturating_add(1);
+    let number = state.ends;
+    state.ended.push_back(Ended {
+        number,
+        became: Became {
+            step: step.to_owned(),
+            subject: subject.to_owned(),
+            result,
+            detail: serde_json::Value::Null,
+            text: String::new(),
+        },
+        outcome: Arc::new(Outcome::Identity),
+        progress: ProgressNow::default(),
+        took: Span::ZERO,
+    });
+}
+
+#[test]
+fn what_a_job_did_is_not_hidden_by_a_second_one_that_found_it_done() {
+    let temp = tempfile::tempdir().unwrap();
+    let workers = workers(temp.path());
+    let handle = workers.handle();
+    let end = |after| handle.end_of("restore", "r/a", after).unwrap().result;
+    ended(&workers, "clear", "r/a", StepResult::Done);
+    ended(&workers, "restore", "r/a", StepResult::Done);
+    assert_eq!(end(0), StepResult::Done);
+    ended(&workers, "restore", "r/a", StepResult::Stale);
+    assert_eq!(end(0), StepResult::Done);
+    assert_eq!(
+        end(2),
+        StepResult::Stale,
+        "only the second one is asked for"
+    );
+    ended(&workers, "restore", "r/a", StepResult::Failed);
+    assert_eq!(
+        end(0),
+        StepResult::Failed,
+        "the last one that did something"
+    );
+    let done = |after| {
+        let done = handle.done_after(after);
+        done.into_iter().map(|end| end.step).collect::<Vec<_>>()
+    };
+    assert_eq!(done(0), ["clear", "restore"]);
+    assert_eq!(done(1), ["restore"]);
+    assert!(done(2).is_empty());
 }

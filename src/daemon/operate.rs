@@ -5,133 +5,31 @@
 //! they say, and every other guard stands. What takes long is a job; the daemon makes further passes
 //! with the same words when its jobs have ended, and answers then.
 
+mod asks;
+mod meant;
+
 use serde::{Deserialize, Serialize};
 
 use super::answers::plan::{Became, Planned, StepResult, planned};
 use super::answers::trash::{DoneEntry, Word, done_entry};
-pub use super::destroy::Destroy;
 use super::destroy::OwnDestroy;
 use super::host::Shared;
 use super::observer::{Observer, ObserverError};
 use super::operator::{self, Became as Entry};
-use super::pass::{Pass, PassError, look, pass};
+use super::pass::{Pass, PassError, pass};
 use crate::act::executor::Host;
-use crate::act::sys::Sys as _;
-use crate::act::wipe::promise;
-use crate::decide::facts::{AdoptWord, Facts, Who, WipeMode, Words};
-use crate::decide::guards::{Reason, Refusal};
+use crate::decide::facts::{AdoptWord, Facts, Who, Words};
+use crate::decide::guards::Reason;
 use crate::decide::listing::{self, VolumeRow, VolumeState};
 use crate::decide::plan::Plan;
 use crate::decide::steps::{Kept, TrashId};
-use crate::mesos::disk::{DiskRef, DiskType};
+use crate::mesos::disk::DiskType;
 use crate::mesos::ids::VolumeKey;
 use crate::units::Raw;
 
-/// What is asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ask {
-    /// `sweep`.
-    Sweep(Sweep),
-    /// `trash purge`.
-    Purge(Purge),
-    /// `trash restore`.
-    Restore(Restore),
-    /// `wipe`.
-    Wipe(Wipe),
-    /// `volumes recreate`.
-    Recreate(Recreate),
-    /// `disk accept`.
-    Accept(Accept),
-    /// `volumes adopt`.
-    Adopt(Adopt),
-    /// `volumes destroy`.
-    Destroy(Destroy),
-}
-
-/// One pass over everything.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Sweep {
-    /// An empty checkpoint is right as it is; in force after a full grace period.
-    pub accept_empty: bool,
-    /// Up to so many steps without a witnessed destroy are wanted now.
-    pub confirm_brake: Option<u32>,
-}
-
-/// Trash entries that are to go now, whatever their retention.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Purge {
-    /// Their names, as `GET /v1/trash` has them.
-    pub entries: Vec<String>,
-    /// Every entry; then none is named.
-    pub all: bool,
-}
-
-/// A trash entry that is to go back to its place.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Restore {
-    /// Its name, as `GET /v1/trash` has it.
-    pub entry: String,
-}
-
-/// A volume that is to be wiped now.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Wipe {
-    /// As role/persistence-id, or its path.
-    pub volume: String,
-    /// The persistence id again.
-    pub confirm: String,
-    /// What is promised; null for what the configuration says.
-    #[serde(default)]
-    #[cfg_attr(test, schemars(with = "Option<super::answers::schemas::WipeModes>"))]
-    pub mode: Option<WipeMode>,
-    /// What the mode can't guarantee is refused, with nothing touched.
-    #[serde(default)]
-    pub strict: bool,
-}
-
-/// A held volume whose missing directory is to be made again, empty.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Recreate {
-    /// As role/persistence-id.
-    pub volume: String,
-    /// The persistence id again.
-    pub confirm: String,
-}
-
-/// A root that is right as it is now.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Accept {
-    /// The root, as Mesos spells it.
-    pub root: String,
-}
-
-/// A volume that nobody names and that is wanted all the same.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Adopt {
-    /// As role/persistence-id.
-    pub volume: String,
-    /// On this disk only, as Mesos spells its root; null for every one where it lies. A MOUNT disk has
-    /// to be named.
-    #[serde(default)]
-    pub root: Option<String>,
-    /// The mark is taken back.
-    #[serde(default)]
-    pub undo: bool,
-}
+pub use asks::{Accept, Adopt, Ask, Destroy, Purge, Recreate, Restore, Sweep, Wipe};
+pub use meant::confirmed;
+use meant::named;
 
 /// What came of it: the pass, and a word for the whole.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -214,36 +112,6 @@ pub struct Turn {
 }
 
 impl Ask {
-    /// The name of its route and in the audit log.
-    #[must_use]
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Sweep(_) => "sweep",
-            Self::Purge(_) => "purge",
-            Self::Restore(_) => "restore",
-            Self::Wipe(_) => "wipe",
-            Self::Recreate(_) => "recreate",
-            Self::Accept(_) => "accept",
-            Self::Adopt(_) => "adopt",
-            Self::Destroy(_) => "destroy",
-        }
-    }
-
-    /// Its parameters, as JSON.
-    #[must_use]
-    pub fn body(&self) -> serde_json::Value {
-        match self {
-            Self::Sweep(sweep) => serde_json::json!(sweep),
-            Self::Purge(purge) => serde_json::json!(purge),
-            Self::Restore(restore) => serde_json::json!(restore),
-            Self::Wipe(wipe) => serde_json::json!(wipe),
-            Self::Recreate(recreate) => serde_json::json!(recreate),
-            Self::Accept(accept) => serde_json::json!(accept),
-            Self::Adopt(adopt) => serde_json::json!(adopt),
-            Self::Destroy(destroy) => serde_json::json!(destroy),
-        }
-    }
-
     /// Understands it, looking at the host where that is needed.
     ///
     /// # Errors
@@ -549,191 +417,4 @@ fn wiped(facts: &Facts, last: &Plan, key: Option<&VolumeKey>, blocked: bool) -> 
     let what = if held { "is held by Mesos and" } else { "" };
     let key = key.map(ToString::to_string).unwrap_or_default();
     Err(format!("{key} {what} was not wiped: {}", why.join("; ")))
-}
-
-impl Purge {
-    /// The entries that are meant; each must be there.
-    fn named(&self, observer: &Observer) -> Result<Vec<TrashId>, OperateError> {
-        if self.all != self.entries.is_empty() {
-            return Err(OperateError::Usage(
-                "name the entries to purge, or --all (`\"all\": true`)".to_owned(),
-            ));
-        }
-        let (facts, checked) = look(&mut || observer.facts(&Words::default()))?;
-        let known: Vec<TrashId> = listing::trash(&facts, checked.plan())
-            .into_iter()
-            .map(|item| item.id)
-            .collect();
-        if self.all {
-            return match operator::unseen(&facts).first() {
-                None => Ok(known),
-                Some(why) => Err(OperateError::Refused(format!("{why}; nothing was purged"))),
-            };
-        }
-        let named: Vec<TrashId> = self.entries.iter().cloned().map(TrashId).collect();
-        match named.iter().find(|id| !known.contains(id)) {
-            None => Ok(named),
-            Some(id) => Err(OperateError::Missing(format!(
-                "there is no trash entry {}; see `mesos-volumed trash list`",
-                Raw::from(id.0.as_str())
-            ))),
-        }
-    }
-}
-
-fn named(volume: &str) -> Result<VolumeKey, OperateError> {
-    VolumeKey::named(volume).ok_or_else(|| {
-        OperateError::Usage(format!(
-            "`{}` is no volume: write role/persistence-id, as `volumes list` shows it",
-            Raw::from(volume)
-        ))
-    })
-}
-
-/// The most dangerous verbs ask for the id a second time.
-///
-/// # Errors
-/// Where it is another one.
-pub fn confirmed(key: &VolumeKey, confirm: &str) -> Result<(), OperateError> {
-    if key.id.as_raw().as_bytes() == confirm.as_bytes() {
-        return Ok(());
-    }
-    Err(OperateError::Refused(format!(
-        "not_confirmed: --confirm {} is not the persistence id of {key}; nothing was done",
-        Raw::from(confirm)
-    )))
-}
-
-impl Wipe {
-    /// What it means, and what was observed for that, where planning from it is not too late.
-    fn words(
-        &self,
-        observer: &Observer,
-        shared: &Shared,
-    ) -> Result<(Words, Option<Facts>), OperateError> {
-        let (key, disk, facts) = self.find(observer)?;
-        confirmed(&key, &self.confirm)?;
-        let words = Words {
-            wipe: Some(key.clone()),
-            wipe_root: disk.map(|disk| disk.root),
-            mode: self.mode,
-            strict: self.strict,
-            ..Words::default()
-        };
-        // Directories that were looked into take as long as they are large.
-        let seen = match promised(&key, &words, observer, shared)? {
-            Looked::No => Some(facts),
-            Looked::Into => None,
-        };
-        Ok((words, seen))
-    }
-
-    /// The volume that is meant, which must be on this host, the MOUNT disk that was named for it, and
-    /// the facts that show it.
-    fn find(
-        &self,
-        observer: &Observer,
-    ) -> Result<(VolumeKey, Option<DiskRef>, Facts), OperateError> {
-        let (facts, checked) = look(&mut || observer.facts(&Words::default()))?;
-        let rows = listing::volumes(&facts, checked.plan());
-        // What a volume left on a MOUNT disk has no directory, and no row.
-        let left = checked.plan().kept.iter().filter(|kept| {
-            kept.trash.is_none() && kept.disk.kind == DiskType::Mount && kept.path == kept.disk.root
-        });
-        let left = left.filter_map(|kept| Some((kept.volume.as_ref()?, &kept.path, &kept.disk)));
-        let listed = rows
-            .iter()
-            .filter_map(|row| Some((row.key.as_ref()?, &row.path, row.disk.as_ref()?)));
-        let all: Vec<(&VolumeKey, &Raw, &DiskRef)> = listed.chain(left).collect();
-        let volume = self.volume.as_str();
-        let is_path = volume.starts_with('/');
-        let found = if is_path {
-            let path = Raw::from(volume.trim_end_matches('/'));
-            let there = || all.iter().filter(|(_, at, _)| **at == path);
-            // Several may have been on one MOUNT disk: the id tells which.
-            let meant = there().find(|(key, ..)| confirmed(key, &self.confirm).is_ok());
-            meant.or_else(|| there().next()).map(|(key, _, disk)| {
-                let mount = (disk.kind == DiskType::Mount && disk.root == path).then_some(*disk);
-                ((*key).clone(), mount.cloned())
-            })
-        } else {
-            VolumeKey::named(volume)
-                .filter(|key| {
-                    rows.iter().any(|row| row.key.as_ref() == Some(key))
-                        || all.iter().any(|(one, ..)| *one == key)
-                })
-                .map(|key| (key, None))
-        };
-        let (key, disk) = found.ok_or_else(|| {
-            let code = if is_path {
-                format!("{}: ", Refusal::NotAVolumePath)
-            } else {
-                "no_such_volume: ".to_owned()
-            };
-            OperateError::Refused(format!(
-                "{code}there is no volume {} on this host, and nothing was touched; see \
-                 `mesos-volumed volumes list`. A MOUNT disk whose volume was never seen held is \
-                 nobody's garbage (its data may be there on purpose)",
-                Raw::from(volume)
-            ))
-        })?;
-        Ok((key, disk, facts))
-    }
-}
-
-/// Whether directories were looked into, which takes as long as they are large.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Looked {
-    No,
-    Into,
-}
-
-/// Under --strict nothing is even moved to the trash where the mode can't keep its promise.
-fn promised(
-    key: &VolumeKey,
-    words: &Words,
-    observer: &Observer,
-    shared: &Shared,
-) -> Result<Looked, OperateError> {
-    let policy = observer.policy();
-    let kinds = [DiskType::Root, DiskType::Path, DiskType::Mount];
-    let method = |kind| {
-        words
-            .method(key, kind, &policy)
-            .unwrap_or_else(|| policy.method(kind))
-    };
-    // Without it nothing is refused here, and nothing has to be looked at.
-    if !kinds.into_iter().any(|kind| method(kind).strict) {
-        return Ok(Looked::No);
-    }
-    let (facts, checked) = look(&mut || observer.facts(words))?;
-    for row in listing::volumes(&facts, checked.plan()) {
-        // What is held, or not there, is refused by the pass.
-        let (Some(disk), VolumeState::Orphan | VolumeState::Destroyed) = (&row.disk, row.state)
-        else {
-            continue;
-        };
-        if row.key.as_ref() != Some(key) {
-            continue;
-        }
-        let method = method(disk.kind);
-        if !method.strict {
-            continue;
-        }
-        let kernel = shared.desk.sys.as_ref();
-        // What can't be opened is refused by the pass, with its reason.
-        let Ok(dir) = kernel.open_root(row.path.as_path()) else {
-            continue;
-        };
-        let control = shared.pace.control();
-        if let Err(broken) = promise(kernel, &dir, method, &control) {
-            let code = Refusal::ModeRefused;
-            return Err(OperateError::Refused(format!(
-                "{key} was not touched: {code}: {} can't keep its promise for {broken}; {}",
-                method.mode,
-                code.remedy()
-            )));
-        }
-    }
-    Ok(Looked::Into)
 }

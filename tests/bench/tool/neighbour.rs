@@ -38,11 +38,12 @@ fn beside(file: &mut File, act: impl FnOnce()) -> Vec<f64> {
 }
 
 /// What is done beside the neighbour.
-const NAMES: [&str; 5] = [
+const NAMES: [&str; 6] = [
     "alone",
     "rm -rf",
     "wipe, rate = 0",
     "wipe, no feedback",
+    "wipe, half of that",
     "wipe, feedback",
 ];
 
@@ -127,6 +128,11 @@ fn one(
                 }
                 "wipe, no feedback" => {
                     site.configure(&format!("rate = {ordinary}\npressure_limit = 100"));
+                    site.ours()
+                }
+                "wipe, half of that" => {
+                    let half = ordinary / 2;
+                    site.configure(&format!("rate = {half}\npressure_limit = 100"));
                     site.ours()
                 }
                 _ => {

@@ -255,16 +255,22 @@ impl Agent {
                 self.begin(&Change::Create(vec![volume]))?;
             }
             Order::Apply { change } => {
+                let before = self.operations.len();
                 self.apply(change, Deletion::Done)?;
+                let new = self.operations.iter().skip(before);
+                let uuids: Vec<&str> = new.map(|one| one.uuid.as_str()).collect();
+                return Ok(uuids.join(" "));
             }
             Order::Checkpoint { resources } => {
                 let total = self.total_with(resources)?;
                 self.sync_checkpoint(total, Deletion::Done)?;
             }
             Order::Finish => self.finish(Deletion::Done)?,
-            Order::Acknowledge => {
-                self.operations
-                    .retain(|one| one.state == OperationState::Pending);
+            Order::Acknowledge { operations } => {
+                self.operations.retain(|one| {
+                    one.state == OperationState::Pending
+                        || !(operations.is_empty() || operations.contains(&one.uuid))
+                });
                 self.checkpoint_operations()?;
             }
             Order::Launch { volume, task } => {

@@ -81,8 +81,11 @@ pub(crate) enum Order {
     Checkpoint { resources: Vec<Resource> },
     /// Carries out what is PENDING.
     Finish,
-    /// The master acknowledged every operation that has ended: they leave the checkpoint.
-    Acknowledge,
+    /// The master acknowledged operations that have ended: they leave the checkpoint.
+    Acknowledge {
+        /// Their uuids; without any, all of them.
+        operations: Vec<String>,
+    },
     /// Launches a task with this volume, as far as files show it.
     Launch {
         /// role/persistence-id

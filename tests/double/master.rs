@@ -423,11 +423,14 @@ fn deliver(control: &std::path::Path, order: &Order, post: &Mutex<Post>, acknowl
     post.ended = post.ended.saturating_add(1);
     drop(post);
     let ends = matches!(order, Order::Apply { change } if change.kind().is_some());
-    if done.is_ok() && ends {
+    if let Ok(uuids) = done
+        && ends
+    {
         let control = control.to_owned();
+        let operations = uuids.split(' ').map(str::to_owned).collect();
         std::thread::spawn(move || {
             std::thread::sleep(acknowledged);
-            drop(control::send(&control, &Order::Acknowledge));
+            drop(control::send(&control, &Order::Acknowledge { operations }));
         });
     }
 }

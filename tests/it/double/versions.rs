@@ -61,7 +61,10 @@ impl Host {
             principal: None,
         })
         .unwrap();
-        self.order(&Order::Acknowledge).unwrap();
+        self.order(&Order::Acknowledge {
+            operations: Vec::new(),
+        })
+        .unwrap();
         let volume = self.temp.path().join("work/volumes/roles/r/v");
         std::fs::File::create(volume.join("file")).unwrap();
         volume

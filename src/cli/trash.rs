@@ -29,7 +29,8 @@ Example: mesos-volumed trash list
         long_about = "Moves an entry's data back to its volume's place by one rename: owner, mode, times, \
             extended attributes, ACLs and hard links are as they were. Project-quota ids go: the agent may \
             have given them away. The volume is adopted: no sweep takes it again until an authority has \
-            named it; the calls that give it back to Mesos are printed. On a MOUNT disk that `disk prepare` \
+            named it; the calls that give it back to Mesos are printed, and `mesos-volumed volumes adopt \
+            ROLE/ID --send` makes them. On a MOUNT disk that `disk prepare` \
             laid out its entries are moved back one by one while no agent runs; a MOUNT disk of any other \
             layout has no trash, and nothing to restore.",
         after_help = "\

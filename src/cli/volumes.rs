@@ -35,15 +35,25 @@ States: held, pending, destroyed, orphan, trashed, foreign, vanished.")]
         #[arg(long)]
         usage: bool,
     },
-    /// Keep a volume that nobody names from being swept, and print the calls that give it back
+    /// Keep a volume that nobody names from being swept, and give it back to Mesos
     #[command(
         long_about = "Marks an orphan as wanted: no sweep takes it until an authority has named its volume \
             again. The mark lies beside the trash on the volume's own disk, so that it survives the loss of \
             state_dir and goes with the disk to another host. Prints the RESERVE and CREATE calls that give \
-            the volume back to Mesos: CREATE keeps what lies in the directory.",
+            the volume back to Mesos: CREATE keeps what lies in the directory. With --send it makes them \
+            itself, after the mark, and waits until the agent's own checkpoint names the volume.",
         after_help = "\
 Example: mesos-volumed volumes adopt slave_public/data --size 10GiB
   keeps the orphan, and prints two calls of curl
+
+Example: mesos-volumed volumes adopt slave_public/data --size 10GiB --send
+  keeps it, reserves, creates, and returns when the agent holds it, with its data
+
+Example: mesos-volumed volumes adopt db/disk1 --root /dcos/volume0 --send --dry-run
+  prints the calls that --send makes, and does nothing
+
+Where the volume is refused, its reservation is given back (exit code 1); undecided after master.confirm:
+exit code 1. Its data is never touched and stays adopted, and the same command goes on from what it finds.
 
 Example: mesos-volumed volumes adopt slave_public/data --undo
   takes the mark back; what is known of its destroy, or its age as an orphan, counts again"

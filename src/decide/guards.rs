@@ -334,7 +334,7 @@ impl Refusal {
                 "run `mesos-volumed volumes destroy` again, or restart the agent: what it still holds after it has registered again goes back"
             }
             Self::Adopted => {
-                "give it back to Mesos by the calls that `mesos-volumed volumes adopt` prints, or take the mark back with `mesos-volumed volumes adopt <role/id> --undo`"
+                "give it back to Mesos with `mesos-volumed volumes adopt <role/id> --send`, or take the mark back with `mesos-volumed volumes adopt <role/id> --undo`"
             }
             Self::HalfWiped => {
                 "nothing brings it back whole; copy what is left out of the entry's data folder before the wipe goes on, or let it end"

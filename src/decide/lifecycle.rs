@@ -13,8 +13,9 @@ use super::steps::VolumePlace;
 use super::volumes::Judge;
 use crate::mesos::disk::{DiskRef, DiskType};
 use crate::mesos::ids::{Role, VolumeKey};
+use crate::mesos::operator::{BuildError, reserved, reserved_part, volume};
 use crate::mesos::paths;
-use crate::mesos::resource::{ReservationType, Resource};
+use crate::mesos::resource::{Persistence, ReservationType, Resource};
 use crate::units::{Megabytes, Raw};
 
 /// Where a new volume's directory will be.
@@ -248,4 +249,79 @@ pub fn stock(
     there
         .find(|one| enough(one) && one.role().is_none_or(|role| holder.role.refines(role)))
         .map(|free| Stock::Free(free.clone()))
+}
+
+/// A volume that is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// The disk.
+    pub disk: DiskRef,
+    /// How much; `None`: a MOUNT, which goes as a whole.
+    pub size: Option<Megabytes>,
+    /// For whom it is reserved.
+    pub holder: Holder,
+    /// Its id and principal.
+    pub persistence: Persistence,
+    /// Whether several tasks may use it at a time.
+    pub shared: bool,
+}
+
+/// What is reserved, where that is needed, and what is created on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Supply {
+    /// What has to be reserved first.
+    pub reserve: Option<Resource>,
+    /// The volume.
+    pub create: Resource,
+}
+
+/// Why a volume can't be had.
+#[derive(Debug, thiserror::Error)]
+pub enum SupplyError {
+    /// There is not enough of what is free or reserved as wanted.
+    #[error(
+        "{disk} has not enough that is free or reserved for `{role}`{}",
+        if disk.kind == DiskType::Mount { " (a MOUNT goes as a whole, to one volume)" } else { "" }
+    )]
+    TooLittle {
+        /// The disk.
+        disk: DiskRef,
+        /// The role.
+        role: Role,
+    },
+    /// The calls can't be built.
+    #[error("the calls can't be made of what is known")]
+    Build(#[from] BuildError),
+}
+
+/// What is reserved and created for a volume, of what the master says that the agent has.
+pub fn supply(agent: &Registered, work_dir: &Raw, order: &Order) -> Result<Supply, SupplyError> {
+    let Order {
+        disk, size, holder, ..
+    } = order;
+    let there =
+        stock(agent, work_dir, disk, holder, *size).ok_or_else(|| SupplyError::TooLittle {
+            disk: disk.clone(),
+            role: holder.role.clone(),
+        })?;
+    let sized = |of: &Resource| match size {
+        Some(size) => reserved_part(of, *size),
+        None => of.clone(),
+    };
+    let (reserve, on) = match there {
+        Stock::Reserved(on) => (None, sized(&on)),
+        Stock::Free(free) => {
+            let Holder {
+                role,
+                principal,
+                labels,
+            } = holder;
+            let on = reserved(&sized(&free), role, principal.clone(), labels.clone())?;
+            (Some(on.clone()), on)
+        }
+    };
+    Ok(Supply {
+        create: volume(&on, order.persistence.clone(), order.shared)?,
+        reserve,
+    })
 }

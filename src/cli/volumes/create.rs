@@ -7,8 +7,7 @@ use anyhow::{Context as _, anyhow};
 use nix::unistd::{Group, User};
 use serde_json::json;
 
-use super::destroy::amount;
-use super::through_master::{ByHand, Called, Errand, undecided};
+use super::through_master::{ByHand, Errand, Supplied, undecided};
 use crate::act::outcome::Outcome;
 use crate::act::provision::{NotMade, Owned, make_ahead, withdraw};
 use crate::act::roots::RootLocks;
@@ -16,16 +15,16 @@ use crate::act::sys::{Kernel, Sys as _};
 use crate::cli::{Context, Exit, Text, WithExit};
 use crate::daemon::clients;
 use crate::daemon::observer::Observer;
-use crate::decide::facts::{CheckpointFacts, Facts, FileIdentity, Words};
+use crate::decide::facts::{Facts, FileIdentity, Words};
 use crate::decide::guards::{Reason, Refusal};
 use crate::decide::lifecycle::{
-    Holder, NewPlace, Stock, lies_there, may_create, may_withdraw, stock,
+    Holder, NewPlace, Order, Supply, lies_there, may_create, may_withdraw, supply,
 };
-use crate::decide::own::{Shown, call_of, committed, reachable, shown};
+use crate::decide::own::{Shown, call_of, reachable, shown};
 use crate::decide::steps::VolumePlace;
 use crate::mesos::disk::{DiskRef, DiskType};
 use crate::mesos::ids::{PersistenceId, Role, VolumeKey};
-use crate::mesos::operator::{Change, quoted, reserved, reserved_part, volume};
+use crate::mesos::operator::{Change, quoted};
 use crate::mesos::resource::{Persistence, Resource};
 use crate::observe::clock;
 use crate::sys::{identity_of, list, open_beneath, open_root};
@@ -72,11 +71,7 @@ pub(in crate::cli) struct Args {
 /// What is wanted.
 struct Wanted {
     key: VolumeKey,
-    disk: DiskRef,
-    size: Option<Megabytes>,
-    holder: Holder,
-    persistence: Persistence,
-    shared: bool,
+    order: Order,
     owned: Option<Owned>,
 }
 
@@ -196,64 +191,29 @@ fn wanted(args: &Args, context: &Context) -> anyhow::Result<Wanted> {
         .collect::<anyhow::Result<_>>()?;
     Ok(Wanted {
         key: VolumeKey::new(role.clone(), id.clone()),
-        disk,
-        size,
-        holder: Holder {
-            role,
-            principal: principal.clone(),
-            labels,
+        order: Order {
+            disk,
+            size,
+            holder: Holder {
+                role,
+                principal: principal.clone(),
+                labels,
+            },
+            persistence: Persistence {
+                id,
+                principal,
+                container_path: Some(Raw::from(args.container_path.as_str())),
+            },
+            shared: args.shared,
         },
-        persistence: Persistence {
-            id,
-            principal,
-            container_path: Some(Raw::from(args.container_path.as_str())),
-        },
-        shared: args.shared,
         owned,
     })
 }
 
-/// What is reserved, where that is needed, and what is created on it.
-struct Calls {
-    reserve: Option<Resource>,
-    create: Resource,
-}
-
-fn calls(facts: &Facts, wanted: &Wanted, work_dir: &Raw) -> anyhow::Result<Calls> {
+fn calls(facts: &Facts, wanted: &Wanted, work_dir: &Raw) -> anyhow::Result<Supply> {
     let agent = reachable(facts).map_err(|why| anyhow!("nothing was done: {why}"))?;
-    let there =
-        stock(agent, work_dir, &wanted.disk, &wanted.holder, wanted.size).with_context(|| {
-            format!(
-                "{} has not enough that is free or reserved for `{}`{}; nothing was done",
-                wanted.disk,
-                wanted.holder.role,
-                if wanted.disk.kind == DiskType::Mount {
-                    " (a MOUNT goes as a whole, to one volume)"
-                } else {
-                    ""
-                }
-            )
-        })?;
-    let sized = |of: &Resource| match wanted.size {
-        Some(size) => reserved_part(of, size),
-        None => of.clone(),
-    };
-    let (reserve, on) = match there {
-        Stock::Reserved(on) => (None, sized(&on)),
-        Stock::Free(free) => {
-            let Holder {
-                role,
-                principal,
-                labels,
-            } = &wanted.holder;
-            let on = reserved(&sized(&free), role, principal.clone(), labels.clone())?;
-            (Some(on.clone()), on)
-        }
-    };
-    Ok(Calls {
-        create: volume(&on, wanted.persistence.clone(), wanted.shared)?,
-        reserve,
-    })
+    supply(agent, work_dir, &wanted.order)
+        .map_err(|error| anyhow!("{}; nothing was done", chain(&error)))
 }
 
 pub(super) fn reasons(reasons: &[Reason]) -> String {
@@ -267,8 +227,8 @@ pub(super) fn reasons(reasons: &[Reason]) -> String {
 /// The directory that lies in its place, if it holds nothing: a run that was cut short leaves one. What
 /// can't be looked at holds something.
 fn leftover(facts: &Facts, wanted: &Wanted) -> Option<FileIdentity> {
-    let there = lies_there(facts, &wanted.key, &wanted.disk)?;
-    let mut dir = open_root(wanted.disk.root.as_path()).ok()?;
+    let there = lies_there(facts, &wanted.key, &wanted.order.disk)?;
+    let mut dir = open_root(wanted.order.disk.root.as_path()).ok()?;
     for name in ["volumes".as_bytes(), b"roles"].into_iter().chain([
         wanted.key.role.directory().as_bytes(),
         wanted.key.id.as_raw().as_bytes(),
@@ -282,7 +242,7 @@ fn leftover(facts: &Facts, wanted: &Wanted) -> Option<FileIdentity> {
 
 fn place(facts: &Facts, wanted: &Wanted) -> anyhow::Result<NewPlace> {
     let empty = leftover(facts, wanted);
-    may_create(facts, &wanted.key, &wanted.disk, empty.as_ref())
+    may_create(facts, &wanted.key, &wanted.order.disk, empty.as_ref())
         .map_err(|why| {
             anyhow!(
                 "{} was not created, and nothing was done: {}",
@@ -330,15 +290,16 @@ fn already(facts: &Facts, wanted: &Wanted, work_dir: &Raw) -> Option<Resource> {
     let Shown::Held(volume) = shown(&facts.checkpoint, &wanted.key) else {
         return None;
     };
-    let same = volume.disk(work_dir).as_ref() == Some(&wanted.disk)
-        && volume.shared == wanted.shared
-        && wanted
+    let order = &wanted.order;
+    let same = volume.disk(work_dir).as_ref() == Some(&order.disk)
+        && volume.shared == order.shared
+        && order
             .size
             .is_none_or(|size| volume.megabytes() == Some(size))
         && volume
             .persistence
             .as_ref()
-            .is_some_and(|there| there.principal == wanted.persistence.principal);
+            .is_some_and(|there| there.principal == order.persistence.principal);
     same.then_some(*volume)
 }
 
@@ -466,27 +427,13 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    fn call(
-        &self,
-        facts: &Facts,
-        change: Change,
-        shows: &dyn Fn(&CheckpointFacts) -> bool,
-    ) -> anyhow::Result<Called> {
-        self.errand.call(facts, change, shows)
-    }
-
     /// What is to be said where the directory that was made ahead is not the volume's by now: a daemon
     /// whose policy wipes what nobody names may have been faster than the master.
     fn owned(&self) -> Option<String> {
         let (Some(identity), Some(at)) = (&self.made, &self.place.place) else {
             return None;
         };
-        let kernel = &self.hands.kernel;
-        let there = kernel
-            .open_root(self.place.path.as_path())
-            .ok()
-            .and_then(|dir| kernel.identity(&dir).ok());
-        (there.as_ref() != Some(identity)).then(|| {
+        (!lies_still(&self.place.path, identity)).then(|| {
             format!(
                 "{} is not the directory that was made for it any more, and has not the owner and mode that \
                  were asked for; set them there",
@@ -504,80 +451,54 @@ impl Work<'_> {
     }
 }
 
-fn create(work: &Work<'_>, facts: &Facts, calls: &Calls) -> anyhow::Result<Exit> {
+/// Whether this very directory lies there.
+pub(super) fn lies_still(path: &Raw, identity: &FileIdentity) -> bool {
+    let kernel = Kernel::new();
+    let dir = kernel.open_root(path.as_path()).ok();
+    dir.and_then(|dir| kernel.identity(&dir).ok()).as_ref() == Some(identity)
+}
+
+fn create(work: &Work<'_>, facts: &Facts, calls: &Supply) -> anyhow::Result<Exit> {
     let key = &work.wanted.key;
     let confirm = work.errand.context.settings().master.confirm;
-    if let Some(part) = &calls.reserve {
-        let before = committed(&facts.checkpoint).map_or(0, |now| amount(now, part));
-        let shows = |checkpoint: &CheckpointFacts| {
-            committed(checkpoint).is_some_and(|now| amount(now, part) > before)
-        };
-        match work.call(facts, Change::Reserve(vec![part.clone()]), &shows)? {
-            Called::Done => {}
-            Called::Refused(error) => {
-                let left = work.take_back();
-                return Err(anyhow!("{key} was not created: {error}{left}")).exit(Exit::Error);
-            }
-            Called::Undecided(why) => {
-                let left = work.take_back();
-                return Err(undecided(
-                    &why,
-                    &format!("{key} was not created, its disk may be reserved{left}"),
-                    confirm,
-                ))
-                .exit(Exit::Error);
-            }
-        }
-    }
-    let shows = |checkpoint: &CheckpointFacts| matches!(shown(checkpoint, key), Shown::Held(_));
-    let create = Change::Create(vec![calls.create.clone()]);
-    match work.call(facts, create, &shows)? {
-        Called::Done => {
+    match work.errand.supply(facts, key, calls)? {
+        Supplied::Done => {
             let ended = done(&calls.create, "created", work.errand.context)?;
             match work.owned() {
                 None => Ok(ended),
                 Some(why) => Err(anyhow!("{key} was created, but {why}")).exit(Exit::Error),
             }
         }
-        Called::Refused(error) => {
+        Supplied::NotReserved(error) => {
+            let left = work.take_back();
+            Err(anyhow!("{key} was not created: {error}{left}")).exit(Exit::Error)
+        }
+        Supplied::PerhapsReserved(why) => {
+            let left = work.take_back();
+            Err(undecided(
+                &why,
+                &format!("{key} was not created, its disk may be reserved{left}"),
+                confirm,
+            ))
+            .exit(Exit::Error)
+        }
+        Supplied::NotCreated(error) => {
             let mut left = work.take_back();
             if let Some(part) = &calls.reserve {
-                left.push_str(&give_back(work, facts, part));
+                left.push_str(&work.errand.give_back(facts, part));
             }
             Err(anyhow!("{key} was not created: {error}{left}")).exit(Exit::Error)
         }
-        Called::Undecided(why) => Err(undecided(
+        Supplied::PerhapsCreated(why) => Err(undecided(
             &why,
             &format!(
                 "the disk of {key} is reserved for `{}`, and {} may have a directory",
-                work.wanted.holder.role, work.place.path
+                work.wanted.order.holder.role, work.place.path
             ),
             confirm,
         ))
         .exit(Exit::Error),
     }
-}
-
-/// Unreserves what this command reserved; says what is left.
-fn give_back(work: &Work<'_>, facts: &Facts, part: &Resource) -> String {
-    let before = observed(work, part);
-    let shows = |checkpoint: &CheckpointFacts| {
-        committed(checkpoint).is_some_and(|now| amount(now, part) < before)
-    };
-    match work.call(facts, Change::Unreserve(vec![part.clone()]), &shows) {
-        Ok(Called::Done) => "; what was reserved for it is free again".to_owned(),
-        Ok(Called::Refused(error)) => format!("; its disk is still reserved: {error}"),
-        Ok(Called::Undecided(why)) => format!("; its disk may still be reserved: {why}"),
-        Err(error) => format!("; its disk is still reserved: {error:#}"),
-    }
-}
-
-fn observed(work: &Work<'_>, part: &Resource) -> i64 {
-    let work_dir = &work.errand.context.settings().agent.work_dir;
-    crate::observe::checkpoints::observe_committed(work_dir.as_path())
-        .ok()
-        .and_then(|now| committed(&now.checkpoint).map(|all| amount(all, part)))
-        .unwrap_or_default()
 }
 
 /// Says what there is now.
@@ -606,14 +527,9 @@ fn print_calls(
     facts: &Facts,
     place: &NewPlace,
     wanted: &Wanted,
-    calls: Calls,
+    calls: Supply,
     context: &Context,
 ) -> anyhow::Result<Exit> {
-    let changes = calls
-        .reserve
-        .map(|part| Change::Reserve(vec![part]))
-        .into_iter()
-        .chain([Change::Create(vec![calls.create])]);
     let mut lines = Vec::new();
     if let Some(owned) = wanted.owned {
         let who = owned.owner.map_or_else(String::new, |(user, group)| {
@@ -626,13 +542,26 @@ fn print_calls(
             quoted(&path)
         ));
     }
-    let hand = ByHand::new(context.settings());
-    for change in changes {
-        if let Some(call) = call_of(facts, change) {
-            lines.push(hand.line(&call)?);
-        }
-    }
+    lines.extend(supply_lines(facts, calls, context)?);
     print_lines(&lines, context)
+}
+
+/// The calls that reserve and create, as curl would make them.
+pub(super) fn supply_lines(
+    facts: &Facts,
+    calls: Supply,
+    context: &Context,
+) -> anyhow::Result<Vec<String>> {
+    let changes = calls
+        .reserve
+        .map(|part| Change::Reserve(vec![part]))
+        .into_iter()
+        .chain([Change::Create(vec![calls.create])]);
+    let hand = ByHand::new(context.settings());
+    changes
+        .filter_map(|change| call_of(facts, change))
+        .map(|call| hand.line(&call))
+        .collect()
 }
 
 /// Prints what would be done by hand.

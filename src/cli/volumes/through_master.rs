@@ -1,10 +1,11 @@
-//! What `volumes create, destroy, grow, shrink` share: the way to the master, the calls as curl
+//! What `volumes create, adopt, destroy, grow, shrink` share: the way to the master, the calls as curl
 //! would make them, and the wait for the agent's own checkpoint.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 
+use super::destroy::amount;
 use crate::act::master::{ChangeError, MasterLock, change};
 use crate::act::store::Store;
 use crate::cli::host::store;
@@ -13,9 +14,12 @@ use crate::config::{AccessFiles, AccessSecrets, Settings};
 use crate::daemon::observer::Observer;
 use crate::daemon::{clients, destroy};
 use crate::decide::facts::{CheckpointFacts, Facts, Words};
-use crate::decide::own::{call_of, reachable};
+use crate::decide::lifecycle::Supply;
+use crate::decide::own::{Shown, call_of, committed, reachable, shown};
 use crate::decide::steps::MasterCall;
-use crate::mesos::operator::{Change, CurlAs, curl};
+use crate::mesos::ids::VolumeKey;
+use crate::mesos::operator::{Change, CurlAs, curl, stripped_volume};
+use crate::mesos::resource::{ReservationType, Resource};
 use crate::observe::checkpoints::observe_committed;
 use crate::observe::clock;
 use crate::sys::http::Site;
@@ -107,6 +111,65 @@ impl<'a> Errand<'a> {
         Ok(Called::Undecided(why))
     }
 
+    /// Reserves what is to be reserved, creates the volume on it, and waits for each. Nothing is created on
+    /// a reservation of which the agent's own checkpoint does not know.
+    pub(in crate::cli) fn supply(
+        &self,
+        facts: &Facts,
+        key: &VolumeKey,
+        supply: &Supply,
+    ) -> anyhow::Result<Supplied> {
+        if let Some(part) = &supply.reserve {
+            let before = committed(&facts.checkpoint).map_or(0, |now| amount(now, part));
+            let shows = |checkpoint: &CheckpointFacts| {
+                committed(checkpoint).is_some_and(|now| amount(now, part) > before)
+            };
+            match self.call(facts, Change::Reserve(vec![part.clone()]), &shows)? {
+                Called::Done => {}
+                Called::Refused(error) => return Ok(Supplied::NotReserved(error)),
+                Called::Undecided(why) => return Ok(Supplied::PerhapsReserved(why)),
+            }
+        } else if !self.waits_for(&|now| knows(now, &supply.create))? {
+            return Ok(Supplied::PerhapsReserved(format!(
+                "the master lists the reservation, and the agent's checkpoint does not show it after {}",
+                self.context.settings().master.confirm
+            )));
+        }
+        let shows = |checkpoint: &CheckpointFacts| matches!(shown(checkpoint, key), Shown::Held(_));
+        let create = Change::Create(vec![supply.create.clone()]);
+        Ok(match self.call(facts, create, &shows)? {
+            Called::Done => Supplied::Done,
+            Called::Refused(error) => Supplied::NotCreated(error),
+            Called::Undecided(why) => Supplied::PerhapsCreated(why),
+        })
+    }
+
+    /// Unreserves what this command reserved; says what is left.
+    pub(in crate::cli) fn give_back(&self, facts: &Facts, part: &Resource) -> String {
+        let work_dir = &self.context.settings().agent.work_dir;
+        let before = observe_committed(work_dir.as_path())
+            .ok()
+            .and_then(|now| committed(&now.checkpoint).map(|all| amount(all, part)))
+            .unwrap_or_default();
+        let shows = |checkpoint: &CheckpointFacts| {
+            committed(checkpoint).is_some_and(|now| amount(now, part) < before)
+        };
+        match self.call(facts, Change::Unreserve(vec![part.clone()]), &shows) {
+            Ok(Called::Done) => "; what was reserved for it is free again".to_owned(),
+            Ok(Called::Refused(error)) => format!("; its disk is still reserved: {error}"),
+            Ok(Called::Undecided(why)) => format!("; its disk may still be reserved: {why}"),
+            Err(error) => format!("; its disk is still reserved: {error:#}"),
+        }
+    }
+
+    /// Waits until the agent's own checkpoint is so; `false` when `master.confirm` is over.
+    pub(in crate::cli) fn waits_for(
+        &self,
+        shows: &dyn Fn(&CheckpointFacts) -> bool,
+    ) -> anyhow::Result<bool> {
+        wait(self.context.settings(), shows)
+    }
+
     /// Makes a call for another host's agent, written down before and after.
     pub(in crate::cli) fn send(&self, call: &MasterCall) -> anyhow::Result<Sent> {
         self.audit(call, "begin", None)?;
@@ -196,6 +259,32 @@ pub(in crate::cli) enum Called {
     Refused(ChangeError),
     /// Nobody knows: the time is over, or the master's answer was lost.
     Undecided(String),
+}
+
+/// How reserving and creating ended.
+pub(in crate::cli) enum Supplied {
+    /// The agent's checkpoint shows the volume.
+    Done,
+    /// Nothing was reserved, and nothing created.
+    NotReserved(ChangeError),
+    /// Nothing was created; nobody knows whether it is reserved.
+    PerhapsReserved(String),
+    /// It is reserved, and nothing was created.
+    NotCreated(ChangeError),
+    /// It is reserved, and nobody knows whether it will be created.
+    PerhapsCreated(String),
+}
+
+/// Whether the agent knows of the reservation that this volume is created on: a static one is in its
+/// `--resources`.
+fn knows(checkpoint: &CheckpointFacts, volume: &Resource) -> bool {
+    let on = stripped_volume(volume);
+    let dynamic = |one: &crate::mesos::resource::Reservation| one.kind == ReservationType::Dynamic;
+    if !on.reservations.iter().any(dynamic) {
+        return true;
+    }
+    let size = on.megabytes().unwrap_or_default().thousandths();
+    committed(checkpoint).is_some_and(|now| amount(now, &on) >= size)
 }
 
 /// What became of a call for another host's agent, whose checkpoint can't be read from here.

@@ -12,6 +12,7 @@ pub(crate) mod builder;
 mod doctor;
 mod explain;
 mod fills;
+mod give_back;
 mod golden;
 mod guards;
 mod ideal;

@@ -63,12 +63,12 @@ impl Site {
     }
 
     /// So long a destroy waits for the agent's checkpoint.
-    fn confirms_within(&self, span: &str) {
+    pub(super) fn confirms_within(&self, span: &str) {
         let settings = format!("{}confirm = \"{span}\"\n", self.settings);
         self.host.configure(&settings);
     }
 
-    fn start(&mut self) {
+    pub(super) fn start(&mut self) {
         self.host.agent.start();
         wait_until("the agent registers", PATIENCE, || {
             !self.cluster.master.lock().agents.is_empty()
@@ -801,6 +801,11 @@ fn root_the_calls_that_a_dry_run_prints_work_in_a_shell() {
     // On ROOT one that can be resized, and what goes again.
     site.tenant("ROOT", "plain");
     let json = ["--dry-run", "--output", "json"];
+    // What lies there already.
+    fill(&host.volume("PATH", "it lies"), 3);
+    let adopt = ["volumes", "adopt", "r/it lies", "--size", "5MiB"];
+    by_hand(host.run(&[&adopt[..], &json].concat()));
+    held("5", "r/it lies");
     by_hand(host.run(&[&["volumes", "grow", "r/plain", "--by", "5"][..], &json].concat()));
     held("15", "r/plain");
     by_hand(host.run(&[&["volumes", "shrink", "r/plain", "--by", "7"][..], &json].concat()));

@@ -1,6 +1,7 @@
 //! The real program on real disks: loop devices, in a pid and mount namespace of their own, beside
 //! the stand-in agent.
 
+mod adopt;
 pub(crate) mod api;
 mod barrier;
 mod codes;

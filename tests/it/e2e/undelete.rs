@@ -100,6 +100,9 @@ fn a_destroyed_volume_comes_back(path: &'static str) {
         .json();
     assert_eq!(json["entries"][0]["became"], "restored");
     assert_eq!(json["entries"][0]["path"], at.to_str().unwrap());
+    // How large it was went with the memory of it.
+    let note = json["notes"][0].as_str().unwrap();
+    assert!(note.contains("makes them with --send"), "{json}");
     assert_eq!(all(&at), before);
     assert!(names(&host.root("PATH").join("volumes/.mesos-volumed/trash")).is_empty());
 
@@ -298,6 +301,8 @@ fn root_an_adopted_orphan_survives_everything_and_is_given_back_by_the_calls_tha
     ];
     let told = host.run(&adopt).ends(0);
     assert!(told.out.contains("RESERVE_RESOURCES"), "{}", told.out);
+    let send = "volumes adopt 'r/lost' --send --size '10MiB' --principal 'ops'\n";
+    assert!(told.out.contains(send), "{}", told.out);
     let json = host
         .run(&[&adopt[..], &["--output", "json"]].concat())
         .ends(0)

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, unlinkat};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::sys::{Access, replace_by, try_lock};
+use super::sys::{Access, Content, replace_by, try_lock};
 pub use crate::sys::{ReadError, read_bounded};
 use crate::units::Raw;
 
@@ -53,6 +53,15 @@ pub fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), ReplaceErro
 
 /// As [`replace`], with user and group of the new file.
 pub(super) fn replace_as(path: &Path, content: &[u8], access: Access) -> Result<(), ReplaceError> {
+    replace_by_writing(path, &mut |out| out.write_all(content), access)
+}
+
+/// As [`replace_as`], with content that is never in memory as a whole.
+pub(super) fn replace_by_writing(
+    path: &Path,
+    content: Content<'_>,
+    access: Access,
+) -> Result<(), ReplaceError> {
     let raw = || Raw::new(path.as_os_str().as_bytes());
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(ReplaceError::NoName { path: raw() });

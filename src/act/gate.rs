@@ -53,6 +53,11 @@ impl Gate {
         }
     }
 
+    /// Where its file lies.
+    pub(in crate::act) fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// Closes the gate for this root too; whether it was closed for it before, by a wipe that did
     /// not end.
     pub fn close(&self, root: &Raw) -> Result<bool, StoreError> {

@@ -4,6 +4,7 @@ use super::behind::Behind;
 use super::executor::{AuditLine, Job, log, outcome_line};
 use super::gate::Gate;
 use super::outcome::{Outcome, Receipt, StepError};
+use super::prepare::PrepareLock;
 use super::roots::{OpenRoot, RootLocks};
 use super::store::Store;
 use super::sys::Sys;
@@ -215,10 +216,16 @@ fn reformat<S: Sys>(
             what: "there is no kernel here".to_owned(),
         }),
     };
+    // For a moment nobody has its device, and there is nothing on it: no command that works on whole
+    // devices may find it so.
+    let alone =
+        PrepareLock::acquire(context.gate.store()).map_err(|error| ReformatError::Refused {
+            what: chain(&error),
+        });
     // Nothing of the old one may be open when it is unmounted.
     drop(volume);
     drop(root);
-    let made = old.and_then(Old::make_anew);
+    let made = alone.and_then(|_held| old.and_then(Old::make_anew));
     match &made {
         Ok(()) => behind.leave(true)?,
         Err(error) if error.changed_nothing() => behind.leave_untouched()?,

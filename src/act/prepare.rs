@@ -64,8 +64,8 @@ pub enum PrepareError {
         #[source]
         source: Errno,
     },
-    /// Another process prepares or releases a disk right now.
-    #[error("another process prepares or releases a disk on this host")]
+    /// Another process prepares, releases, reformats or wipes a disk right now.
+    #[error("another process prepares, releases, reformats or wipes a disk on this host")]
     Locked,
     /// The device is not what the plan was made for.
     #[error("{device} is not what it was when it was looked at: {what}; nothing was written to it")]
@@ -162,7 +162,7 @@ pub enum PrepareError {
         source: FsUuidError,
     },
     /// Another process works on the disk.
-    #[error("another process works on {at}: it holds the lock of our folder there")]
+    #[error("another process works on {at}: it holds its lock")]
     InUse {
         /// Where the file system is mounted.
         at: Raw,
@@ -245,6 +245,8 @@ fn one(store: &Store, step: &DiskStep) -> Result<Change, PrepareError> {
         DiskStep::Furnish { disk, at, uuid } => places::furnish(disk, at, uuid),
         DiskStep::Retire { disk } => {
             let mut change = Change::Identity;
+            // A daemon that verifies it at this moment, where it is still mounted, would write it down again.
+            let _held = places::hold(disk)?;
             store.update_ledger(|mut ledger| {
                 let before = ledger.roots.len();
                 ledger.roots.retain(|entry| entry.disk != *disk);

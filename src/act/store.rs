@@ -19,6 +19,7 @@ use serde::Serialize;
 
 use super::audit::{AuditLimits, AuditLog};
 use super::durable::{self, ReadError, ReplaceError};
+use super::sys::{Access, Content};
 use crate::decide::facts::{Fingerprint, GateFile, MarathonWipes, OwedFill, Pauses};
 use crate::decide::held_back::HeldBack;
 use crate::decide::ledger::{Ledger, LedgerChange, LedgerPlace, LedgerRoot, Verified};
@@ -135,7 +136,8 @@ impl Store {
     /// Replaces `memory.json`.
     pub fn write_memory(&self, memory: &Memory) -> Result<(), StoreError> {
         self.log.lived(memory.clock.lived);
-        self.write("memory.json", memory)
+        // On one line: with very many volumes it is read and written far sooner, by every pass.
+        self.write_by("memory.json", &|out| serde_json::to_writer(out, memory))
     }
 
     /// Replaces `ledger.json`.
@@ -259,10 +261,35 @@ impl Store {
     }
 
     fn write(&self, name: &'static str, value: &impl Serialize) -> Result<(), StoreError> {
-        let mut text = serde_json::to_vec_pretty(value)
-            .map_err(|source| StoreError::Encode { what: name, source })?;
-        text.push(b'\n');
-        Ok(durable::replace(&self.dir.join(name), &text, 0o600)?)
+        self.write_by(name, &|out| serde_json::to_writer_pretty(out, value))
+    }
+
+    fn write_by(
+        &self,
+        name: &'static str,
+        json: &dyn Fn(&mut dyn std::io::Write) -> Result<(), serde_json::Error>,
+    ) -> Result<(), StoreError> {
+        let mut no_form = None;
+        let content: Content<'_> = &mut |out| {
+            match json(&mut *out) {
+                Ok(()) => {}
+                Err(error) if error.is_io() => return Err(error.into()),
+                Err(error) => {
+                    no_form = Some(error);
+                    return Err(std::io::ErrorKind::InvalidData.into());
+                }
+            }
+            out.write_all(b"\n")
+        };
+        let access = Access {
+            mode: 0o600,
+            owner: None,
+        };
+        let written = durable::replace_by_writing(&self.dir.join(name), content, access);
+        match no_form {
+            Some(source) => Err(StoreError::Encode { what: name, source }),
+            None => Ok(written?),
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use std::path::Path;
 use std::time::Duration;
 
 pub use kernel::Kernel;
-pub(in crate::act) use kernel::{Access, lock_file, replace_by, try_lock};
+pub(in crate::act) use kernel::{Access, Content, lock_file, replace_by, try_lock};
 pub use rustix::io::Errno;
 pub use still_open::StillOpen;
 

@@ -4,7 +4,6 @@ use clap::ValueEnum;
 
 use super::disk_steps::{Shown, outcome, refused};
 use super::{Context, Exit, WithExit};
-use crate::act::lock::LockError;
 use crate::act::prepare::{PrepareError, PrepareLock, prepare};
 use crate::act::store::Store;
 use crate::decide::facts::{PrepareRequest, PreparedFs};
@@ -154,13 +153,5 @@ pub(super) fn lock(store: &Store) -> anyhow::Result<PrepareLock> {
         Ok(lock) => Ok(lock),
         Err(error @ PrepareError::Locked) => Err(error).exit(Exit::Locked),
         Err(error) => Err(error.into()),
-    }
-}
-
-/// As [`lock`], for the instance's.
-pub(super) fn of_lock(error: LockError) -> anyhow::Result<()> {
-    match error {
-        LockError::Locked { .. } => Err(error).exit(Exit::Locked),
-        LockError::Io { .. } => Err(error.into()),
     }
 }

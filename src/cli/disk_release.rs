@@ -1,9 +1,8 @@
 //! `disk release`.
 
-use super::disk_prepare::{lock, of_lock};
+use super::disk_prepare::lock;
 use super::disk_steps::{Shown, outcome, refused};
 use super::{Context, Exit};
-use crate::act::lock::InstanceLock;
 use crate::act::prepare::release;
 use crate::act::store::Store;
 use crate::daemon::observer::Observer;
@@ -20,7 +19,7 @@ Example: mesos-volumed disk release /dcos/volume0
 
 Nothing of it may be held: no volume, reservation or operation in any file of the agent, no process
 that uses it, nothing in its trash, no destroy owed. The data on it stays. A root that `disk prepare`
-did not make is only taken out of the ledger.")]
+did not make is only taken out of the ledger. A daemon may run.")]
 pub(super) struct Args {
     /// The root, as it is advertised
     #[arg(value_name = "ROOT")]
@@ -38,16 +37,10 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     } else {
         Some(Store::open(&settings.daemon.state_dir)?)
     };
-    let mut _instance = None;
-    let mut _lock = None;
-    if let Some(store) = &store {
-        // A running daemon may be about to wipe on that very disk.
-        match InstanceLock::acquire(store.dir()) {
-            Ok(lock) => _instance = Some(lock),
-            Err(error) => of_lock(error)?,
-        }
-        _lock = Some(lock(store)?);
-    }
+    // A daemon may run: what it works on right now has its lock and is in use, and what it has still to
+    // do there is in its memory and in the trash. Unmounting is the kernel's word that nobody has
+    // anything open there.
+    let _lock = store.as_ref().map(lock).transpose()?;
     let root = Raw::from(args.root.as_path());
     let observer = Observer::new(settings);
     let facts = observer.facts(&Words::default())?;

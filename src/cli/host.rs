@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::daemon::Daemon;
+use super::disk_prepare::lock;
 use super::progress::Progress as Line;
 use super::{Context, Exit, WithExit};
 use crate::act::audit::AuditLimits;
@@ -14,6 +15,7 @@ use crate::act::executor::Desk;
 use crate::act::gate::Gate;
 use crate::act::lock::{InstanceLock, LockError};
 use crate::act::outcome::Outcome;
+use crate::act::prepare::PrepareLock;
 use crate::act::roots::RootLocks;
 use crate::act::store::Store;
 use crate::act::sys::Kernel;
@@ -54,31 +56,24 @@ impl Owner {
 
     /// The same; who has the lock where somebody has it.
     fn acquire(context: &Context) -> anyhow::Result<Result<Self, LockError>> {
-        let settings = context.settings();
         let store = store(context)?;
         let lock = match InstanceLock::acquire(store.dir()) {
             Ok(lock) => lock,
             Err(error @ LockError::Locked { .. }) => return Ok(Err(error)),
             Err(error @ LockError::Io { .. }) => return Err(error.into()),
         };
-        let observer = Observer::new(settings);
+        let observer = Observer::new(context.settings());
         let gate = Gate::found(store.clone(), &observer.gate_file());
         Ok(Ok(Self {
             _lock: lock,
             shared: Shared {
-                desk: Desk {
-                    sys: Arc::new(Kernel::new()),
-                    locks: RootLocks::default(),
-                    store,
-                    gate: Arc::new(gate),
-                    wall_seconds: clock::wall_seconds,
-                },
+                desk: desk(store, gate),
                 agents: observer.agents(),
                 reserved: observer.reserved(),
                 caller: observer.caller(),
                 confirm: observer.confirm(),
-                pace: Pace::from(&settings.wipe),
-                reins: Arc::new(Reins::of(settings)),
+                pace: Pace::from(&context.settings().wipe),
+                reins: Arc::new(Reins::of(context.settings())),
             },
             observer,
         }))
@@ -100,6 +95,40 @@ impl Owner {
                 std::thread::sleep(LOOK);
             }
         }
+    }
+}
+
+fn desk(store: Store, gate: Gate) -> Desk<Kernel> {
+    Desk {
+        sys: Arc::new(Kernel::new()),
+        locks: RootLocks::default(),
+        store,
+        gate: Arc::new(gate),
+        wall_seconds: clock::wall_seconds,
+    }
+}
+
+/// What works on a disk that is nobody's, also beside a daemon: the one process on this host that works
+/// on whole disks. A daemon never touches a device that is not mounted, but for the second in which it
+/// makes a file system anew, for which it takes this lock too.
+pub(super) struct Alone {
+    _lock: PrepareLock,
+    pub(super) desk: Desk<Kernel>,
+    pub(super) pace: Pace,
+    pub(super) observer: Observer,
+}
+
+impl Alone {
+    /// Takes the lock of whole disks, in `state_dir`.
+    pub(super) fn new(context: &Context) -> anyhow::Result<Self> {
+        let store = store(context)?;
+        Ok(Self {
+            _lock: lock(&store)?,
+            // Nothing that it does is behind the gate.
+            desk: desk(store.clone(), Gate::new(store, [], Vec::new())),
+            pace: Pace::from(&context.settings().wipe),
+            observer: Observer::new(context.settings()),
+        })
     }
 }
 

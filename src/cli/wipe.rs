@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::anyhow;
 use serde_json::json;
 
-use super::host::{Owner, operate, show, who};
+use super::host::{Alone, operate, show, who};
 use super::{Context, Exit, Text, WithExit, sweep};
 use crate::act::executor::StepOutcome;
 use crate::act::outcome::Outcome;
@@ -135,12 +135,12 @@ fn wipe_whole(
     mode: DeviceMode,
     context: &Context,
 ) -> anyhow::Result<Exit> {
-    let owner = Owner::new(context)?;
+    let alone = Alone::new(context)?;
     let mut devices = disks::list(Path::new("/sys"))?;
     disks::look_into(&mut devices, Path::new("/dev"));
     let mounts = mountinfo::read_self()?;
     let swaps = disks::swaps(Path::new("/proc/swaps"))?;
-    let ledger = owner.observer.ledger()?;
+    let ledger = alone.observer.ledger()?;
     let seen = Seen {
         devices: &devices,
         mounts: &mounts,
@@ -157,13 +157,13 @@ fn wipe_whole(
         })
         .exit(Exit::Refused)?;
     let verify = context.settings().wipe.method.verify;
-    let control = owner.shared.pace.control();
+    let control = alone.pace.control();
     let subject = authorization.name().to_string();
     let progress = Progress::default();
     let by = who();
     let outcome = show(&progress, &subject, &mut || {
         let reins = (&control, &progress);
-        wipe_device(&owner.shared.desk, &authorization, mode, verify, &by, reins)
+        wipe_device(&alone.desk, &authorization, mode, verify, &by, reins)
     });
     let step = StepOutcome {
         step: "wipe_device",

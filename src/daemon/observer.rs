@@ -63,7 +63,9 @@ impl Observer {
             words: words.clone(),
             state_dir: self.state_dir.clone(),
         };
-        let mut facts = observe_facts(&self.places, &request, &|latest| self.ask(latest))?;
+        let ask = |latest: &Known<Raw>| self.ask(latest);
+        // Each name stands in every file of the agent, and in ours.
+        let mut facts = Raw::sharing(|| observe_facts(&self.places, &request, &ask))?;
         if wants_master(&facts) {
             facts.master = self.ask_master(&facts.agent.latest);
         }

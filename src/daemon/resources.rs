@@ -1,6 +1,7 @@
 //! The agent's resources in the file where the agent reads them: what is there, what would be
 //! written, and writing it.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +10,7 @@ use crate::act::publish::{self, PublishError, Published};
 use crate::act::store::{Store, StoreError};
 use crate::config::{ResourcesFormat, Settings};
 use crate::decide::advertise::{AdvertiseError, Advertisement, recorded};
+use crate::decide::ledger::Ledger;
 use crate::mesos::disk::{DiskRef, DiskType};
 use crate::mesos::layout::{Layout, LayoutError, dcos_cache};
 use crate::mesos::resources_json::{
@@ -120,6 +122,12 @@ pub enum WriteError {
     /// A file.
     #[error(transparent)]
     File(#[from] PublishError),
+    /// A disk was given back after it was looked at.
+    #[error("{disk} was given back meanwhile (`disk release`); nothing was written")]
+    GivenBack {
+        /// The disk.
+        disk: DiskRef,
+    },
 }
 
 /// What would be written.
@@ -133,6 +141,8 @@ pub struct Proposal {
     pub replaced: Vec<String>,
     /// The resources.
     pub text: ResourcesText,
+    /// The roots that the ledger had when this was made.
+    known: BTreeSet<DiskRef>,
     files: Vec<Planned>,
 }
 
@@ -159,7 +169,17 @@ impl Proposal {
     /// When the ledger or a file can't be written, or somebody else wrote a file meanwhile.
     pub fn write(&self, store: &Store, now: i64) -> Result<Published, WriteError> {
         // The ledger first: a number that an agent may have seen must be known for ever.
-        store.update_ledger(|ledger| recorded(&ledger, &self.advertisement, now))?;
+        let mut gone = None;
+        store.update_ledger(|ledger| {
+            gone = self.given_back(&ledger).cloned();
+            match &gone {
+                None => recorded(&ledger, &self.advertisement, now),
+                Some(_) => ledger,
+            }
+        })?;
+        if let Some(disk) = gone {
+            return Err(WriteError::GivenBack { disk });
+        }
         let mut all = Published::Same;
         for file in &self.files {
             let content = file.content.as_bytes();
@@ -169,6 +189,15 @@ impl Proposal {
             }
         }
         Ok(all)
+    }
+}
+
+impl Proposal {
+    /// A disk of it that the ledger had, and has no more: what this says of it is not so any more.
+    fn given_back(&self, ledger: &Ledger) -> Option<&DiskRef> {
+        let has = |disk: &DiskRef| ledger.roots.iter().any(|root| root.disk == *disk);
+        let mut offered = self.advertisement.disks.iter().map(|entry| &entry.disk);
+        offered.find(|disk| self.known.contains(*disk) && !has(disk))
     }
 }
 
@@ -219,7 +248,7 @@ pub fn propose(
     };
     let Some(target) = target else {
         let merged = joined(&"the environment".into(), &[&environment])?;
-        return Ok(proposal(advertisement, merged, Vec::new()));
+        return Ok(proposal(view, advertisement, merged, Vec::new()));
     };
     let main = Content::read(&target.file, target.form)?;
     let layout = layout(target.form);
@@ -232,11 +261,21 @@ pub fn propose(
         let with_cache = joined(&cache.name, &[&of_main, &there])?;
         files.push(cache.planned(|present| dcos_cache(present, &with_cache.text))?);
     }
-    Ok(proposal(advertisement, merged, files))
+    Ok(proposal(view, advertisement, merged, files))
 }
 
-fn proposal(advertisement: Advertisement, merged: Merged, files: Vec<Planned>) -> Proposal {
+fn proposal(
+    view: &View,
+    advertisement: Advertisement,
+    merged: Merged,
+    files: Vec<Planned>,
+) -> Proposal {
+    let known = view.ledger.known().into_iter();
     Proposal {
+        known: known
+            .flat_map(|ledger| &ledger.roots)
+            .map(|root| root.disk.clone())
+            .collect(),
         advertisement,
         kept: merged.kept,
         replaced: merged.replaced,

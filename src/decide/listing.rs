@@ -145,13 +145,15 @@ pub fn volumes(facts: &Facts, plan: &Plan) -> Vec<VolumeRow> {
     }
     list.owed();
     let mut rows = list.rows;
-    for alarm in radar::alarms(facts, &claims, &views, &plan.memory)
-        .known()
-        .into_iter()
-        .flatten()
-    {
-        for row in rows.iter_mut().filter(|row| row.path == alarm.path) {
-            row.reasons.push(alarm.reason());
+    let alarms = radar::alarms(facts, &claims, &views, &plan.memory);
+    let mut alarmed: BTreeMap<&Raw, Vec<Reason>> = BTreeMap::new();
+    for alarm in alarms.known().into_iter().flatten() {
+        let reasons = alarmed.entry(&alarm.path).or_default();
+        reasons.push(alarm.reason());
+    }
+    for row in &mut rows {
+        if let Some(reasons) = alarmed.get(&row.path) {
+            row.reasons.extend(reasons.iter().cloned());
             row.reasons.sort();
         }
     }

@@ -23,6 +23,7 @@ mod remedy;
 mod replay;
 mod warnings;
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::facts::{AgentFlags, FlagText, Known, ReconfigurationPolicy, StartFacts, TouchedVolume};
@@ -222,10 +223,11 @@ fn with_doubts(verdict: Verdict, doubts: Vec<String>) -> Verdict {
 #[must_use]
 pub fn roots(input: &PreflightInput) -> Vec<Raw> {
     let mut roots: Vec<Raw> = Vec::new();
+    let mut seen: BTreeSet<Raw> = BTreeSet::new();
     let mut add = |resources: &Resources| {
         for entry in resources.entries() {
             if let Some(root) = root_of(entry)
-                && !roots.contains(&root)
+                && seen.insert(root.clone())
             {
                 roots.push(root);
             }

@@ -184,17 +184,31 @@ fn mark_lost(memory: &mut Memory, pass: &Pass<'_>, spent: &Spent) {
 }
 
 fn note_names(memory: &mut Memory, pass: &Pass<'_>, spent: &mut Spent) {
-    let mut records: BTreeMap<VolumeKey, VolumeRecord> = std::mem::take(&mut memory.volumes)
-        .into_iter()
-        .map(|record| (record.key.clone(), record))
-        .collect();
-    for (key, claim) in &pass.claims.volumes {
-        let record = records
-            .entry(key.clone())
-            .or_insert_with(|| new_record(key));
-        note_named(record, pass, claim, spent, &mut memory.left_on);
+    // In place, as they are in order from the last pass: with very many of them a map of all would be
+    // among the largest things of a pass.
+    let mut records = std::mem::take(&mut memory.volumes);
+    if !records.is_sorted_by(|one, next| one.key < next.key) {
+        // Of one that is there twice the last one counts; no file of ours has such.
+        records.reverse();
+        records.sort_by(|one, other| one.key.cmp(&other.key));
+        records.dedup_by(|other, one| other.key == one.key);
     }
-    memory.volumes = records.into_values().collect();
+    let mut new = Vec::new();
+    for (key, claim) in &pass.claims.volumes {
+        let found = records.binary_search_by(|record| record.key.cmp(key));
+        if let Some(record) = found.ok().and_then(|at| records.get_mut(at)) {
+            note_named(record, pass, claim, spent, &mut memory.left_on);
+        } else {
+            let mut record = new_record(key);
+            note_named(&mut record, pass, claim, spent, &mut memory.left_on);
+            new.push(record);
+        }
+    }
+    if !new.is_empty() {
+        records.append(&mut new);
+        records.sort_unstable_by(|one, other| one.key.cmp(&other.key));
+    }
+    memory.volumes = records;
     memory.lost_across_start = memory.volumes.iter().any(|record| record.lost);
 }
 

@@ -7,6 +7,7 @@
 
 mod arithmetic;
 mod entry;
+mod index;
 mod print;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use super::checkpoint::wire;
 use super::resource::Resource;
 use crate::units::Megabytes;
 use arithmetic::fixed;
+use index::Index;
 
 pub(in crate::mesos) use arithmetic::joined;
 pub use entry::{Entry, Place, SourceFault};
@@ -23,20 +25,34 @@ pub(in crate::mesos) use print::{
 };
 
 /// A list of resources: what can be one entry is one, and nothing stands for zero.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Resources(Vec<Entry>);
+#[derive(Clone, Debug, Default)]
+pub struct Resources {
+    entries: Vec<Entry>,
+    index: Index,
+}
+
+impl PartialEq for Resources {
+    fn eq(&self, other: &Self) -> bool {
+        self.entries == other.entries
+    }
+}
 
 impl Resources {
     /// The entries, in the order in which an agent would hold and print them.
     #[must_use]
     pub fn entries(&self) -> &[Entry] {
-        &self.0
+        &self.entries
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.entries.is_empty()
+    }
+
+    /// Where the first entry lies that has the same metadata as this one, and is wanted.
+    fn position(&self, entry: &Entry, wanted: impl Fn(&Entry) -> bool) -> Option<usize> {
+        self.index.first(&self.entries, entry, wanted)
     }
 
     /// Adds an entry.
@@ -44,11 +60,17 @@ impl Resources {
         if entry.is_nothing() {
             return;
         }
-        match self.0.iter_mut().find(|held| held.addable(entry)) {
+        let held = self
+            .position(entry, |held| held.addable(entry))
+            .and_then(|at| self.entries.get_mut(at));
+        match held {
             // Shared ones are counted, not summed.
             Some(held) if held.0.shared.is_some() => {}
             Some(held) => held.increase(entry),
-            None => self.0.push(entry.clone()),
+            None => {
+                self.index.put(entry, self.entries.len());
+                self.entries.push(entry.clone());
+            }
         }
     }
 
@@ -57,32 +79,41 @@ impl Resources {
         if entry.is_nothing() {
             return;
         }
-        let Some(index) = self.0.iter().position(|held| held.subtractable(entry)) else {
+        let Some(index) = self.position(entry, |held| held.subtractable(entry)) else {
             return;
         };
-        let Some(held) = self.0.get_mut(index) else {
+        let Some(held) = self.entries.get_mut(index) else {
             return;
         };
         if held.0.shared.is_some() {
-            self.0.swap_remove(index);
+            self.swap_remove(index);
             return;
         }
         held.decrease(entry);
         let negative = held.0.kind == Some(wire::SCALAR) && fixed(&held.0) < Megabytes::default();
         if negative || held.is_nothing() {
-            self.0.swap_remove(index);
+            self.swap_remove(index);
+        }
+    }
+
+    fn swap_remove(&mut self, at: usize) {
+        let gone = self.entries.swap_remove(at);
+        self.index.take(&gone, at);
+        if let Some(moved) = self.entries.get(at) {
+            self.index.take(moved, self.entries.len());
+            self.index.put(moved, at);
         }
     }
 
     /// Whether one of the entries holds this one.
     #[must_use]
     pub fn contains(&self, entry: &Entry) -> bool {
-        self.0.iter().any(|held| held.contains(entry))
+        self.position(entry, |held| held.contains(entry)).is_some()
     }
 
     fn contains_all(&self, other: &Self) -> bool {
         let mut left = self.clone();
-        other.0.iter().all(|entry| {
+        other.entries.iter().all(|entry| {
             let there = left.contains(entry);
             if entry.is_volume() {
                 left.subtract(entry);
@@ -100,14 +131,15 @@ impl Resources {
     /// The first entry that differs from this one in nothing but the value.
     #[must_use]
     pub fn matching(&self, entry: &Entry) -> Option<&Entry> {
-        self.0.iter().find(|held| held.same_metadata(entry))
+        let at = self.position(entry, |held| held.same_metadata(entry))?;
+        self.entries.get(at)
     }
 
     /// The list as the agent's log has it where it prints JSON.
     #[must_use]
     pub fn json(&self) -> String {
         let entries: Vec<serde_json::Value> = self
-            .0
+            .entries
             .iter()
             .map(|entry| print::json_resource(&entry.0))
             .collect();
@@ -133,10 +165,10 @@ impl<'a> FromIterator<&'a Resource> for Resources {
 
 impl fmt::Display for Resources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
+        if self.entries.is_empty() {
             return f.pad("{}");
         }
-        let entries: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        let entries: Vec<String> = self.entries.iter().map(ToString::to_string).collect();
         f.pad(&entries.join("; "))
     }
 }

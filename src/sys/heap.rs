@@ -19,6 +19,13 @@ pub fn share() {
     if taken == 0 {
         tracing::debug!("the C library keeps an arena a thread, ignoring");
     }
+    // By itself it lets this grow to the largest block that was ever freed: whole files and answers would
+    // come to lie in the arena, between what stays.
+    // SAFETY: as above.
+    let taken = unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, 128 << 10) };
+    if taken == 0 {
+        tracing::debug!("the C library keeps large blocks in its arena, ignoring");
+    }
 }
 
 /// Other C libraries have other arenas.

@@ -285,6 +285,41 @@ pub(super) fn unmount(command: &Command, at: &Raw, uuid: &str) -> Result<Change,
 
 /// Whether no other process works on the disk: the lock of our folder on it is free.
 fn free(dir: &OwnedFd, at: &Raw) -> Result<(), PrepareError> {
+    locked(dir, at).map(drop)
+}
+
+/// Keeps every other process of ours from working on a disk that is not mounted by this program, and so
+/// from writing it down, for as long as the descriptor is open; `None` where there is nothing to lock.
+pub(super) fn hold(disk: &DiskRef) -> Result<Option<OwnedFd>, PrepareError> {
+    let kernel = Kernel::new();
+    let at = &disk.root;
+    let dir = match kernel.open_root(at.as_path()) {
+        Ok(dir) => dir,
+        Err(OpenError::Missing) => return Ok(None),
+        Err(source) => {
+            return Err(PrepareError::Open {
+                path: at.clone(),
+                source,
+            });
+        }
+    };
+    match disk.kind {
+        // Where nothing of ours lies the root itself has the lock.
+        DiskType::Mount => lock(kernel, dir, at).map(Some),
+        DiskType::Root | DiskType::Path => locked(&dir, at),
+    }
+}
+
+fn lock(kernel: Kernel, dir: OwnedFd, at: &Raw) -> Result<OwnedFd, PrepareError> {
+    match kernel.lock(&dir) {
+        Ok(true) => Ok(dir),
+        Ok(false) => Err(PrepareError::InUse { at: at.clone() }),
+        Err(source) => Err(call("lock", at)(source)),
+    }
+}
+
+/// Our folder, locked, where there is one.
+fn locked(dir: &OwnedFd, at: &Raw) -> Result<Option<OwnedFd>, PrepareError> {
     let kernel = Kernel::new();
     let ours = match kernel.open_child(dir, b".mesos-volumed") {
         Err(OpenError::Missing) => kernel
@@ -293,12 +328,8 @@ fn free(dir: &OwnedFd, at: &Raw) -> Result<(), PrepareError> {
         other => other,
     };
     match ours {
-        Ok(ours) => match kernel.lock(&ours) {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(PrepareError::InUse { at: at.clone() }),
-            Err(source) => Err(call("lock", at)(source)),
-        },
-        Err(OpenError::Missing) => Ok(()),
+        Ok(ours) => lock(kernel, ours, at).map(Some),
+        Err(OpenError::Missing) => Ok(None),
         Err(source) => Err(PrepareError::Open {
             path: at.clone(),
             source,

@@ -6,6 +6,7 @@
 
 use std::ffi::{CStr, CString};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io::{self, BufWriter, Write};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
@@ -315,6 +316,7 @@ impl Sys for Kernel {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(errno) => return Err(errno),
         }
+        let content: Content<'_> = &mut |out| out.write_all(content);
         exchange_by(dir, name, &temp, content, Access { mode, owner: None })
     }
 
@@ -519,6 +521,9 @@ pub(in crate::act) struct Access {
     pub(in crate::act) owner: Option<(u32, u32)>,
 }
 
+/// What writes the content of a new file.
+pub(in crate::act) type Content<'a> = &'a mut dyn FnMut(&mut dyn Write) -> io::Result<()>;
+
 /// Writes `content` to the new file `temp`, makes it durable, renames it to `name`, and makes that
 /// durable. On an error before the rename nothing is left behind and `name` is what it was. Without
 /// an owner, user and group are the caller's.
@@ -526,11 +531,35 @@ pub(in crate::act) fn replace_by(
     dir: impl AsFd,
     name: &[u8],
     temp: &[u8],
-    content: &[u8],
+    content: Content<'_>,
     access: Access,
 ) -> Result<(), Errno> {
     exchange_by(dir.as_fd(), name, temp, content, access)?;
     retry_on_intr(|| fsync(dir.as_fd()))
+}
+
+/// An open file that is written to.
+struct Out<'a>(BorrowedFd<'a>);
+
+impl Write for Out<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(retry_on_intr(|| rustix::io::write(self.0, bytes))?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// So much is written at once, and held in memory until then.
+const AT_ONCE: usize = 1 << 18;
+
+fn fill(file: BorrowedFd<'_>, content: Content<'_>) -> Result<(), Errno> {
+    let mut out = BufWriter::with_capacity(AT_ONCE, Out(file));
+    content(&mut out)
+        .and_then(|()| out.flush())
+        // A write of nothing has no number.
+        .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
 }
 
 /// As [`replace_by`], but the rename is not made durable: after a power cut the old file is there or
@@ -539,7 +568,7 @@ fn exchange_by(
     dir: impl AsFd,
     name: &[u8],
     temp: &[u8],
-    content: &[u8],
+    content: Content<'_>,
     access: Access,
 ) -> Result<(), Errno> {
     let dir = dir.as_fd();
@@ -561,12 +590,7 @@ fn exchange_by(
         }
         // After the owner, whose change may take mode bits away.
         rustix::fs::fchmod(&file, mode)?;
-        let mut rest = content;
-        while !rest.is_empty() {
-            let done = retry_on_intr(|| rustix::io::write(&file, rest))?;
-            // A write of nothing would never end.
-            rest = rest.get(done..).filter(|_| done > 0).ok_or(Errno::IO)?;
-        }
+        fill(file.as_fd(), content)?;
         retry_on_intr(|| fsync(&file))?;
         retry_on_intr(|| renameat_with(dir, temp, dir, name, RenameFlags::empty()))
     })();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::alarms::Alarm;
 use super::{Disk, Name, Why, whys};
@@ -17,15 +17,34 @@ use crate::units::{Megabytes, Raw};
 /// Volumes, and what is known of those who name them.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
-pub struct Volumes {
+pub struct Volumes<'a> {
     /// One a volume and disk.
-    pub volumes: Vec<Volume>,
+    #[cfg_attr(test, schemars(with = "Vec<Volume>"))]
+    pub volumes: Rows<'a>,
     /// Each authority with how it was read.
     pub authorities: Authorities,
     /// What is doubtful about the authorities as a whole; empty when all is well.
     pub doubts: Vec<Why>,
     /// Volumes that are mounted or used as they should not be; null where that can't be seen.
     pub alarms: Option<Vec<Alarm>>,
+}
+
+/// Rows, each of which is a [`Volume`] only while it is written: an answer about very many volumes is
+/// never there as a whole but in its text.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows<'a> {
+    rows: &'a [VolumeRow],
+    /// What each takes up, where that was looked at.
+    used: Option<&'a [Result<Usage, String>]>,
+}
+
+impl Serialize for Rows<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.rows.iter().enumerate().map(|(at, row)| Volume {
+            usage: self.used.and_then(|used| used.get(at)).map(Used::from),
+            ..volume(row)
+        }))
+    }
 }
 
 /// A volume, a leftover, or a trash entry.
@@ -169,21 +188,14 @@ pub const AUTHORITIES: [&str; 10] = [
 
 /// `used` holds what each row takes up, in the order of the rows, where that was looked at.
 #[must_use]
-pub fn volumes(
-    rows: &[VolumeRow],
+pub fn volumes<'a>(
+    rows: &'a [VolumeRow],
     facts: &Facts,
     plan: &Plan,
-    used: Option<&[Result<Usage, String>]>,
-) -> Volumes {
+    used: Option<&'a [Result<Usage, String>]>,
+) -> Volumes<'a> {
     Volumes {
-        volumes: rows
-            .iter()
-            .enumerate()
-            .map(|(at, row)| Volume {
-                usage: used.and_then(|used| used.get(at)).map(Used::from),
-                ..volume(row)
-            })
-            .collect(),
+        volumes: Rows { rows, used },
         authorities: authorities(facts),
         doubts: whys(&plan.doubts),
         alarms: listing::alarms(facts, plan)

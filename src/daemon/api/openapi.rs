@@ -33,7 +33,7 @@ fn answer(what: What, types: &mut SchemaGenerator) -> (&'static str, Value) {
         What::Events => ("text/event-stream", json!({ "type": "string" })),
         What::Status => of::<Status>(types),
         What::Disks => of::<Disks>(types),
-        What::Volumes => of::<Volumes>(types),
+        What::Volumes => of::<Volumes<'_>>(types),
         What::Trash => of::<Trash>(types),
         What::Plan => of::<Planned>(types),
         What::Receipts => of::<Receipts>(types),

@@ -8,7 +8,7 @@ use crate::decide::facts::{Known, OperationKind, OperationState};
 use crate::decide::guards::{Refusal, Weight};
 use crate::decide::listing::{self, VolumeState};
 use crate::mesos::ids::Role;
-use crate::mesos::resource::{ReservationType, Resource};
+use crate::mesos::resource::{Reservation, ReservationType, Resource};
 use crate::units::{Bytes, MIB, Megabytes, Raw};
 
 /// How many names a finding tells.
@@ -218,6 +218,10 @@ fn frameworks(examined: &Examined<'_>, findings: &mut Vec<Finding>) {
 
 fn reservations(examined: &Examined<'_>, findings: &mut Vec<Finding>) {
     let facts = examined.patient.facts;
+    let of_volumes: BTreeSet<&[Reservation]> = believed(facts)
+        .filter(|resource| resource.persistence.is_some())
+        .map(|resource| resource.reservations.as_slice())
+        .collect();
     let idle: Vec<&Resource> = believed(facts)
         .filter(|resource| {
             let last = resource.reservations.last();
@@ -229,11 +233,7 @@ fn reservations(examined: &Examined<'_>, findings: &mut Vec<Finding>) {
                 })
         })
         // What is left of a larger reservation of which a volume was made.
-        .filter(|resource| {
-            !believed(facts).any(|other| {
-                other.persistence.is_some() && other.reservations == resource.reservations
-            })
-        })
+        .filter(|resource| !of_volumes.contains(resource.reservations.as_slice()))
         .collect();
     let creating = facts.checkpoint.state.whole().is_some_and(|state| {
         state.operations.iter().any(|operation| {
@@ -285,14 +285,16 @@ fn measured(examined: &Examined<'_>, findings: &mut Vec<Finding>) {
             return;
         }
     };
-    for one in uses {
-        let mut held = believed(examined.patient.facts).filter(|resource| {
+    let mut held: BTreeMap<_, Vec<&Resource>> = BTreeMap::new();
+    for resource in believed(examined.patient.facts) {
+        if let Some(volume) = &resource.persistence {
             let source = resource.source.as_ref();
             let root = source.and_then(|source| source.root.as_ref());
-            let persistence = resource.persistence.as_ref();
-            persistence.is_some_and(|volume| volume.id == one.id) && root == one.root.as_ref()
-        });
-        if let (Some(volume), None) = (held.next(), held.next())
+            held.entry((&volume.id, root)).or_default().push(resource);
+        }
+    }
+    for one in uses {
+        if let Some([volume]) = held.get(&(&one.id, one.root.as_ref())).map(Vec::as_slice)
             && let (Some(key), Some(size)) = (volume.volume_key(), volume.megabytes())
             && is_larger(Bytes(one.used), size)
         {

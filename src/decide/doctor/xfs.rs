@@ -2,12 +2,13 @@
 //! directories have, or that is not of its range, and gives an id that it takes for free to another
 //! container, which is then charged for whatever still carries it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Code, Examined, Finding};
 use crate::decide::facts::{DeviceNumber, Facts, Known, ProjectUse};
 use crate::decide::manifest::TrashState;
-use crate::mesos::disk::DiskType;
+use crate::decide::steps::TrashId;
+use crate::mesos::disk::{DiskRef, DiskType};
 
 /// What the agent takes where `--xfs_project_range` says nothing.
 const DEFAULT_RANGE: (u32, u32) = (5000, 10_000);
@@ -46,10 +47,15 @@ pub(super) fn check(examined: &Examined<'_>, findings: &mut Vec<Finding>) {
             .iter()
             .any(|(low, high)| (*low..=*high).contains(&id))
     };
+    let cleared = cleared(examined.patient.facts);
+    let is_cleared = |one: &ProjectUse| {
+        let place = one.trash.as_ref().map(|id| (&one.disk, id));
+        place.is_some_and(|place| cleared.contains(&place))
+    };
     let mut of_root: BTreeMap<(DeviceNumber, u32), Vec<&ProjectUse>> = BTreeMap::new();
     for (one, (device, id)) in labelled {
         if one.trash.is_some() {
-            if in_range(id) && is_cleared(examined.patient.facts, one) {
+            if in_range(id) && is_cleared(one) {
                 findings.push(found(
                     one,
                     format!("its data still has project id {id}, which the agent may give to another container"),
@@ -87,20 +93,23 @@ fn found(one: &ProjectUse, evidence: String) -> Finding {
     Finding::new(Code::ProjectIds, one.path.to_string(), evidence)
 }
 
-/// Whether an entry's ids should be gone by now: they are taken right after the second look. Before it,
+/// The entries whose ids should be gone by now: they are taken right after the second look. Before it,
 /// and while a destroy of ours waits, they are rightly there.
-fn is_cleared(facts: &Facts, one: &ProjectUse) -> bool {
-    facts
-        .root(&one.disk)
-        .and_then(|root| root.trash.known())
-        .into_iter()
-        .flatten()
-        .filter(|entry| one.trash.as_ref() == Some(&entry.id))
-        .filter_map(|entry| entry.manifest.known())
-        .any(|manifest| match manifest.state {
-            TrashState::Cleared | TrashState::Wiping => true,
-            TrashState::Prepared | TrashState::Moved => false,
+fn cleared(facts: &Facts) -> BTreeSet<(&DiskRef, &TrashId)> {
+    let entries = facts.roots.iter().flat_map(|root| {
+        let entries = root.trash.known().into_iter().flatten();
+        entries.map(move |entry| (&root.disk, entry))
+    });
+    entries
+        .filter(|(_, entry)| {
+            let manifest = entry.manifest.known();
+            manifest.is_some_and(|manifest| match manifest.state {
+                TrashState::Cleared | TrashState::Wiping => true,
+                TrashState::Prepared | TrashState::Moved => false,
+            })
         })
+        .map(|(disk, entry)| (disk, &entry.id))
+        .collect()
 }
 
 /// The ids that the agent gives; `None` where it does not count by them.

@@ -25,17 +25,11 @@ pub(super) fn apply(total: &Resources, checkpointed: &Resources) -> Result<Resou
 
 /// The smallest change after which what is checkpointed fits.
 pub(super) fn widened(total: &Resources, checkpointed: &Resources) -> Resources {
-    let mut needs: Vec<Entry> = Vec::new();
-    for entry in checkpointed.entries() {
-        let stripped = entry.stripped();
-        // Resources add ROOT and PATH up, and keep each MOUNT for itself.
-        let mut sum: Resources = needs.into_iter().collect();
-        sum.add(&stripped);
-        needs = sum.entries().to_vec();
-    }
+    // Resources add ROOT and PATH up, and keep each MOUNT for itself.
+    let needs: Resources = checkpointed.entries().iter().map(Entry::stripped).collect();
     let mut wide: Vec<Entry> = total.entries().to_vec();
     let mut used = vec![false; wide.len()];
-    for need in &needs {
+    for need in needs.entries() {
         let whole = !divisible(need);
         let fits = |entry: &Entry| {
             entry.same_metadata(need)

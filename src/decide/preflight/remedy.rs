@@ -190,13 +190,11 @@ fn candidate(question: &Question<'_>, resources: &Resources, judged: &Judged) ->
     let wide = fit::widened(&wanted, &judged.checkpointed);
     // A disk that the agent refuses, and that nothing obliges it to have.
     let earlier = judged.earlier.as_ref().map(|info| &info.resources);
+    let held = judged.checkpointed.entries().iter();
+    let held: Resources = held.map(Entry::stripped).collect();
     let needed = |entry: &Entry| {
         earlier.is_some_and(|before| before.matching(entry).is_some())
-            || judged
-                .checkpointed
-                .entries()
-                .iter()
-                .any(|held| held.stripped().same_metadata(entry))
+            || held.matching(entry).is_some()
     };
     wide.entries()
         .iter()

@@ -1,5 +1,6 @@
 use super::*;
-use crate::mesos::ids::Role;
+use crate::mesos::ids::{PersistenceId, Role};
+use crate::mesos::resource::{Persistence, Reservation, ReservationType, Value};
 use crate::mesos::resources_json::read_resources;
 use crate::units::Raw;
 
@@ -262,4 +263,95 @@ reservations {
 }
 "#
     );
+}
+
+/// An entry of a role, with these labels on its reservation, and a persistence id where it is a volume.
+fn labelled(name: &str, labels: &[&str], id: Option<&str>, shared: bool) -> Entry {
+    Entry::from(&Resource {
+        name: name.into(),
+        value: Value::Scalar(Megabytes::whole(1)),
+        reservations: vec![Reservation {
+            kind: ReservationType::Dynamic,
+            role: Role::new("r"),
+            principal: None,
+            labels: labels.iter().map(|key| ((*key).into(), None)).collect(),
+        }],
+        source: None,
+        persistence: id.map(|id| Persistence {
+            id: PersistenceId::new(id),
+            principal: None,
+            container_path: None,
+        }),
+        shared,
+        provider_id: None,
+    })
+}
+
+#[test]
+fn an_entry_is_compared_with_its_like_alone_however_many_others_are_held() {
+    let of_task = |n: usize| {
+        let task = format!("task{n}");
+        [
+            labelled("cpus", &[&task], None, false),
+            labelled("disk", &[&task], None, false),
+            labelled("disk", &[&task], Some(&task), false),
+        ]
+    };
+    let entries: Vec<Entry> = (0..300).flat_map(of_task).collect();
+    let all: Resources = entries.iter().cloned().collect();
+    assert_eq!(all.entries().len(), 900);
+    for entry in &entries {
+        let compared = std::cell::Cell::new(0_usize);
+        let found = all.position(entry, |held| {
+            compared.set(compared.get().saturating_add(1));
+            held.contains(entry)
+        });
+        assert!(found.is_some());
+        assert_eq!(compared.get(), 1, "{entry}");
+    }
+    assert!(all.equals(&entries.iter().rev().cloned().collect()));
+}
+
+#[test]
+fn the_first_that_fits_is_found_wherever_entries_were_put_taken_and_moved() {
+    let pool = [
+        labelled("cpus", &["a"], None, false),
+        labelled("cpus", &["a", "b"], None, false),
+        labelled("cpus", &["b", "a"], None, false),
+        // Mesos finds that the first has every label of the second, and not the other way round.
+        labelled("cpus", &["a", "a"], None, false),
+        labelled("disk", &["a"], None, false),
+        labelled("disk", &["a"], Some("v"), false),
+        labelled("disk", &["a"], Some("w"), false),
+        labelled("disk", &["a"], Some("s"), true),
+        labelled("disk", &["a", "a"], Some("v"), false),
+    ];
+    let mut all = Resources::default();
+    let mut number = 1_u32;
+    for _ in 0..2_000 {
+        number = number.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let entry = &pool[usize::try_from(number >> 16).unwrap() % pool.len()];
+        if number & 0x400 == 0 || all.entries().len() > 20 {
+            all.subtract(entry);
+        } else {
+            all.add(entry);
+        }
+        for entry in &pool {
+            let rules: [&dyn Fn(&Entry) -> bool; 4] = [
+                &|held| held.addable(entry),
+                &|held| held.subtractable(entry),
+                &|held| held.contains(entry),
+                &|held| held.same_metadata(entry),
+            ];
+            for rule in rules {
+                let plainly = all.entries().iter().position(rule);
+                assert_eq!(all.position(entry, rule), plainly, "{entry} in {all}");
+            }
+        }
+    }
+    let two = labelled("cpus", &["a", "a"], None, false);
+    let of_both: Resources = [two.clone()].into_iter().collect();
+    assert!(of_both.contains(&pool[1]));
+    let of_both: Resources = [pool[1].clone()].into_iter().collect();
+    assert!(!of_both.contains(&two));
 }

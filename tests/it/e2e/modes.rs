@@ -308,6 +308,15 @@ fn root_a_mount_disk_is_made_anew_in_its_place_and_only_behind_the_barrier() {
     assert_eq!(tree(&root), data);
     must("umount", &[second.to_str().unwrap()]);
 
+    // A command that works on whole disks would find the device free, and nothing on it.
+    let other = std::fs::File::create(host.state_dir().join("prepare.lock")).unwrap();
+    other.lock().unwrap();
+    let run = host.sweep(5);
+    let why = "prepares, releases, reformats or wipes a disk";
+    assert!(run.out.contains(why), "{}", run.out);
+    assert_eq!(tree(&root), data);
+    drop(other);
+
     let begun = Instant::now();
     let said = host.run(&["sweep", "--output", "json"]).ends(0).json();
     println!("the whole sweep took {:?}", begun.elapsed());

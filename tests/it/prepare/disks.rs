@@ -258,12 +258,14 @@ fn root_a_disk_that_another_instance_works_on_is_not_given_back() {
     lock.lock().unwrap();
     assert_eq!(bench.release("mount0").ends(5).failed(), ["in_use"]);
     drop(lock);
-    let lock = std::fs::File::open(bench.at("state/lock")).unwrap();
-    lock.lock().unwrap();
-    bench.release("mount0").ends(6);
-    drop(lock);
     let lock = std::fs::File::open(bench.at("state/prepare.lock")).unwrap();
     lock.lock().unwrap();
     bench.release("mount0").ends(6);
     bench.prepare("mount", "mount0", "ext4", &[]).ends(6);
+    let word = bench.word();
+    let device = bench.device.to_str().unwrap();
+    let wipe = ["wipe", "--device", device, "--confirm", &word];
+    bench
+        .run(&[&wipe[..], &["--mode", "zero_device"]].concat())
+        .ends(6);
 }

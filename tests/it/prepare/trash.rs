@@ -470,3 +470,61 @@ fn root_discovery_offers_the_root_and_tells_what_the_hidden_side_is() {
     assert!(hidden.to_string().contains("hidden_side"), "{hidden}");
     fill(&disk.root(), 1);
 }
+
+#[test]
+fn root_a_disk_comes_and_goes_beside_the_running_daemon() {
+    if !entered("prepare::trash::root_a_disk_comes_and_goes_beside_the_running_daemon") {
+        return;
+    }
+    let prepared = Prepared::new(GATED);
+    let (host, root, disk) = (&prepared.host, prepared.root(), &prepared.disk);
+    let device = disk.device.as_str();
+    let name = device.strip_prefix("/dev/").unwrap();
+    let at = root.to_str().unwrap();
+    let release = || host.run(&["--output", "json", "disk", "release", at]);
+    let known = || {
+        let ledger = std::fs::read(host.state_dir().join("ledger.json")).unwrap();
+        let ledger: serde_json::Value = serde_json::from_slice(&ledger).unwrap();
+        let roots = ledger["roots"].as_array().unwrap();
+        roots.iter().any(|entry| entry["disk"]["root"] == at)
+    };
+    fill(&root, 3);
+    let daemon = host.daemon();
+    daemon.two_passes();
+    assert!(known());
+    let zero = [
+        "wipe",
+        "--device",
+        device,
+        "--confirm",
+        name,
+        "--mode",
+        "zero_device",
+    ];
+    for round in 0..2 {
+        // As long as somebody uses it neither is done, and the daemon has no part in that.
+        let open = std::fs::File::open(&root).unwrap();
+        let run = release().ends(5);
+        assert!(run.out.contains("in_use"), "{}", run.out);
+        drop(open);
+        let run = host.run(&zero).ends(5);
+        assert!(run.err.contains("is mounted at"), "{}", run.err);
+
+        release().ends(0);
+        assert!(!known(), "round {round}");
+        assert!(names(&disk.mounts).is_empty());
+        // The daemon looks on, and does not write it down again.
+        daemon.two_passes();
+        assert!(!known(), "round {round}");
+        let run = host.run(&zero).ends(0);
+        assert!(run.out.contains("wipe_device"), "{}", run.out);
+        let bytes = std::fs::read(host.temp().join("prepared.img")).unwrap();
+        assert!(bytes.iter().all(|byte| *byte == 0), "round {round}");
+
+        disk.prepare(host);
+        daemon.two_passes();
+        assert!(known(), "round {round}");
+    }
+    host.run(&["sweep"]).ends(0);
+    daemon.stop();
+}

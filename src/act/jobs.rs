@@ -210,22 +210,21 @@ fn reformat<S: Sys>(
     let disk = authorization.disk();
     let begun = sys.now();
     let before = sys.space(volume.dir());
-    let old = match sys.descriptor(volume.dir()) {
-        Some(dir) => Old::of(dir, &disk.root, authorization.identity()),
-        None => Err(ReformatError::Refused {
-            what: "there is no kernel here".to_owned(),
-        }),
-    };
     // For a moment nobody has its device, and there is nothing on it: no command that works on whole
     // devices may find it so.
-    let alone =
-        PrepareLock::acquire(context.gate.store()).map_err(|error| ReformatError::Refused {
-            what: chain(&error),
-        });
+    let alone = PrepareLock::acquire(context.gate.store());
+    let old = match (&alone, sys.descriptor(volume.dir())) {
+        (Ok(_), Some(dir)) => Old::of(dir, &disk.root, authorization.identity()),
+        (Ok(_), None) => Err(ReformatError::Refused {
+            what: "there is no kernel here".to_owned(),
+        }),
+        (Err(error), _) => Err(ReformatError::Refused { what: chain(error) }),
+    };
     // Nothing of the old one may be open when it is unmounted.
     drop(volume);
     drop(root);
-    let made = alone.and_then(|_held| old.and_then(Old::make_anew));
+    let made = old.and_then(Old::make_anew);
+    drop(alone);
     match &made {
         Ok(()) => behind.leave(true)?,
         Err(error) if error.changed_nothing() => behind.leave_untouched()?,

@@ -205,7 +205,8 @@ impl Passer {
             .iter()
             .filter(|step| matches!(step.outcome, Outcome::Failed(_)))
             .count();
-        let mut status = format!("{held} volumes held");
+        let volumes = if held == 1 { "volume" } else { "volumes" };
+        let mut status = format!("{held} {volumes} held");
         for (count, what) in [(due, "kept back"), (failed, "steps failed")] {
             if count > 0 {
                 let _infallible = write!(status, ", {count} {what}");

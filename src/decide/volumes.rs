@@ -452,7 +452,7 @@ impl<'a> Judge<'a> {
         if sighting.times < 2 || sighted_for < grace {
             reasons.push(Reason::new(
                 Refusal::GracePeriod,
-                format!("seen for {sighted_for} of {grace}"),
+                format!("seen for {} of {grace}", sighted_for.in_seconds()),
             ));
             // A doubtful pass sights nothing; that it would be overdue is said all the same.
             let lived = self.memory.clock.lived;

@@ -47,6 +47,15 @@ impl Span {
         Self(self.0.saturating_sub(other.0))
     }
 
+    /// Without what is below a second, where there is a second: for people.
+    #[must_use]
+    pub const fn in_seconds(self) -> Self {
+        match self.0.as_secs() {
+            0 => self,
+            whole => Self::seconds(whole),
+        }
+    }
+
     /// Whole milliseconds, held at the largest number.
     #[must_use]
     pub fn as_milliseconds(self) -> u64 {
@@ -102,5 +111,13 @@ mod tests {
             error,
             "`7` is not a span of time; write for example \"30s\", \"24h\" or \"7d\""
         );
+    }
+
+    #[test]
+    fn people_are_told_whole_seconds() {
+        let said = |milliseconds| Span::milliseconds(milliseconds).in_seconds().to_string();
+        assert_eq!(said(4_421), "4s");
+        assert_eq!(said(421), "421ms");
+        assert_eq!(said(0), "0s");
     }
 }

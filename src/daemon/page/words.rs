@@ -73,6 +73,31 @@ pub(super) fn count(number: u64, one: &str, many: &str) -> String {
     )
 }
 
+/// A piece of a sentence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Piece<'a> {
+    /// Whether it is something to type, which stands between backticks.
+    pub(super) typed: bool,
+    /// Without the backticks.
+    pub(super) text: &'a str,
+}
+
+/// A sentence in its pieces; a backtick that has no other one stays as it is.
+pub(super) fn pieces(sentence: &str) -> Vec<Piece<'_>> {
+    let piece = |typed, text| Piece { typed, text };
+    let mut all = Vec::new();
+    let mut rest = sentence;
+    while let Some((before, typed, after)) = rest.split_once('`').and_then(|(before, from)| {
+        from.split_once('`')
+            .map(|(typed, after)| (before, typed, after))
+    }) {
+        all.extend([piece(false, before), piece(true, typed)]);
+        rest = after;
+    }
+    all.push(piece(false, rest));
+    all
+}
+
 /// `1,200`.
 pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
@@ -133,5 +158,26 @@ mod tests {
         assert_eq!(share(1, 0), None);
         assert_eq!(share(u64::MAX, 1), Some(100));
         assert_eq!(share(1, 3), Some(33));
+    }
+
+    #[test]
+    fn what_is_to_be_typed_stands_alone() {
+        let typed = |sentence| {
+            let all = pieces(sentence).into_iter();
+            all.map(|piece| (piece.typed, piece.text))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            typed("run `a b`, or `c`"),
+            [
+                (false, "run "),
+                (true, "a b"),
+                (false, ", or "),
+                (true, "c"),
+                (false, "")
+            ]
+        );
+        assert_eq!(typed("a ` b"), [(false, "a ` b")]);
+        assert_eq!(typed(""), [(false, "")]);
     }
 }

@@ -271,7 +271,7 @@ impl Planner<'_> {
             };
             reasons.push(Reason::new(
                 Refusal::Retention,
-                format!("{left} left{early}"),
+                format!("{} left{early}", left.in_seconds()),
             ));
         }
         let method = self.method(&manifest);

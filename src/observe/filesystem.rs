@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use super::deadline::{Answered, PATIENCE, ask_each};
 use super::health;
 use super::places::Places;
-use crate::decide::facts::{DirectoryAnswer, Known, MountTable, PathAnswer, Why};
+use crate::decide::facts::{DirectoryAnswer, FsFailure, Known, MountTable, PathAnswer, Why};
 use crate::sys::{self, FsUuidError};
 use crate::units::Raw;
 
@@ -47,6 +47,13 @@ pub fn ask(places: &Places, paths: Vec<Raw>, mounts: &MountTable) -> BTreeMap<Ra
                         .and_then(|entry| health::failure(places, entry));
                     PathAnswer::Directory(DirectoryAnswer { failure, ..answer })
                 }
+                // Sooner or later a file system whose device is gone answers with errors alone.
+                Answered::Yes(PathAnswer::Erring(mount, said)) => {
+                    let seen =
+                        (mounts.by_id(mount)).and_then(|entry| health::failure(places, entry));
+                    let gone = seen.filter(|seen| matches!(seen, FsFailure::DeviceGone(_)));
+                    PathAnswer::Erring(mount, gone.unwrap_or(said))
+                }
                 Answered::Yes(answer) => answer,
                 Answered::TooLate => PathAnswer::Unanswering,
                 Answered::NotAsked => PathAnswer::Failed(Why(
@@ -76,10 +83,10 @@ fn look(path: &Raw, mounts: &MountTable) -> PathAnswer {
         Err(Stop::Errno { source, .. }) if source == Errno::NOENT => PathAnswer::Missing,
         Err(Stop::Errno { source, .. }) if source == Errno::NOTDIR => PathAnswer::NotADirectory,
         Err(Stop::Errno { at, source }) if BROKEN.contains(&source) => {
-            let why = Why(format!("{at} answers with an error: {source}"));
+            let what = format!("{at} answers with an error: {source}");
             match mounts.mount_of(&at) {
-                Some(entry) => PathAnswer::Erring(entry.id, why),
-                None => PathAnswer::Failed(why),
+                Some(entry) => PathAnswer::Erring(entry.id, FsFailure::Failed(what)),
+                None => PathAnswer::Failed(Why(what)),
             }
         }
         Err(Stop::Errno { at, source }) => {

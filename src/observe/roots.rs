@@ -16,7 +16,7 @@ use super::walk::normal;
 use crate::decide::facts::{
     AgentView, BlockDevice, DirFacts, DirectoryAnswer, Drive, Fingerprint, FsFacts, FsFailure,
     FsLocation, HiddenSide, Known, MountContent, MountEntry, MountTable, PathAnswer, RootFacts,
-    RootMount, RootWitness, StrangeEntry, Why, device_of,
+    RootMount, RootWitness, StrangeEntry, device_of,
 };
 use crate::decide::ledger::{Ledger, Verified};
 use crate::decide::manifest::HIDDEN_OURS;
@@ -184,10 +184,10 @@ fn ground(
             return unknown(format!("the file system at {text} does not answer"));
         }
         Some(PathAnswer::Failed(why)) => return unknown(why.to_string()),
-        Some(PathAnswer::Erring(id, why)) => {
+        Some(PathAnswer::Erring(id, failure)) => {
             return match table.by_id(*id) {
-                Some(entry) => erring(path, entry, why),
-                None => unknown(why.to_string()),
+                Some(entry) => erring(path, entry, failure),
+                None => unknown(failure.what().to_owned()),
             };
         }
         Some(PathAnswer::OutOfBounds(id)) => {
@@ -297,16 +297,16 @@ fn unasked(entry: &MountEntry, path: &Raw, location: FsLocation) -> RootMount {
 }
 
 /// A mount whose file system answers with errors alone.
-fn erring(path: &Raw, entry: &MountEntry, why: &Why) -> Ground {
+fn erring(path: &Raw, entry: &MountEntry, failure: &FsFailure) -> Ground {
     match entry.location(path) {
         Some(location) => Ground::Untouchable {
             mount: Box::new(RootMount {
-                failure: Some(FsFailure::Failed(why.to_string())),
+                failure: Some(failure.clone()),
                 ..unasked(entry, path, location)
             }),
-            why: why.to_string(),
+            why: failure.what().to_owned(),
         },
-        None => Ground::Nothing(Known::Unknown(why.clone())),
+        None => Ground::Nothing(Known::unknown(failure.what())),
     }
 }
 

@@ -278,6 +278,10 @@ impl LoopDisk {
     }
 
     fn look(&self, kind: DiskType) -> Observed {
+        self.look_from(&Places::default(), kind)
+    }
+
+    fn look_from(&self, places: &Places, kind: DiskType) -> Observed {
         let wanted = Wanted {
             disk: DiskRef {
                 kind,
@@ -288,7 +292,7 @@ impl LoopDisk {
             hidden: Known::Absent,
         };
         let table = MountTable::new(mountinfo::read_self().unwrap());
-        roots::observe(&Places::default(), vec![wanted], &Known::Absent, &table).remove(0)
+        roots::observe(places, vec![wanted], &Known::Absent, &table).remove(0)
     }
 
     fn facts(&self, kind: DiskType) -> RootFacts {
@@ -455,12 +459,25 @@ fn root_a_file_system_that_was_shut_down_has_failed() {
         run(Command::new("xfs_io")
             .args(["-x", "-c", "shutdown"])
             .arg(disk.root()));
+        // A kernel that knows no block device at all.
+        let bare = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(bare.path().join("dev/block")).unwrap();
+        let gone = Places {
+            sys: bare.path().into(),
+            ..Places::default()
+        };
         for kind in [DiskType::Path, DiskType::Mount] {
             let facts = disk.facts(kind);
             let mount = facts.mount.known().unwrap();
             assert!(
                 matches!(&mount.failure, Some(FsFailure::Failed(_))),
                 "{fs_type}: {mount:?}"
+            );
+            let facts = disk.look_from(&gone, kind).facts;
+            let mount = facts.mount.known().unwrap();
+            assert!(
+                matches!(&mount.failure, Some(FsFailure::DeviceGone(_))),
+                "{fs_type} answers with errors because its device is gone: {mount:?}"
             );
         }
     }

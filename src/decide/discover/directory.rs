@@ -145,11 +145,7 @@ impl<'a> Judge<'a> {
                 format!("the file system at {path} did not answer in time"),
                 "look at the drive (dmesg) and at processes that hang on it",
             )),
-            Some(PathAnswer::Erring(_, why)) => Err(failed(
-                Code::FilesystemFailed,
-                &why.0,
-                Refusal::FilesystemFailed,
-            )),
+            Some(PathAnswer::Erring(_, failure)) => Err(unhealthy(failure)),
             Some(PathAnswer::Failed(why)) => Err(unreadable(path, &why.0)),
             None => Err(unreadable(path, "it was not looked at")),
         }
@@ -449,24 +445,22 @@ fn directly(
     Ok(())
 }
 
+fn unhealthy(failure: &FsFailure) -> Rejection {
+    let (code, refusal) = match failure {
+        FsFailure::Failed(_) => (Code::FilesystemFailed, Refusal::FilesystemFailed),
+        FsFailure::DeviceGone(_) => (Code::DeviceGone, Refusal::DeviceGone),
+    };
+    failed(code, failure.what(), refusal)
+}
+
 /// What is wrong with a file system that is mounted.
 fn healthy(
     mount: &MountEntry,
     answer: &DirectoryAnswer,
     passes: &mut Passes,
 ) -> Result<(), Rejection> {
-    match &answer.failure {
-        None => {}
-        Some(FsFailure::Failed(what)) => {
-            return Err(failed(
-                Code::FilesystemFailed,
-                what,
-                Refusal::FilesystemFailed,
-            ));
-        }
-        Some(FsFailure::DeviceGone(what)) => {
-            return Err(failed(Code::DeviceGone, what, Refusal::DeviceGone));
-        }
+    if let Some(failure) = &answer.failure {
+        return Err(unhealthy(failure));
     }
     passes.note(Code::DeviceGone, "its device is there");
     passes.note(

@@ -136,7 +136,7 @@ pub enum PathAnswer {
     Unanswering,
     /// The file system on the mount with this id answers with errors alone (an xfs that was shut
     /// down): what it said.
-    Erring(u64, Why),
+    Erring(u64, FsFailure),
     /// The look failed.
     Failed(Why),
 }

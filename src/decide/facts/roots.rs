@@ -107,6 +107,16 @@ pub enum FsFailure {
     DeviceGone(String),
 }
 
+impl FsFailure {
+    /// By what it was seen, in a sentence.
+    #[must_use]
+    pub fn what(&self) -> &str {
+        match self {
+            Self::Failed(what) | Self::DeviceGone(what) => what,
+        }
+    }
+}
+
 /// A drive as it was seen. The file system's UUID decides what a disk is; where the drive differs,
 /// that is a warning.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

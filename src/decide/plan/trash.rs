@@ -8,6 +8,7 @@ use crate::decide::guards::{Reason, Refusal};
 use crate::decide::manifest::{Manifest, TrashState};
 use crate::decide::roots::{RootView, present_filesystem};
 use crate::decide::steps::{Evidence, Kept, Step, TrashPlace, WipeAuthorization};
+use crate::decide::trip;
 use crate::mesos::disk::DiskType;
 use crate::mesos::ids::VolumeKey;
 use crate::units::Raw;
@@ -41,13 +42,13 @@ impl Planner<'_> {
             }
             Known::Absent => {}
             // What is due in a trash that can't be seen is not known: it counts as if something were.
-            Known::Unknown(why) => self.keep(
-                None,
-                &root.disk,
-                root.trash_path(),
-                true,
-                vec![Reason::new(Refusal::ForeignTrash, why.to_string())],
-            ),
+            Known::Unknown(why) => {
+                // What its whole disk has, and not the trash, is what an operator must mend.
+                let failed = root.mount.known().and_then(trip::failure);
+                let reason =
+                    failed.unwrap_or_else(|| Reason::new(Refusal::ForeignTrash, why.to_string()));
+                self.keep(None, &root.disk, root.trash_path(), true, vec![reason]);
+            }
         }
     }
 

@@ -95,12 +95,10 @@ fn root_the_daemon_makes_a_file_system_anew_with_the_capabilities_it_has_left() 
                 && is_gone(&host.state_dir().join("gate.json"))
         },
     );
-    let receipts = host.run(&["receipts"]).ends(0).out;
-    assert!(
-        receipts.contains("reformat"),
-        "{receipts}\n{}",
-        daemon.log()
-    );
+    // The gate opens a moment before the receipt is written.
+    wait_until("it is in the audit log", Duration::from_mins(1), || {
+        host.run(&["receipts"]).ends(0).out.contains("reformat")
+    });
     assert_eq!(
         must("stat", &["-c", "%a %u:%g", root.to_str().unwrap()]),
         "2750 7:8\n"

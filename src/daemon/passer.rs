@@ -21,7 +21,6 @@ use crate::decide::authority::Claims;
 use crate::decide::facts::Words;
 use crate::decide::guards::Refusal;
 use crate::decide::listing::VolumeRow;
-use crate::decide::memory::Memory;
 use crate::decide::radar::AlarmKind;
 use crate::decide::roots::RootView;
 use crate::decide::{listing, trip};
@@ -157,19 +156,8 @@ impl Passer {
         }
         let words = Words::default();
         let observer = &self.observer;
-        let mut observe = || {
-            let facts = observer.facts(&words);
-            // Files as they were read are gone again, and larger than what they say.
-            heap::give_back();
-            facts
-        };
-        match pass(&mut observe, &mut self.workers) {
-            Ok(mut pass) => {
-                // What was remembered has been decided upon, and what is remembered now is in the plan:
-                // with very many volumes it is among the largest things of a pass.
-                pass.facts.memory = pass.facts.memory.map(Memory::bare);
-                (self.tell(&pass), Ok(seen(&pass)))
-            }
+        match pass(&mut || observer.facts(&words), &mut self.workers) {
+            Ok(pass) => (self.tell(&pass), Ok(seen(&pass))),
             Err(error) => {
                 let error = chain(&error);
                 tracing::error!(error, "the pass failed");

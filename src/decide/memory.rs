@@ -82,26 +82,6 @@ impl Memory {
 }
 
 impl Memory {
-    /// The same with its version and clock, and nothing that grows with the host.
-    #[must_use]
-    pub fn bare(self) -> Self {
-        Self {
-            version: self.version,
-            clock: self.clock,
-            certain: self.certain,
-            run: self.run,
-            volumes: Vec::new(),
-            sightings: Vec::new(),
-            stale: Vec::new(),
-            empty_accepted_at: self.empty_accepted_at,
-            lost_across_start: self.lost_across_start,
-            spent_destroys: Vec::new(),
-            unwitnessed: Vec::new(),
-            left_on: Vec::new(),
-            alarms: Vec::new(),
-        }
-    }
-
     /// Whether both remember the same, seen at different moments: but for the clock, for when that
     /// which is there all the time was last seen, and for sightings of directories that are not there
     /// any more, which nobody misses: they are of no other directory.

@@ -101,7 +101,7 @@ Example: mesos-volumed volumes grow db/data1 --by 2GiB
     Grow(resize::Args),
     /// Make a volume on ROOT or PATH smaller, through the master, and give back what it had
     #[command(after_help = "\
-Example: mesos-volumed volumes shrink db/data1 --by 2GiB --dry-run
+Example: mesos-volumed volumes shrink db/data1 --to 2GiB --dry-run
   prints the calls as curl would make them")]
     Shrink(resize::Args),
 }

@@ -1,7 +1,7 @@
 //! Looks at the disks of this host: the mount table, the block devices, and then only those paths
 //! that discovery asks for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use crate::decide::facts::{
 use crate::decide::held::Held;
 use crate::decide::ledger::Ledger;
 use crate::decide::preflight::default_role;
+use crate::mesos::disk::DiskRef;
 use crate::mesos::resources_json::parse_resources;
 use crate::observe::checkpoints::observe_authorities;
 use crate::observe::mountinfo::MountinfoError;
@@ -83,6 +84,8 @@ pub struct View {
     /// What was advertised before, and what an agent had before that. Unknown: damaged, and no
     /// number may be taken from it.
     pub ledger: Known<Ledger>,
+    /// The roots that stand in the ledger's file, without what would be adopted.
+    pub recorded: BTreeSet<DiskRef>,
     /// What the agent's files hold.
     pub held: Held,
     /// What the agent's start is measured by.
@@ -145,8 +148,11 @@ impl View {
             &told,
             clock::wall_seconds(),
         );
+        let recorded = ledger.known().into_iter().flat_map(|ledger| &ledger.roots);
+        let recorded = recorded.map(|root| root.disk.clone()).collect();
         let mut view = Self {
             host,
+            recorded,
             ledger: match ledger {
                 Known::Unknown(why) => Known::Unknown(why),
                 Known::Known(_) | Known::Absent => Known::Known(adoption.ledger),

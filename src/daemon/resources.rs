@@ -270,12 +270,8 @@ fn proposal(
     merged: Merged,
     files: Vec<Planned>,
 ) -> Proposal {
-    let known = view.ledger.known().into_iter();
     Proposal {
-        known: known
-            .flat_map(|ledger| &ledger.roots)
-            .map(|root| root.disk.clone())
-            .collect(),
+        known: view.recorded.clone(),
         advertisement,
         kept: merged.kept,
         replaced: merged.replaced,

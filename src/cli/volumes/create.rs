@@ -571,6 +571,9 @@ pub(super) fn print_lines(lines: &[String], context: &Context) -> anyhow::Result
         for line in lines {
             text.line(line);
         }
+        if lines.is_empty() {
+            text.line("no calls: it is so already");
+        }
         text.into_string()
     })?;
     Ok(Exit::Done)

@@ -1,9 +1,14 @@
 //! `volumes grow` and `volumes shrink` (F§3.7).
+//!
+//! By an amount, or to a size. To a size it can be run again after any end: what is done by then is not
+//! done twice. After an end that nobody can tell (a lost answer), an amount can't be repeated blindly.
+
+use std::cmp::Ordering;
 
 use anyhow::anyhow;
 
 use super::create::{done, megabytes, print_lines};
-use super::destroy::amount;
+use super::destroy::amount as amount_of;
 use super::through_master::{ByHand, Called, Errand, undecided};
 use super::volume_key;
 use crate::cli::{Context, Exit, WithExit};
@@ -23,8 +28,16 @@ pub(in crate::cli) struct Args {
     #[arg(value_name = "ROLE/ID")]
     volume: String,
     /// By how much: megabytes as Mesos counts them, or with a unit
+    #[arg(
+        long,
+        value_name = "SIZE",
+        required_unless_present = "to",
+        conflicts_with = "to"
+    )]
+    by: Option<String>,
+    /// To which size; can be run again, whatever became of it
     #[arg(long, value_name = "SIZE")]
-    by: String,
+    to: Option<String>,
     /// Print the calls as curl would make them, and do nothing
     #[arg(long)]
     dry_run: bool,
@@ -35,6 +48,56 @@ pub(in crate::cli) struct Args {
 pub(super) enum Way {
     Grow,
     Shrink,
+}
+
+/// How far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Amount {
+    By(Megabytes),
+    To(Megabytes),
+}
+
+impl Amount {
+    fn of(args: &Args) -> anyhow::Result<Self> {
+        let (said, is): (&str, fn(Megabytes) -> Self) = match (&args.by, &args.to) {
+            (_, Some(to)) => (to, Self::To),
+            (Some(by), None) => (by, Self::By),
+            (None, None) => return Err(anyhow!("name a size: --by or --to")),
+        };
+        let size = megabytes(said)?;
+        if size <= Megabytes::default() {
+            return Err(anyhow!("name a size above 0 MB"));
+        }
+        Ok(is(size))
+    }
+
+    /// By how much it is to be resized; `None` where the master lists it so already.
+    fn step(self, facts: &Facts, key: &VolumeKey, way: Way) -> anyhow::Result<Option<Megabytes>> {
+        let to = match self {
+            Self::By(by) => return Ok(Some(by)),
+            Self::To(to) => to,
+        };
+        let size = of_master(facts, key)?.megabytes().unwrap_or_default();
+        let apart = to.thousandths().abs_diff(size.thousandths());
+        let apart = Megabytes::from_thousandths(i64::try_from(apart).unwrap_or(i64::MAX));
+        match (way, to.cmp(&size)) {
+            (Way::Grow | Way::Shrink, Ordering::Equal) => Ok(None),
+            (Way::Grow, Ordering::Greater) | (Way::Shrink, Ordering::Less) => Ok(Some(apart)),
+            (Way::Grow, Ordering::Less) => Err(refuse(&format!(
+                "it has {size} MB; `mesos-volumed volumes shrink` makes it smaller"
+            ))),
+            (Way::Shrink, Ordering::Greater) => Err(refuse(&format!(
+                "it has {size} MB; `mesos-volumed volumes grow` makes it larger"
+            ))),
+        }
+    }
+}
+
+/// The volume as the master lists it.
+fn of_master<'a>(facts: &'a Facts, key: &VolumeKey) -> anyhow::Result<&'a Resource> {
+    reachable(facts).map_err(|why| refuse(&why))?;
+    listed(facts, key)
+        .ok_or_else(|| refuse(&format!("no_such_volume: the master lists no volume {key}")))
 }
 
 /// The calls of a change, in their order.
@@ -54,12 +117,22 @@ fn refuse(why: &str) -> anyhow::Error {
 
 fn calls(facts: &Facts, key: &VolumeKey, by: Megabytes, way: Way) -> anyhow::Result<Calls> {
     let agent = reachable(facts).map_err(|why| refuse(&why))?;
-    let volume = listed(facts, key)
-        .ok_or_else(|| refuse(&format!("no_such_volume: the master lists no volume {key}")))?;
-    if !matches!(shown(&facts.checkpoint, key), Shown::Held(_)) {
-        return Err(refuse(&format!(
-            "the agent's checkpoint does not name {key}, or a change of it is in flight"
-        )));
+    let volume = of_master(facts, key)?;
+    match shown(&facts.checkpoint, key) {
+        Shown::Held(there) if there.megabytes() == volume.megabytes() => {}
+        Shown::Held(there) => {
+            return Err(refuse(&format!(
+                "the master lists {key} with {} MB and the agent's checkpoint with {} MB: a change of it is in \
+                 flight",
+                volume.megabytes().unwrap_or_default(),
+                there.megabytes().unwrap_or_default()
+            )));
+        }
+        Shown::Gone | Shown::InFlight | Shown::Doubtful => {
+            return Err(refuse(&format!(
+                "the agent's checkpoint does not name {key}, or a change of it is in flight"
+            )));
+        }
     }
     let work_dir = &facts.agent.work_dir;
     let disk = volume
@@ -145,12 +218,12 @@ fn calls(facts: &Facts, key: &VolumeKey, by: Megabytes, way: Way) -> anyhow::Res
 
 pub(super) fn run(args: &Args, way: Way, context: &Context) -> anyhow::Result<Exit> {
     let key = volume_key(&args.volume).exit(Exit::Usage)?;
-    let by = megabytes(&args.by).exit(Exit::Usage)?;
-    if by <= Megabytes::default() {
-        return Err(anyhow!("name a size above 0 MB")).exit(Exit::Usage);
-    }
+    let amount = Amount::of(args).exit(Exit::Usage)?;
     if args.dry_run {
         let facts = Observer::new(context.settings()).facts_with_master(&Words::default())?;
+        let Some(by) = amount.step(&facts, &key, way).exit(Exit::Refused)? else {
+            return print_lines(&[], context);
+        };
         let calls = calls(&facts, &key, by, way).exit(Exit::Refused)?;
         let changes = calls
             .reserve
@@ -167,8 +240,34 @@ pub(super) fn run(args: &Args, way: Way, context: &Context) -> anyhow::Result<Ex
     }
     let errand = Errand::new(context)?;
     let facts = errand.facts()?;
+    let Some(by) = amount.step(&facts, &key, way).exit(Exit::Refused)? else {
+        return was_so(&errand, &facts, &key);
+    };
     let calls = calls(&facts, &key, by, way).exit(Exit::Refused)?;
-    resize(&errand, &facts, &key, calls)
+    resize(&errand, &facts, &key, calls, amount)
+}
+
+/// The master lists it so, perhaps since an earlier run: the agent's own checkpoint is to show it too.
+fn was_so(errand: &Errand<'_>, facts: &Facts, key: &VolumeKey) -> anyhow::Result<Exit> {
+    let volume = of_master(facts, key).exit(Exit::Refused)?;
+    if errand.waits_for(&has_size(key, volume.megabytes()))? {
+        return done(volume, "was so already", errand.context);
+    }
+    let confirm = errand.context.settings().master.confirm;
+    Err(anyhow!(
+        "undecided: the master lists {key} with {} MB since an earlier call, and the agent's checkpoint does not \
+         show it after {confirm}; nothing more was asked for; run the command again",
+        volume.megabytes().unwrap_or_default()
+    ))
+    .exit(Exit::Error)
+}
+
+/// Whether a checkpoint has the volume in this size.
+fn has_size(key: &VolumeKey, size: Option<Megabytes>) -> impl Fn(&CheckpointFacts) -> bool {
+    move |now| match shown(now, key) {
+        Shown::Held(volume) => volume.megabytes() == size,
+        Shown::Gone | Shown::InFlight | Shown::Doubtful => false,
+    }
 }
 
 fn resize(
@@ -176,17 +275,19 @@ fn resize(
     facts: &Facts,
     key: &VolumeKey,
     calls: Calls,
+    amount: Amount,
 ) -> anyhow::Result<Exit> {
     let context = errand.context;
     let confirm = context.settings().master.confirm;
     let call = |change: Change, shows: &dyn Fn(&CheckpointFacts) -> bool| {
         errand.call(facts, change, shows)
     };
-    let there = |part: &Resource| committed(&facts.checkpoint).map_or(0, |now| amount(now, part));
+    let there =
+        |part: &Resource| committed(&facts.checkpoint).map_or(0, |now| amount_of(now, part));
     if let Some(part) = &calls.reserve {
         let before = there(part);
         let shows =
-            |now: &CheckpointFacts| committed(now).is_some_and(|now| amount(now, part) > before);
+            |now: &CheckpointFacts| committed(now).is_some_and(|now| amount_of(now, part) > before);
         match call(Change::Reserve(vec![part.clone()]), &shows)? {
             Called::Done => {}
             Called::Refused(error) => {
@@ -199,17 +300,13 @@ fn resize(
         }
     }
     let wanted = calls.after.megabytes();
-    let shows = |now: &CheckpointFacts| match shown(now, key) {
-        Shown::Held(volume) => volume.megabytes() == wanted,
-        Shown::Gone | Shown::InFlight | Shown::Doubtful => false,
-    };
-    match call(calls.resize, &shows)? {
+    match call(calls.resize, &has_size(key, wanted))? {
         Called::Done => {}
         Called::Refused(error) => {
             let mut left = String::new();
             if let Some(part) = calls.reserve {
                 let back = |now: &CheckpointFacts| {
-                    committed(now).is_some_and(|now| amount(now, &part) <= there(&part))
+                    committed(now).is_some_and(|now| amount_of(now, &part) <= there(&part))
                 };
                 left = match call(Change::Unreserve(vec![part.clone()]), &back) {
                     Ok(Called::Done) => "; what was reserved for it is free again".to_owned(),
@@ -224,33 +321,46 @@ fn resize(
         }
         Called::Undecided(why) => {
             let before = calls.volume.megabytes().unwrap_or_default();
+            if let Amount::To(_) = amount {
+                return Err(anyhow!(
+                    "undecided: {why}; {key} has {before} MB, or {} MB soon; run the command again: it waits \
+                     for what is under way, and asks for nothing twice",
+                    wanted.unwrap_or_default()
+                ))
+                .exit(Exit::Error);
+            }
             // Run again, it would be resized once more.
             return Err(anyhow!(
                 "undecided: {why}; {key} has {before} MB, or {} MB soon. Neither the master's answer nor \
                  the passing of {confirm} tells whether the agent does it: wait until `mesos-volumed \
                  volumes list` shows the one or the other for good (a restart of the agent decides it), \
-                 and run the command again only where it is the first",
+                 and run the command again only where it is the first; with --to it can be run again at once",
                 wanted.unwrap_or_default()
             ))
             .exit(Exit::Error);
         }
     }
     if let Some(part) = calls.unreserve {
+        let back = Change::Unreserve(vec![part.clone()]);
         let shows = |now: &CheckpointFacts| {
-            committed(now).is_some_and(|now| amount(now, &part) <= there(&part))
+            committed(now).is_some_and(|now| amount_of(now, &part) <= there(&part))
         };
-        match call(Change::Unreserve(vec![part.clone()]), &shows)? {
-            Called::Done => {}
-            Called::Refused(error) => {
-                return Err(anyhow!(
-                    "{key} has its new size; what it gave up is still reserved: {error}"
-                ))
-                .exit(Exit::Error);
-            }
-            Called::Undecided(why) => {
-                let left = format!("{key} has its new size");
-                return Err(undecided(&why, &left, confirm)).exit(Exit::Error);
-            }
+        let left = match call(back.clone(), &shows)? {
+            Called::Done => None,
+            Called::Refused(error) => Some(format!("is still reserved: {error}")),
+            Called::Undecided(why) => Some(format!("may still be reserved: {why}")),
+        };
+        if let Some(left) = left {
+            // A later run can't tell it from what others have reserved there.
+            let hand = ByHand::new(context.settings());
+            let line = call_of(facts, back)
+                .map(|call| hand.line(&call))
+                .transpose()?;
+            return Err(anyhow!(
+                "{key} has its new size; what it gave up {left}; this gives it back:\n{}",
+                line.unwrap_or_default()
+            ))
+            .exit(Exit::Error);
         }
     }
     done(&calls.after, "resized", context)

@@ -153,6 +153,21 @@ impl Site {
     }
 }
 
+/// `r/a` has 12 MB. To a size it is resized once, however often it is said.
+fn resized_to(host: &Host) {
+    let to = |way: &str, size: &str| host.run(&["volumes", way, "r/a", "--to", size]);
+    assert!(to("grow", "14").ends(0).out.contains("resized, 14 MB"));
+    assert!(to("grow", "14").ends(0).out.contains("was so already"));
+    assert!(to("grow", "12").ends(5).err.contains("volumes shrink"));
+    assert!(to("shrink", "12").ends(0).out.contains("resized, 12 MB"));
+    assert!(to("shrink", "12").ends(0).out.contains("was so already"));
+    assert!(to("shrink", "14").ends(5).err.contains("volumes grow"));
+    let dry = host.run(&["volumes", "grow", "r/a", "--to", "12", "--dry-run"]);
+    assert!(dry.ends(0).out.contains("no calls"));
+    to("grow", "0").ends(2);
+    host.run(&["volumes", "grow", "r/a"]).ends(2);
+}
+
 #[test]
 fn root_volumes_are_created_resized_and_destroyed_through_the_master() {
     if !entered("e2e::master::root_volumes_are_created_resized_and_destroyed_through_the_master") {
@@ -220,6 +235,8 @@ fn root_volumes_are_created_resized_and_destroyed_through_the_master() {
         .ends(5);
     host.run(&["volumes", "shrink", "r/a", "--by", "12"])
         .ends(5);
+    resized_to(host);
+    assert_eq!(tree(&host.volume("PATH", "a")), before);
     host.run(&["volumes", "grow", "r/none", "--by", "1"])
         .ends(5);
 
@@ -861,7 +878,12 @@ fn root_what_a_failing_step_leaves_is_undone_or_named() {
     failed(resize("shrink", "5"), "is as it was");
     assert_eq!(site.held(), held);
     forbid(&["UNRESERVE_RESOURCES"]);
-    failed(resize("shrink", "5"), "it gave up is still reserved");
+    let run = resize("shrink", "5").ends(1);
+    assert!(
+        run.err.contains("it gave up is still reserved") && run.err.contains("curl"),
+        "{}",
+        run.err
+    );
     assert!(site.held().contains("5\t"), "{}", site.held());
     forbid(&["DESTROY_VOLUMES"]);
     failed(site.destroy("a", &[]), "it is as it was");
@@ -877,7 +899,14 @@ fn root_what_a_failing_step_leaves_is_undone_or_named() {
             .lines()
             .any(|line| line.starts_with("7\t") && line.ends_with("r/a"))
     });
+    // To a size it is safe to say it again while the first is on its way.
+    let to = || host.run(&["volumes", "grow", "r/a", "--to", "9"]);
+    site.holds_messages();
+    failed(to(), "asks for nothing twice");
+    failed(to(), "nothing more was asked for");
+    site.delivers();
     site.confirms_within("2m");
+    assert!(to().ends(0).out.contains("was so already"));
     forbid(&["UNRESERVE_RESOURCES"]);
     failed(
         site.destroy("a", &["--unreserve"]),

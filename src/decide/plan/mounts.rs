@@ -34,6 +34,14 @@ impl Planner<'_> {
         if (empty && owed.is_none()) || moving || root.half_moved().next().is_some() {
             return;
         }
+        // Whether it is owed lies in the memory: unread, it counts as if it were.
+        if let Some(why) = self.facts().memory.why().map(ToString::to_string)
+            && self.judge.claims.holder_of(&root.disk).is_none()
+        {
+            let reasons = vec![Reason::new(Refusal::AuthorityUnknown, why)];
+            let at = root.disk.root.clone();
+            self.keep(None, &root.disk, at, true, reasons);
+        }
         for record in records {
             let owed = owed.filter(|fill| fill.volume == record.key);
             if empty && owed.is_none() {

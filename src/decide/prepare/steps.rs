@@ -383,7 +383,9 @@ fn mounting(record: &PreparedDisk, facts: &PrepareFacts, node: &Raw) -> Vec<Disk
         command: if facts.systemd {
             start(0)
         } else {
-            Command::new(&mount, &[&"-t".into(), &record.fs.name().into(), node, at])
+            // Without -w, mount tries again to mount read-only what refuses to be written.
+            let fs = record.fs.name().into();
+            Command::new(&mount, &[&"-t".into(), &fs, &"-w".into(), node, at])
         },
         at: at.clone(),
         uuid: record.uuid.clone(),

@@ -7,7 +7,7 @@
 use super::authority::Claims;
 use super::facts::{AgentAnswer, Facts, FileIdentity, FileKind, Known, Registered};
 use super::guards::{Reason, Refusal};
-use super::lifecycle::{Holder, Order, Supply, SupplyError, supply};
+use super::lifecycle::{Holder, Order, Supply, SupplyError, in_flight, on_disk, supply};
 use super::memory::Memory;
 use super::remember::{agent_may_delete, remember};
 use super::roots::{RootView, dir_key};
@@ -176,22 +176,17 @@ pub fn may_give_back(facts: &Facts, key: &VolumeKey, disk: &DiskRef) -> Result<L
     let mut reasons = claims.doubts.clone();
     judge.name_reasons(key, &mut reasons);
     judge.hidden_role(key, &mut reasons);
-    if claims.in_flight {
-        reasons.push(Reason::new(
-            Refusal::PendingOperation,
-            "a target file exists: a change is in flight".to_owned(),
-        ));
-    }
+    in_flight(&claims, &mut reasons);
     let gone = judge.record(key).and_then(|record| record.gone.as_ref());
     if gone.is_some_and(|gone| agent_may_delete(facts, &memory, gone)) {
         reasons.push(Refusal::AgentDeleting.into());
     }
-    let Some(view) = views.iter().find(|view| view.root.disk == *disk) else {
-        reasons.push(Reason::new(
-            Refusal::ForeignRoot,
-            format!("the agent on this host has no disk {disk}"),
-        ));
-        return Err(reasons);
+    let view = match on_disk(&views, disk) {
+        Ok(view) => view,
+        Err(reason) => {
+            reasons.push(reason);
+            return Err(reasons);
+        }
     };
     reasons.extend(view.reasons.iter().cloned());
     half_way(facts, view, key, &mut reasons);

@@ -45,6 +45,30 @@ pub fn lies_there<'a>(
     dir.identity.known()
 }
 
+/// A change that the agent has written down and not carried out may be of this very volume.
+pub(super) fn in_flight(claims: &Claims, reasons: &mut Vec<Reason>) {
+    if claims.in_flight {
+        reasons.push(Reason::new(
+            Refusal::PendingOperation,
+            "a target file exists: a change is in flight".to_owned(),
+        ));
+    }
+}
+
+/// The root on which a volume is to be.
+pub(super) fn on_disk<'a, 'f>(
+    views: &'a [RootView<'f>],
+    disk: &DiskRef,
+) -> Result<&'a RootView<'f>, Reason> {
+    let found = views.iter().find(|view| view.root.disk == *disk);
+    found.ok_or_else(|| {
+        Reason::new(
+            Refusal::ForeignRoot,
+            format!("the agent on this host has no disk {disk}"),
+        )
+    })
+}
+
 /// Whether a volume may be created on this disk: nothing lies in its place but perhaps `empty`, a
 /// directory that was seen to hold nothing, nobody names it, and nothing is in flight. Every reason why
 /// not.
@@ -63,19 +87,14 @@ pub fn may_create(
             reasons.push(Reason::new(Refusal::PendingOperation, operation.clone()));
         }
     }
-    if claims.in_flight {
-        reasons.push(Reason::new(
-            Refusal::PendingOperation,
-            "a target file exists: a change is in flight".to_owned(),
-        ));
-    }
+    in_flight(&claims, &mut reasons);
     trashed(facts, key, disk, &mut reasons);
-    let Some(view) = views.iter().find(|view| view.root.disk == *disk) else {
-        reasons.push(Reason::new(
-            Refusal::ForeignRoot,
-            format!("the agent on this host has no disk {disk}"),
-        ));
-        return Err(reasons);
+    let view = match on_disk(&views, disk) {
+        Ok(view) => view,
+        Err(reason) => {
+            reasons.push(reason);
+            return Err(reasons);
+        }
     };
     reasons.extend(view.reasons.iter().cloned());
     let path = match disk.kind {

@@ -9,7 +9,7 @@ use mesos_volumed::decide::guards::Refusal;
 use mesos_volumed::decide::manifest::TrashState;
 use mesos_volumed::decide::memory::UnwitnessedBatch;
 use mesos_volumed::decide::plan::{Plan, plan};
-use mesos_volumed::decide::steps::{Evidence, Step};
+use mesos_volumed::decide::steps::{Evidence, Kept, Step};
 use mesos_volumed::mesos::disk::{DiskRef, DiskType};
 use mesos_volumed::units::{Raw, Span};
 
@@ -939,6 +939,35 @@ fn what_a_volume_may_have_left_to_the_next_is_told_until_it_is_over() {
         facts.disk(&mount()).content = Known::Known(MountContent::Data);
         assert!(!told(&facts));
     }
+}
+
+#[test]
+fn what_may_be_owed_on_a_mount_is_kept_back_while_the_memory_is_not_read() {
+    let mut held = healthy();
+    held.create(&mount(), &key("db/m"));
+    held.create(&root(), &key("db/stays"));
+    held.pass();
+    held.later(60);
+    held.disk(&mount()).content = Known::Known(MountContent::Data);
+    let kept = |facts: &Facts| {
+        let made = plan_of(&changed(facts, |facts| facts.memory = unknown()));
+        assert!(made.is_idle(), "{made:#?}");
+        let nobodys = |kept: &&Kept| kept.disk == mount() && kept.volume.is_none();
+        let kept = made.kept.iter().find(nobodys).cloned();
+        assert!(kept.is_none() || made.blocked());
+        kept
+    };
+    assert_eq!(kept(&held), None, "it is held, which the checkpoint tells");
+    let gone = changed(&held, |facts| {
+        facts.forget(&key("db/m"));
+        facts.disk(&mount()).content = Known::Known(MountContent::Data);
+    });
+    let owed = kept(&gone).unwrap();
+    assert!(owed.due && owed.reasons[0].code == Refusal::AuthorityUnknown);
+    let empty = changed(&gone, |facts| {
+        facts.disk(&mount()).content = Known::Known(MountContent::Empty);
+    });
+    assert_eq!(kept(&empty), None);
 }
 
 #[test]

@@ -183,7 +183,8 @@ fn root_a_dry_run_prints_the_commands_and_touches_nothing() {
             "--dry-run",
         ]);
         let text = text.ends(0).out;
-        for command in ["/mkfs.xfs -q -m uuid=", "mkdir -m 0755 ", "/mount -t xfs "] {
+        let mounted = "/mount -t xfs -w ";
+        for command in ["/mkfs.xfs -q -m uuid=", "mkdir -m 0755 ", mounted] {
             assert!(text.contains(command), "{command}: {text}");
         }
         assert_eq!(text.contains("chattr +i"), kind == "mount", "{text}");

@@ -363,3 +363,6 @@ impl Content {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -307,7 +307,9 @@ impl Refusal {
             Self::RootUnverified => {
                 "check that the right disk is mounted, then `mesos-volumed disk accept <root>`"
             }
-            Self::NoIdentity => "use ext4, xfs or btrfs",
+            Self::NoIdentity => {
+                "use ext4, xfs or btrfs; one of these that does not tell its UUID does not answer: look at the kernel's log (dmesg)"
+            }
             Self::NotMounted => "mount the disk",
             Self::ForeignRoot => {
                 "start the agent with this root in --resources, or take the root out of the configuration"

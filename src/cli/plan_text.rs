@@ -1,7 +1,7 @@
 //! A plan and its outcomes, for people and for programs.
 
 use super::Text;
-use crate::daemon::answers::plan::{Kept, Planned, planned};
+use crate::daemon::answers::plan::{Kept, Planned, StepResult, planned};
 use crate::decide::facts::{WipeMethod, WipeMode};
 use crate::decide::guards::Refusal;
 use crate::decide::plan::Plan;
@@ -210,9 +210,18 @@ pub fn kept_text(planned: &Planned) -> String {
     }
     let due = planned.kept.iter().filter(|kept| kept.due).count();
     let rest = planned.kept.len().saturating_sub(due);
+    let done = planned
+        .outcomes
+        .iter()
+        .filter(|step| matches!(step.result, StepResult::Done | StepResult::Identity))
+        .count();
+    let steps = match (done, planned.steps.len()) {
+        (0, to_do) => format!("{} to do", steps(to_do)),
+        (done, 0) => format!("{} done", steps(done)),
+        (done, to_do) => format!("{} done, {to_do} to do", steps(done)),
+    };
     text.line(format_args!(
-        "{} to do, {due} kept back, {rest} left as they are",
-        steps(planned.steps.len())
+        "{steps}, {due} kept back, {rest} left as they are"
     ));
     text.into_string()
 }
@@ -237,5 +246,41 @@ fn name(kept: &Kept) -> String {
         (Some(role), Some(id), Some(entry)) => format!("{role}/{id} (trash entry {entry})"),
         (Some(role), Some(id), None) => format!("{role}/{id} at {}", kept.path),
         (None, _, _) | (_, None, _) => kept.path.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::daemon::answers::plan::Became;
+
+    #[test]
+    fn the_last_line_tells_what_was_done_and_what_is_left_to_do() {
+        let last = |planned: &Planned| kept_text(planned).lines().last().map(str::to_owned);
+        let mut ran = Planned {
+            plan: String::new(),
+            steps: Vec::new(),
+            kept: Vec::new(),
+            doubts: Vec::new(),
+            outcomes: Vec::new(),
+        };
+        let nothing = "nothing to do, 0 kept back, 0 left as they are";
+        assert_eq!(last(&ran).as_deref(), Some(nothing));
+        for result in [StepResult::Done, StepResult::Failed, StepResult::Identity] {
+            ran.outcomes.push(Became {
+                step: "wipe".to_owned(),
+                subject: "prod/db".to_owned(),
+                result,
+                detail: Value::Null,
+                text: String::new(),
+            });
+        }
+        let done = "2 steps done, 0 kept back, 0 left as they are";
+        assert_eq!(last(&ran).as_deref(), Some(done));
+        ran.steps.push(Value::Null);
+        let more = "2 steps done, 1 to do, 0 kept back, 0 left as they are";
+        assert_eq!(last(&ran).as_deref(), Some(more));
     }
 }

@@ -3,6 +3,9 @@
 /// How many directories from the root on are looked at for names to lend.
 const LENDERS: usize = 32;
 
+/// Set in a name's length where the name is no directory's; no name is as long.
+const NO_DIRECTORY: u16 = 1 << 15;
+
 /// Names, the last one first out; each is kept with its length behind it, so that the stack needs
 /// no index.
 #[derive(Debug, Default)]
@@ -19,27 +22,51 @@ impl NameStack {
 
     /// Lays a name on top; `false` (and nothing done) for one that can't be a name.
     pub fn push(&mut self, name: &[u8]) -> bool {
-        let Ok(length) = u16::try_from(name.len()) else {
+        self.push_marked(name, 0)
+    }
+
+    /// As [`push`](Self::push), for a name that was seen to be no directory's.
+    pub fn push_other(&mut self, name: &[u8]) -> bool {
+        self.push_marked(name, NO_DIRECTORY)
+    }
+
+    fn push_marked(&mut self, name: &[u8], mark: u16) -> bool {
+        let length = u16::try_from(name.len()).unwrap_or(u16::MAX);
+        if length >= NO_DIRECTORY {
             return false;
-        };
+        }
         self.bytes.extend_from_slice(name);
-        self.bytes.extend_from_slice(&length.to_le_bytes());
+        self.bytes.extend_from_slice(&(length | mark).to_le_bytes());
         true
     }
 
     /// The name whose end is at this height.
     #[must_use]
     pub fn ending_at(&self, height: usize) -> Option<&[u8]> {
+        self.marked(height).map(|(name, _)| name)
+    }
+
+    fn marked(&self, height: usize) -> Option<(&[u8], u16)> {
         let below = self.bytes.get(..height)?;
         let (rest, length) = below.split_last_chunk::<2>()?;
-        let length = usize::from(u16::from_le_bytes(*length));
-        rest.get(rest.len().checked_sub(length)?..)
+        let length = u16::from_le_bytes(*length);
+        let from = rest
+            .len()
+            .checked_sub(usize::from(length & !NO_DIRECTORY))?;
+        Some((rest.get(from..)?, length & NO_DIRECTORY))
     }
 
     /// The name on top.
     #[must_use]
     pub fn top(&self) -> Option<&[u8]> {
         self.ending_at(self.bytes.len())
+    }
+
+    /// Whether the name on top was seen to be no directory's.
+    #[must_use]
+    pub fn top_is_other(&self) -> bool {
+        self.marked(self.bytes.len())
+            .is_some_and(|(_, mark)| mark != 0)
     }
 
     /// Takes the name on top away.
@@ -129,6 +156,22 @@ mod tests {
         stack.pop();
         stack.pop();
         assert_eq!((stack.top(), stack.height()), (None, 0));
+    }
+
+    #[test]
+    fn what_is_no_directory_is_remembered_beside_its_name() {
+        let mut stack = NameStack::default();
+        assert!(!stack.top_is_other());
+        assert!(stack.push(b"dir"));
+        assert!(stack.push_other(&[b'x'; 255]));
+        assert!(!stack.push_other(&vec![b'y'; 40_000]));
+        assert!(stack.top_is_other());
+        assert_eq!(stack.top(), Some(&[b'x'; 255][..]));
+        stack.pop();
+        assert_eq!(
+            (stack.top(), stack.top_is_other()),
+            (Some(&b"dir"[..]), false)
+        );
     }
 
     #[test]

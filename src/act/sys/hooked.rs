@@ -20,6 +20,8 @@ pub(in crate::act) struct Hooked<'a> {
     hook: Hook<'a>,
     /// How often `read_entries` gives an entry that is made on the spot.
     pub(in crate::act) endless: Cell<bool>,
+    /// What `fs_kind` says where it is not the truth.
+    pub(in crate::act) kind: Cell<Option<FsKind>>,
 }
 
 impl<'a> Hooked<'a> {
@@ -28,6 +30,7 @@ impl<'a> Hooked<'a> {
             kernel: Kernel::new(),
             hook,
             endless: Cell::new(false),
+            kind: Cell::new(None),
         }
     }
 }
@@ -60,6 +63,11 @@ macro_rules! hooked {
 impl Sys for Hooked<'_> {
     type Dir = OwnedFd;
     type File = OwnedFd;
+
+    fn fs_kind(&self, dir: &OwnedFd) -> Result<FsKind, Errno> {
+        (self.hook)("fs_kind", b"")?;
+        self.kind.get().map_or_else(|| self.kernel.fs_kind(dir), Ok)
+    }
 
     fn set_owner(&self, dir: &OwnedFd, owner: Option<(u32, u32)>, mode: u32) -> Result<(), Errno> {
         (self.hook)("set_owner", b"")?;
@@ -146,7 +154,6 @@ impl Sys for Hooked<'_> {
         node() -> Node;
         anchor() -> Anchor;
         is_host_root() -> bool;
-        fs_kind() -> FsKind;
         discards() -> bool;
         space() -> Space;
         kind(name: &[u8]) -> FileKind;

@@ -14,7 +14,7 @@ use super::report::{LeftKind, StopReason, Tally};
 use super::walk::crew::hasten_within;
 use super::walk::{Limits, Walk};
 use super::{Control, Progress};
-use crate::act::sys::hooked::Hooked;
+use crate::act::sys::hooked::{Hook, Hooked, quiet};
 use crate::act::sys::{Errno, FsKind, Kernel, Sys};
 use crate::sys::Resolver;
 use crate::units::Raw;
@@ -93,14 +93,83 @@ fn everything_goes_and_is_counted_with_both_resolvers_whatever_the_limits() {
     }
 }
 
+fn on_btrfs(hook: Hook<'_>) -> Hooked<'_> {
+    let sys = Hooked::new(hook);
+    sys.kind.set(Some(FsKind::Btrfs));
+    sys
+}
+
 #[test]
 fn directories_for_whose_names_there_is_no_room_are_found_again() {
-    let temp = temp();
-    for i in 0..500 {
-        std::fs::create_dir_all(temp.path().join(format!("dir{i}/inner{i}"))).unwrap();
+    for sys in [Hooked::new(&quiet), on_btrfs(&quiet)] {
+        let temp = temp();
+        for i in 0..500 {
+            std::fs::create_dir_all(temp.path().join(format!("dir{i}/inner{i}"))).unwrap();
+        }
+        let (tally, stopped) = empty(&sys, temp.path(), TINY);
+        assert_eq!((tally.dirs, stopped), (1000, None));
+        assert!(is_empty(temp.path()));
     }
-    let (tally, stopped) = empty(&Kernel::new(), temp.path(), TINY);
-    assert_eq!((tally.dirs, stopped), (1000, None));
+}
+
+#[test]
+fn on_btrfs_what_is_listed_behind_a_directory_goes_after_what_is_in_it() {
+    for limits in [Limits::USUAL, TINY] {
+        let temp = temp();
+        let (files, dirs) = plant(temp.path(), 3, 3);
+        let (tally, stopped) = empty(&on_btrfs(&quiet), temp.path(), limits);
+        assert_eq!((tally.files, tally.dirs, stopped), (files, dirs, None));
+        assert!(is_empty(temp.path()));
+    }
+    let temp = temp();
+    for name in ["a", "b", "c", "d"] {
+        std::fs::write(temp.path().join(name), "").unwrap();
+        std::fs::create_dir(temp.path().join(format!("{name}-dir"))).unwrap();
+        std::fs::write(temp.path().join(format!("{name}-dir/in-{name}-dir")), "").unwrap();
+    }
+    let expected: Vec<Raw> = std::fs::read_dir(temp.path())
+        .unwrap()
+        .flat_map(|entry| {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            let inside = name.ends_with("-dir").then(|| format!("in-{name}"));
+            inside.into_iter().chain([name])
+        })
+        .map(|name| Raw::from(name.as_str()))
+        .collect();
+    let seen = RefCell::new(Vec::new());
+    let hook = |call: &'static str, name: &[u8]| {
+        if matches!(call, "unlink" | "rmdir") {
+            seen.borrow_mut().push(Raw::new(name));
+        }
+        Ok(())
+    };
+    empty(&on_btrfs(&hook), temp.path(), Limits::USUAL);
+    assert_eq!(*seen.borrow(), expected);
+}
+
+#[test]
+fn a_file_that_is_a_directory_when_its_turn_comes_goes_as_well() {
+    let temp = temp();
+    for name in ["a", "b"] {
+        std::fs::write(temp.path().join(name), "").unwrap();
+        std::fs::create_dir(temp.path().join(format!("{name}-dir"))).unwrap();
+    }
+    let exchanged = Cell::new(false);
+    let hook = |call: &'static str, _: &[u8]| {
+        if call == "rmdir" && !exchanged.replace(true) {
+            for name in ["a", "b"] {
+                let path = temp.path().join(name);
+                if path.exists() {
+                    std::fs::remove_file(&path).unwrap();
+                    std::fs::create_dir(&path).unwrap();
+                    std::fs::write(path.join("new"), "").unwrap();
+                }
+            }
+        }
+        Ok(())
+    };
+    let (tally, stopped) = empty(&on_btrfs(&hook), temp.path(), Limits::USUAL);
+    assert!(exchanged.get() && stopped.is_none() && tally.left.is_empty());
     assert!(is_empty(temp.path()));
 }
 
@@ -402,7 +471,10 @@ fn whichever_call_fails_the_report_is_true() {
         Errno::NOTEMPTY,
         Errno::STALE,
     ];
-    for errno in errnos {
+    for (errno, kind) in errnos
+        .into_iter()
+        .flat_map(|errno| [(errno, None), (errno, Some(FsKind::Btrfs))])
+    {
         for at in 0.. {
             let temp = temp();
             plant(temp.path(), 1, 4);
@@ -417,7 +489,9 @@ fn whichever_call_fails_the_report_is_true() {
                 }
                 Ok(())
             };
-            let (tally, stopped) = empty(&Hooked::new(&hook), temp.path(), TINY);
+            let sys = Hooked::new(&hook);
+            sys.kind.set(kind);
+            let (tally, stopped) = empty(&sys, temp.path(), TINY);
             let complete = stopped.is_none() && tally.left.is_empty();
             // An entry of which the kernel says that it is not there can't be reported.
             if complete && errno != Errno::NOENT {

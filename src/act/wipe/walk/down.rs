@@ -8,6 +8,13 @@ use crate::sys::{OpenError, TypeHint};
 
 impl<S: Sys> Walk<'_, S> {
     pub(super) fn descend(&mut self, name: &[u8]) -> Result<(), StopReason> {
+        // A file that waited for the directories before it. By now it may be a directory as well.
+        if self.names.top_is_other()
+            && self.unlink(name, TypeHint::Unknown)? != Unlinked::IsDirectory
+        {
+            self.child_is_done();
+            return Ok(());
+        }
         let deep = self.frames.len() >= self.limits.deepest
             || self.names.height() >= self.limits.names_most;
         if deep && self.frames.len() > 1 {

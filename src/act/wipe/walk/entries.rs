@@ -14,6 +14,10 @@ const BATCH_KEPT: usize = 256 << 10;
 /// that is always a gain. On xfs it costs one thread 14 % in small directories, and gives two threads a
 /// quarter of their time.
 const SORT_FROM: usize = 10_000;
+/// On btrfs, so few entries of a directory are removed in the order in which they were made, what lies
+/// in its directories included, as `rm` does: the tree that holds them all loses one end then, where
+/// it would be gone through twice otherwise. A chain of directories takes a tenth less.
+const IN_ORDER: usize = 64;
 /// How often a directory is read again because the names of its directories did not fit.
 const READINGS: u16 = 1000;
 /// How often the file system is synced to get room for removing.
@@ -73,13 +77,32 @@ impl<S: Sys> Walk<'_, S> {
             .unwrap_or(0);
         let room = height.saturating_add(room.max(self.limits.names_least));
         let mut skipped = false;
-        for at in 0..batch.len() {
+        let waiting = self.waiting(batch);
+        for at in 0..waiting {
             let Some((name, _, hint)) = batch.get(at) else {
                 continue;
             };
             let is_directory =
                 hint == TypeHint::Directory || self.unlink(name, hint)? == Unlinked::IsDirectory;
             if is_directory && (self.names.height() >= room || !self.names.push(name)) {
+                skipped = true;
+            }
+        }
+        // The last name laid down is the first that is seen to.
+        for at in (waiting..batch.len()).rev() {
+            let Some((name, _, hint)) = batch.get(at) else {
+                continue;
+            };
+            let is_directory = hint == TypeHint::Directory;
+            let waits = if is_directory {
+                self.names.height() < room && self.names.push(name)
+            } else {
+                self.names.height() < self.limits.names / 4 && self.names.push_other(name)
+            };
+            if waits {
+                continue;
+            }
+            if is_directory || self.unlink(name, hint)? == Unlinked::IsDirectory {
                 skipped = true;
             }
         }
@@ -94,6 +117,21 @@ impl<S: Sys> Walk<'_, S> {
         // What was skipped is found when it is read anew; reading on now would only skip more.
         pass.more = more && !skipped;
         Ok(())
+    }
+
+    /// From which entry on what was read is removed when its turn comes, and not at once: from the first
+    /// directory on, where the order matters.
+    fn waiting(&self, batch: &Batch) -> usize {
+        let count = batch.len();
+        if self.kind != FsKind::Btrfs || count > IN_ORDER {
+            return count;
+        }
+        let mut hints = batch.iter().map(|(.., hint)| hint);
+        match hints.position(|hint| hint == TypeHint::Directory) {
+            // The file system tells what everything is, or it is asked as everywhere.
+            Some(first) if !hints.any(|hint| hint == TypeHint::Unknown) => first,
+            Some(_) | None => count,
+        }
     }
 
     /// Whether a directory that has more entries may be read on: no reading gives more entries

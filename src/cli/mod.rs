@@ -23,6 +23,7 @@ mod fleet;
 mod generate;
 mod host;
 mod janitor;
+mod late;
 mod logging;
 mod marathon;
 pub mod output;
@@ -51,6 +52,7 @@ use clap::{ArgAction, CommandFactory as _, FromArgMatches as _};
 pub use exit::{Exit, WithExit};
 pub use output::{Align, Output, Table, Text};
 
+use self::late::Late;
 use crate::config::{self, Loaded, Settings};
 
 #[derive(Debug, clap::Parser)]
@@ -98,36 +100,36 @@ pub struct Global {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    Discover(discover::Args),
-    Explain(explain::Args),
-    Resources(resources::Args),
+    Discover(Late<discover::Args>),
+    Explain(Late<explain::Args>),
+    Resources(Late<resources::Args>),
     #[command(subcommand)]
-    Volumes(volumes::Command),
-    Sweep(sweep::Args),
+    Volumes(Late<volumes::Command>),
+    Sweep(Late<sweep::Args>),
     #[command(subcommand)]
-    Trash(trash::Command),
-    Wipe(wipe::Args),
-    Janitor(janitor::Args),
-    Receipts(receipts::Args),
+    Trash(Late<trash::Command>),
+    Wipe(Late<wipe::Args>),
+    Janitor(Late<janitor::Args>),
+    Receipts(Late<receipts::Args>),
     #[command(subcommand)]
-    Disk(disk::Command),
-    Plan(plan_cmd::Args),
-    Preflight(preflight::Args),
-    Diff(diff::Args),
+    Disk(Late<disk::Command>),
+    Plan(Late<plan_cmd::Args>),
+    Preflight(Late<preflight::Args>),
+    Diff(Late<diff::Args>),
     #[command(subcommand)]
-    Marathon(marathon::Command),
+    Marathon(Late<marathon::Command>),
     #[command(subcommand)]
-    Fleet(fleet::Command),
-    Doctor(doctor::Args),
-    Run(run::Args),
-    Status(status::Args),
-    Pause(pause::PauseArgs),
-    Resume(pause::ResumeArgs),
+    Fleet(Late<fleet::Command>),
+    Doctor(Late<doctor::Args>),
+    Run(Late<run::Args>),
+    Status(Late<status::Args>),
+    Pause(Late<pause::PauseArgs>),
+    Resume(Late<pause::ResumeArgs>),
     /// Check the configuration, or show what is in force
     #[command(subcommand)]
-    Config(config_cmd::ConfigCommand),
+    Config(Late<config_cmd::ConfigCommand>),
     #[command(subcommand)]
-    Generate(generate::Command),
+    Generate(Late<generate::Command>),
 }
 
 /// What a command works with.
@@ -259,6 +261,13 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
 }
 
 fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let args: Vec<OsString> = args.into_iter().collect();
+    if let Ok(matches) = late::lean(command).try_get_matches_from(&args)
+        && let Ok(cli) = Cli::from_arg_matches(&matches)
+    {
+        return Ok(cli);
+    }
+    // Help and mistakes are for a command line that has everything.
     let mut command = command();
     let matches = command.try_get_matches_from_mut(args)?;
     Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
@@ -336,6 +345,49 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         command().debug_assert();
+    }
+
+    #[test]
+    fn flags_that_are_made_late_are_parsed_as_the_whole_command_line_parses_them() {
+        let lines: [&[&str]; 9] = [
+            &["volumes", "list", "--usage", "--output", "json"],
+            &["--output", "json", "volumes", "list"],
+            &["wipe", "role/id", "--confirm", "id", "-vv"],
+            &["sweep", "--dry-run", "--config", "/x"],
+            &["config", "check"],
+            &["run"],
+            &["volumes", "list", "--no-such-flag"],
+            &["no-such-command"],
+            &["volumes"],
+        ];
+        for line in lines {
+            let args = || ["mesos-volumed"].iter().chain(line).map(OsString::from);
+            let whole = command()
+                .try_get_matches_from(args())
+                .and_then(|matches| Cli::from_arg_matches(&matches));
+            match (parse(args()), whole) {
+                (Ok(late), Ok(whole)) => assert_eq!(format!("{late:?}"), format!("{whole:?}")),
+                (Err(late), Err(whole)) => assert_eq!(late.to_string(), whole.to_string()),
+                (late, whole) => panic!("{line:?}: {late:?}, {whole:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn flags_that_are_made_late_have_their_variables_too() {
+        let mut lean = late::lean(command);
+        let before = lean
+            .find_subcommand("wipe")
+            .unwrap()
+            .get_arguments()
+            .count();
+        lean.build();
+        let wipe = lean.find_subcommand("wipe").unwrap();
+        assert!(wipe.get_arguments().count() > before);
+        let confirm = wipe
+            .get_arguments()
+            .find(|arg| arg.get_long() == Some("confirm"));
+        assert_eq!(confirm.unwrap().get_env().unwrap(), "MESOS_VOLUMED_CONFIRM");
     }
 
     #[test]

@@ -90,13 +90,19 @@ fn holder(file: &OwnedFd) -> Option<u32> {
 /// The lock of a root, on an open directory of it; held until dropped.
 #[derive(Debug)]
 pub struct RootLock<S: Sys> {
-    _dir: S::Dir,
+    dir: S::Dir,
 }
 
 impl<S: Sys> RootLock<S> {
     /// Takes the lock of this directory; `None` when another process has it (`root_locked`).
     pub fn acquire(sys: &S, dir: S::Dir) -> Result<Option<Self>, Errno> {
-        Ok(sys.lock(&dir)?.then_some(Self { _dir: dir }))
+        Ok(sys.lock(&dir)?.then_some(Self { dir }))
+    }
+}
+
+impl<S: Sys> Drop for RootLock<S> {
+    fn drop(&mut self) {
+        S::unlock(&self.dir);
     }
 }
 
@@ -143,5 +149,20 @@ mod tests {
         assert!(RootLock::acquire(&kernel, open()).unwrap().is_none());
         drop(first);
         assert!(RootLock::acquire(&kernel, open()).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_process_that_is_being_started_does_not_keep_a_root_locked() {
+        let temp = tempfile::tempdir().unwrap();
+        let kernel = Kernel::new();
+        let open = || kernel.open_root(temp.path()).unwrap();
+        let dir = open();
+        // What a child has between its fork and its program.
+        let copy = dir.try_clone().unwrap();
+        let first = RootLock::acquire(&kernel, dir).unwrap().unwrap();
+        assert!(RootLock::acquire(&kernel, open()).unwrap().is_none());
+        drop(first);
+        assert!(RootLock::acquire(&kernel, open()).unwrap().is_some());
+        drop(copy);
     }
 }

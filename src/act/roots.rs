@@ -1,7 +1,7 @@
 //! An opened root: the file system that the plan was made for, locked.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::lock::RootLock;
 use super::outcome::StepError;
@@ -29,7 +29,30 @@ pub enum RootStop {
 /// let go of when neither does, so that an idle daemon never keeps a disk from being unmounted.
 #[derive(Debug)]
 pub struct RootLocks<S: Sys> {
-    held: Arc<Mutex<BTreeMap<DiskRef, Weak<RootLock<S>>>>>,
+    held: Arc<Mutex<Held<S>>>,
+}
+
+type Held<S> = BTreeMap<DiskRef, Weak<RootLock<S>>>;
+
+fn guard<S: Sys>(held: &Mutex<Held<S>>) -> MutexGuard<'_, Held<S>> {
+    // A thread that panicked in here left the map whole: it only inserts.
+    held.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One thread's part of a root's lock.
+#[derive(Debug)]
+struct Part<S: Sys> {
+    lock: Option<Arc<RootLock<S>>>,
+    held: Arc<Mutex<Held<S>>>,
+}
+
+impl<S: Sys> Drop for Part<S> {
+    fn drop(&mut self) {
+        // Nobody shall find it let go of by all and not open yet: that would look like another process.
+        let held = guard(&self.held);
+        self.lock = None;
+        drop(held);
+    }
 }
 
 impl<S: Sys> Clone for RootLocks<S> {
@@ -49,14 +72,14 @@ impl<S: Sys> Default for RootLocks<S> {
 }
 
 impl<S: Sys> RootLocks<S> {
-    fn take(&self, sys: &S, disk: &DiskRef, dir: &S::Dir) -> Result<Arc<RootLock<S>>, LockStop> {
-        // A thread that panicked in here left the map whole: it only inserts.
-        let mut held = match self.held.lock() {
-            Ok(held) => held,
-            Err(poisoned) => poisoned.into_inner(),
+    fn take(&self, sys: &S, disk: &DiskRef, dir: &S::Dir) -> Result<Part<S>, LockStop> {
+        let part = |lock| Part {
+            lock: Some(lock),
+            held: Arc::clone(&self.held),
         };
+        let mut held = guard(&self.held);
         if let Some(lock) = held.get(disk).and_then(Weak::upgrade) {
-            return Ok(lock);
+            return Ok(part(lock));
         }
         let own = sys.reopen(dir).map_err(LockStop::Io)?;
         let lock = RootLock::acquire(sys, own)
@@ -64,7 +87,7 @@ impl<S: Sys> RootLocks<S> {
             .ok_or(LockStop::Elsewhere)?;
         let lock = Arc::new(lock);
         held.insert(disk.clone(), Arc::downgrade(&lock));
-        Ok(lock)
+        Ok(part(lock))
     }
 }
 
@@ -87,7 +110,7 @@ pub struct OpenRoot<S: Sys> {
     pub trash_path: Raw,
     /// Where the folder of ours lies, for display.
     pub ours_path: Raw,
-    _lock: Option<Arc<RootLock<S>>>,
+    _lock: Option<Part<S>>,
 }
 
 /// Opens a child directory, making it where it is missing.
@@ -267,7 +290,7 @@ impl<S: Sys> OpenRoot<S> {
         locks: &RootLocks<S>,
         disk: &DiskRef,
         dir: &S::Dir,
-    ) -> Result<Arc<RootLock<S>>, RootStop> {
+    ) -> Result<Part<S>, RootStop> {
         locks.take(sys, disk, dir).map_err(|stop| match stop {
             LockStop::Elsewhere => RootStop::Refused(Refusal::RootLocked.into()),
             LockStop::Io(source) => RootStop::Failed(StepError::Call {
@@ -289,5 +312,32 @@ impl<S: Sys> OpenRoot<S> {
                 source: OpenError::Missing,
             }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::act::sys::Kernel;
+
+    #[test]
+    fn threads_of_one_process_never_find_a_root_locked_by_another() {
+        let temp = tempfile::tempdir().unwrap();
+        let disk = DiskRef {
+            kind: DiskType::Path,
+            root: Raw::from(temp.path().to_owned()),
+        };
+        let locks = RootLocks::default();
+        let works = || {
+            let kernel = Kernel::new();
+            let dir = kernel.open_root(temp.path()).unwrap();
+            (0..5_000).all(|_| locks.take(&kernel, &disk, &dir).is_ok())
+        };
+        std::thread::scope(|scope| {
+            let threads = [(); 4].map(|()| scope.spawn(works));
+            for thread in threads {
+                assert!(thread.join().unwrap());
+            }
+        });
     }
 }

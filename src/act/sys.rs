@@ -150,6 +150,9 @@ pub trait Sys {
     /// Takes the exclusive lock of a directory, for as long as it is open; `false` when somebody
     /// else has it.
     fn lock(&self, dir: &Self::Dir) -> Result<bool, Errno>;
+    /// Lets go of that lock, also where a process that another thread is just starting has a copy of the
+    /// descriptor: such a copy would keep it until that process has become another program.
+    fn unlock(dir: &Self::Dir);
 
     /// Whether it is the root directory of a btrfs subvolume.
     fn is_subvolume(&self, dir: &Self::Dir) -> Result<bool, Errno>;

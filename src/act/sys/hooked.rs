@@ -64,6 +64,10 @@ impl Sys for Hooked<'_> {
     type Dir = OwnedFd;
     type File = OwnedFd;
 
+    fn unlock(dir: &OwnedFd) {
+        Kernel::unlock(dir);
+    }
+
     fn fs_kind(&self, dir: &OwnedFd) -> Result<FsKind, Errno> {
         (self.hook)("fs_kind", b"")?;
         self.kind.get().map_or_else(|| self.kernel.fs_kind(dir), Ok)

@@ -324,6 +324,11 @@ impl Sys for Kernel {
         try_lock(dir)
     }
 
+    fn unlock(dir: &OwnedFd) {
+        // Where this fails, the lock goes with the descriptor.
+        flock(dir, FlockOperation::Unlock).unwrap_or(());
+    }
+
     fn is_subvolume(&self, dir: &OwnedFd) -> Result<bool, Errno> {
         Ok(node(dir)?.inode == SUBVOLUME_INODE && self.fs_kind(dir)? == FsKind::Btrfs)
     }

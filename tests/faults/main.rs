@@ -1,4 +1,4 @@
-//! The engine of `scripts/faults`, `scripts/powercut` and `scripts/hostile`: runs the program on file
+//! The engine of `scripts/faults`, `scripts/powercut`, `scripts/hostile` and `scripts/vm write-log`: runs the program on file
 //! systems of its own while calls fail, processes are killed, power is cut, or somebody else works
 //! against it, and looks whether everything that must hold does.
 //!
@@ -26,6 +26,7 @@ mod scene;
 mod shell;
 mod trace;
 mod world;
+mod writelog;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -35,6 +36,28 @@ use clap::Parser as _;
 #[derive(Debug, clap::Parser)]
 #[command(name = "fault-tool")]
 enum Tool {
+    #[command(flatten)]
+    Work(Work),
+    /// One of the processes that work against a wipe
+    #[command(hide = true)]
+    Attacker {
+        kind: hostile::Kind,
+        point: PathBuf,
+        count: PathBuf,
+        seed: u64,
+    },
+    /// What the others start
+    #[command(hide = true)]
+    Worker {
+        part: String,
+        folder: PathBuf,
+        #[command(subcommand)]
+        work: Work,
+    },
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Work {
     /// Each call in turn fails, is delayed, or is the last one
     Faults {
         #[command(flatten)]
@@ -50,38 +73,22 @@ enum Tool {
         #[command(flatten)]
         order: hostile::Order,
     },
-    /// One of these processes
-    #[command(hide = true)]
-    Attacker {
-        kind: hostile::Kind,
-        point: PathBuf,
-        count: PathBuf,
-        seed: u64,
-    },
-    /// What the above start
-    #[command(hide = true)]
-    Worker {
-        part: String,
-        folder: PathBuf,
-        #[command(subcommand)]
-        work: Work,
+    /// All writes of a command are logged, and the log is replayed up to each of its flushes
+    WriteLog {
+        #[command(flatten)]
+        order: writelog::Order,
     },
 }
 
-#[derive(Debug, clap::Subcommand)]
-enum Work {
-    Faults {
-        #[command(flatten)]
-        order: faults::Order,
-    },
-    Powercut {
-        #[command(flatten)]
-        order: powercut::Order,
-    },
-    Hostile {
-        #[command(flatten)]
-        order: hostile::Order,
-    },
+impl Work {
+    const fn jobs(&self) -> usize {
+        match self {
+            Self::Faults { order } => order.jobs,
+            Self::Powercut { order } => order.jobs,
+            Self::Hostile { order } => order.jobs,
+            Self::WriteLog { order } => order.jobs,
+        }
+    }
 }
 
 /// The N-th of M parts of the runs.
@@ -143,9 +150,7 @@ impl Part {
 fn main() -> ExitCode {
     let found_nothing = match Tool::parse() {
         // The workers read the same arguments.
-        Tool::Faults { order } => report::gather(order.jobs),
-        Tool::Powercut { order } => report::gather(order.jobs),
-        Tool::Hostile { order } => report::gather(order.jobs),
+        Tool::Work(work) => report::gather(work.jobs()),
         Tool::Attacker {
             kind,
             point,
@@ -167,6 +172,7 @@ fn main() -> ExitCode {
                 Work::Faults { order } => faults::work(&order, &part),
                 Work::Powercut { order } => powercut::work(&order, &part),
                 Work::Hostile { order } => hostile::work(&order, &part),
+                Work::WriteLog { order } => writelog::work(&order, &part),
             }
             true
         }

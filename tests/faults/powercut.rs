@@ -188,14 +188,25 @@ fn cut(
             std::fs::rename(image.with_extension("cut"), image).unwrap();
         }
     }
+    let problems = recover(scene, command, expected, codes, &mut |_| Vec::new());
+    (ended.reached, problems)
+}
+
+/// Mounts what a cut left, lets somebody look at it, runs the command again, and tells what does not hold.
+pub(crate) fn recover(
+    scene: &Scene,
+    command: &[String],
+    expected: &BTreeMap<String, String>,
+    codes: [Option<i32>; 2],
+    look: &mut dyn FnMut(&Scene) -> Vec<String>,
+) -> Vec<String> {
+    let world = scene.world();
     let mounted = world.try_mount().and_then(|()| world.try_mount_side());
     if let Err(said) = mounted {
-        return (
-            ended.reached,
-            vec![format!("it can't be mounted again: {said}")],
-        );
+        return vec![format!("it can't be mounted again: {said}")];
     }
     let mut problems = scene.broken();
+    problems.extend(look(scene));
     let again = undisturbed(command);
     if !codes.contains(&again.code) {
         problems.push(format!(
@@ -208,5 +219,5 @@ fn cut(
     let lines = difference(&scene.end(), expected);
     problems.extend(lines.into_iter().map(|line| format!("run again, {line}")));
     scene.stop();
-    (ended.reached, problems)
+    problems
 }

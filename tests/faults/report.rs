@@ -28,6 +28,8 @@ struct Tally {
     ends: BTreeMap<String, u64>,
     not_reached: u64,
     faults: u64,
+    /// Of a log that was replayed.
+    writes: u64,
     /// What attackers did, and how often each kind was there.
     attacks: u64,
     attackers: BTreeMap<String, u64>,
@@ -49,6 +51,16 @@ impl Tally {
                 list(&self.runs),
                 self.attacks,
                 list(&self.attackers),
+                self.faults
+            );
+        }
+        if self.writes > 0 {
+            return format!(
+                "{} writes, {} flushes, {runs} of {} replayed, what is found there: {}; {} faults",
+                self.writes,
+                self.points,
+                self.planned,
+                list(&self.runs),
                 self.faults
             );
         }
@@ -158,6 +170,7 @@ fn count(tallies: &mut BTreeMap<(String, String), Tally>, value: &Value) {
         tally.points = number("points");
         tally.changing = number("changing");
         tally.planned = number("runs");
+        tally.writes = number("writes");
         return;
     }
     tally.attacks += number("attacks");

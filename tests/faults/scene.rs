@@ -73,6 +73,9 @@ impl Name {
         Self::MoveOut,
     ];
 
+    /// Those whose writes are logged: what moves, wipes and brings back volumes.
+    pub(crate) const LOGGED: [Self; 4] = [Self::Sweep, Self::PutBack, Self::Wipe, Self::Restore];
+
     pub(crate) const fn text(self) -> &'static str {
         match self {
             Self::Sweep => "sweep",

@@ -484,7 +484,7 @@ fn signal_children(parent: u32, signal: rustix::process::Signal) {
 /// Runs the command undisturbed.
 pub(crate) fn undisturbed(command: &[String]) -> Ended {
     let output = Command::new("timeout")
-        .args(["--signal=KILL", "30"])
+        .args(["--signal=KILL", "120"])
         .args(command)
         .stdin(Stdio::null())
         .output()

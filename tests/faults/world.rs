@@ -461,15 +461,21 @@ impl World {
 
     fn try_mount_at(&self, image: &Path, point: &Path) -> Result<(), String> {
         let device = attach(image);
+        let mounted = self.try_mount_device(&device, point);
+        // The loop device is gone with the unmount, whatever happens to us; at once where it is not
+        // mounted.
+        must("losetup", &["--detach".as_ref(), device.as_os_str()]);
+        mounted
+    }
+
+    /// Mounts a device as the file system under test.
+    pub(crate) fn try_mount_device(&self, device: &Path, point: &Path) -> Result<(), String> {
         let (device, point) = (device.to_str().unwrap(), point.to_str().unwrap());
         let options = self.fs.options();
         let output = run(
             "mount",
             &["-t", self.fs.kind(), "-o", options, device, point],
         );
-        // The loop device is gone with the unmount, whatever happens to us; at once where it is not
-        // mounted.
-        must("losetup", &["--detach", device]);
         if output.status.success() {
             Ok(())
         } else {
@@ -704,7 +710,7 @@ pub(crate) fn mounts_below(folder: &Path) -> Vec<String> {
         .collect()
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     must(
         "cp",
         &["--sparse=always".as_ref(), from.as_os_str(), to.as_os_str()],

@@ -20,7 +20,7 @@ const ZEROS: WipeMethod = WipeMethod {
 
 /// `db/m` was destroyed, and its disk emptied; then the program was killed while it filled the free
 /// space.
-fn cut_short(evidence: Evidence) -> Facts {
+pub(crate) fn cut_short(evidence: Evidence) -> Facts {
     let mut facts = mount_destroyed();
     facts.pass();
     facts.disk(&mount()).content = Known::Known(MountContent::Empty);

@@ -124,12 +124,12 @@ fn destroyed_on(disk: &mesos_volumed::mesos::disk::DiskRef) -> Facts {
     facts
 }
 
-fn destroyed() -> Facts {
+pub(crate) fn destroyed() -> Facts {
     destroyed_on(&root())
 }
 
 /// A host with an orphan `db/o` on PATH that was seen long enough.
-fn orphaned() -> Facts {
+pub(crate) fn orphaned() -> Facts {
     let mut facts = healthy();
     facts.mkdir(&path(), &key("db/o"));
     facts.pass();

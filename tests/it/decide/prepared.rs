@@ -151,7 +151,7 @@ fn what_is_laid_on_it_after_the_second_look_is_nobodys_garbage() {
 }
 
 /// A change, and its name.
-type Change<T> = (&'static str, fn(&mut T));
+pub(crate) type Change<T> = (&'static str, fn(&mut T));
 
 /// What keeps a destroy from being carried out, and how it is told.
 type Case = (&'static str, fn(&mut Facts), Refusal);

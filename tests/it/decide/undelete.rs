@@ -17,7 +17,7 @@ use super::ideal::apply;
 use super::story::{codes, plan_of, settle, steps};
 
 /// `db/a` on ROOT was destroyed an hour ago and lies in the trash for a week.
-fn destroyed() -> (Facts, TrashId) {
+pub(crate) fn destroyed() -> (Facts, TrashId) {
     let mut facts = healthy();
     facts.policy.retention = Span::seconds(7 * DAY);
     facts.create(&root(), &key("db/a"));
@@ -34,7 +34,7 @@ fn destroyed() -> (Facts, TrashId) {
     (facts, id)
 }
 
-fn asked(facts: &Facts, id: &TrashId) -> Facts {
+pub(crate) fn asked(facts: &Facts, id: &TrashId) -> Facts {
     Facts {
         words: Words {
             restore: Some(id.clone()),
@@ -381,7 +381,7 @@ fn orphan() -> Facts {
     facts
 }
 
-fn adopting(facts: &Facts, undo: bool) -> Facts {
+pub(crate) fn adopting(facts: &Facts, undo: bool) -> Facts {
     let mut facts = facts.clone();
     facts.words.adopt = Some(AdoptWord {
         volume: key("db/o"),

@@ -1,7 +1,7 @@
 //! A volume's directory: an open descriptor whose identity was checked. The only thing that a
 //! wipe accepts.
 
-use super::sys::Sys;
+use super::sys::{Kernel, Sys};
 use crate::decide::facts::FileIdentity;
 use crate::sys::{IdentityError, OpenError};
 use crate::units::Raw;
@@ -87,6 +87,29 @@ impl<S: Sys> VolumeDir<S> {
     /// The open directory.
     pub fn dir(&self) -> &S::Dir {
         &self.dir
+    }
+
+    /// The same directory, opened again for another thread, where these calls are the kernel's.
+    pub(super) fn for_a_thread(
+        &self,
+        sys: &S,
+    ) -> Option<Result<(Kernel, VolumeDir<Kernel>), rustix::io::Errno>> {
+        let (kernel, dir) = sys.between_threads(&self.dir)?;
+        let again = || {
+            let place = self
+                .place
+                .as_ref()
+                .and_then(|(parent, name)| Some((sys.between_threads(parent)?.1, name)))
+                .map(|(parent, name)| Ok((kernel.reopen(parent)?, name.clone())))
+                .transpose()?;
+            let again = VolumeDir {
+                dir: kernel.reopen(dir)?,
+                place,
+                identity: self.identity.clone(),
+            };
+            Ok((kernel, again))
+        };
+        Some(again())
     }
 
     /// The directory it lies in and its name there; `None` for a root itself.

@@ -15,6 +15,8 @@
 //!   Directories deeper than the stack allows are moved up to the top of the tree being wiped.
 //! * Nothing is tried for ever: a directory that is filled again and again, a tree that keeps
 //!   moving, a device that keeps failing each have a count.
+//! * Where the kernel has Landlock, all that happens behind a [`fence`]: whatever the walk did, nothing
+//!   outside the directory could change.
 //! * It goes on after errors. What is left is reported by kind, with the first few paths, and what
 //!   is reported as complete has been looked at and made durable.
 //!
@@ -25,6 +27,7 @@
 mod control;
 pub mod device;
 mod discard;
+pub mod fence;
 mod links;
 mod overwrite;
 mod progress;
@@ -35,6 +38,8 @@ mod report;
 mod tests;
 mod walk;
 mod zero_free;
+
+use std::os::fd::AsFd;
 
 use rustix::io::Errno;
 
@@ -103,7 +108,7 @@ pub fn wipe<S: Sys>(
     // A root lies in no directory that we know, so that it can't go itself.
     let has_place = options.extent == Extent::Content || volume.place().is_some();
     let (tally, stopped) = if has_place && volume.identity() == authorization.identity() {
-        by_mode(sys, &volume, options, (control, progress), &account)
+        fenced(sys, &volume, options, (control, progress), &account)
     } else {
         (Tally::default(), Some(StopReason::WrongDirectory))
     };
@@ -143,13 +148,51 @@ fn tail(path: &[u8]) -> Vec<u8> {
     tail
 }
 
-/// Wipes with what the mode does before the walk, at each file, and after.
+/// Wipes behind a fence, and does outside it what a mode does to the whole file system.
+fn fenced<S: Sys>(
+    sys: &S,
+    volume: &VolumeDir<S>,
+    options: Options,
+    (control, progress): (&Control, &Progress),
+    account: &Account,
+) -> (Tally, Option<StopReason>) {
+    let (tally, mut stopped) = match volume.for_a_thread(sys) {
+        Some(Ok((kernel, volume))) => {
+            let parent = volume.place().map(|(parent, _)| parent.as_fd());
+            let watched = (control, progress);
+            fence::within(volume.dir().as_fd(), parent, |fenced| {
+                let limits = if fenced {
+                    Limits::USUAL.fenced()
+                } else {
+                    Limits::USUAL
+                };
+                by_mode(&kernel, &volume, options, watched, account, limits)
+            })
+            .unwrap_or_else(|reason| (Tally::default(), Some(reason)))
+        }
+        Some(Err(errno)) => (Tally::default(), Some(StopReason::from_errno(errno))),
+        None => {
+            let watched = (control, progress);
+            by_mode(sys, volume, options, watched, account, Limits::USUAL)
+        }
+    };
+    let method = options.method;
+    let whole = options.extent == Extent::Content && tally.left.is_empty();
+    let dir = sys.descriptor(volume.dir());
+    if let (WipeMode::ZeroFree, true, Some(dir), None) = (method.mode, whole, dir, stopped) {
+        stopped = zero_free::zero_free(dir, method.verify, control, progress, account).err();
+    }
+    (tally, stopped)
+}
+
+/// Removes, with what the mode does before the walk, at each file, and after.
 fn by_mode<S: Sys>(
     sys: &S,
     volume: &VolumeDir<S>,
     options: Options,
     (control, progress): (&Control, &Progress),
     account: &Account,
+    limits: Limits,
 ) -> (Tally, Option<StopReason>) {
     let method = options.method;
     let dir = sys.descriptor(volume.dir());
@@ -178,7 +221,7 @@ fn by_mode<S: Sys>(
         (None, Some(discard)) => Some(discard),
         (None, None) => None,
     };
-    let mut walk = Walk::new(sys, control, progress, Limits::USUAL);
+    let mut walk = Walk::new(sys, control, progress, limits);
     walk.before_unlink(before);
     let mut hastened = Done::default();
     // Every file has something to be noted of before a discard.
@@ -194,10 +237,6 @@ fn by_mode<S: Sys>(
     .err();
     if let (Some(discard), Some(dir), None) = (&discard, dir, stopped) {
         stopped = discard.after(dir).err();
-    }
-    let whole = options.extent == Extent::Content && walk.left_nothing();
-    if let (WipeMode::ZeroFree, true, Some(dir), None) = (method.mode, whole, dir, stopped) {
-        stopped = zero_free::zero_free(dir, method.verify, control, progress, account).err();
     }
     (walk.into_tally().after(hastened), stopped)
 }
@@ -254,7 +293,8 @@ fn run<S: Sys>(
         (Extent::Tree, None) => return Err(StopReason::WrongDirectory),
     };
     if let (true, Some((kernel, dir))) = (several, sys.between_threads(volume.dir())) {
-        *hastened = hasten(kernel, dir, walk.control(), progress, walk.before());
+        let (control, before) = (walk.control(), walk.before());
+        *hastened = hasten(kernel, dir, control, progress, before, walk.is_fenced());
         if let Some(reason) = hastened.stopped {
             return Err(reason);
         }

@@ -33,6 +33,7 @@ use super::pass::look;
 use super::run::Order;
 use super::workers::WorkersHandle;
 use crate::act::store::Store;
+use crate::act::wipe::fence;
 use crate::config::{Settings, SocketWriters};
 use crate::decide::facts::Words;
 use crate::decide::guards::Refusal;
@@ -479,6 +480,7 @@ impl Api {
             up_seconds: since_boot.minus(started).0.as_secs(),
             ready: troubles.is_empty(),
             troubles,
+            fenced: fence::is_there(),
             last_pass: self.board.last(),
             disks: looked.as_ref().map(|looked| {
                 let named = looked.disks.disks.iter().filter_map(|disk| {

@@ -8,6 +8,7 @@ use super::clients;
 use super::observer::Observer;
 use super::pass::{PassError, look};
 use super::preflight::{self, Request};
+use crate::act::wipe::fence;
 use crate::config::{AccessFiles, Settings};
 use crate::decide::check::CheckedPlan;
 use crate::decide::doctor::{Finding, Patient, examine};
@@ -53,6 +54,7 @@ impl Looked {
         let state_dir = Raw::from(settings.daemon.state_dir.as_path());
         let host = DoctorFacts {
             openat2: doctor::openat2(),
+            fence: fence(),
             volumes: looks,
             boot_mounts: doctor::boot_mounts(&places),
             units: doctor::unit_orders(&places),
@@ -104,6 +106,14 @@ impl Looked {
             host: &self.host,
             start: self.start.as_ref().map_err(String::as_str),
         })
+    }
+}
+
+fn fence() -> Known<()> {
+    if fence::is_there() {
+        Known::Known(())
+    } else {
+        Known::Absent
     }
 }
 

@@ -38,6 +38,7 @@ use super::textfile::Textfile;
 use super::wake::Bell;
 use super::watch::{FileHints, Stamps};
 use super::workers::{Ended, Workers, WorkersHandle};
+use crate::act::wipe::fence;
 use crate::config::{self, ConfigError, Inputs, Loaded, Settings, Source};
 use crate::observe::clock;
 use crate::observe::hints::{Heard, Hints};
@@ -230,6 +231,7 @@ impl Daemon {
             })
         };
         let store = shared.desk.store.clone();
+        say_whether_fenced();
         let workers = Workers::new(shared, ended);
         let jobs = workers.handle();
         figures.reloaded(clock::wall_seconds(), true);
@@ -508,6 +510,16 @@ fn jobs_text(jobs: &[Job]) -> Option<String> {
     } else {
         format!("wiping {}, first {}", jobs.len(), shown.text)
     })
+}
+
+fn say_whether_fenced() {
+    if fence::is_there() {
+        tracing::info!("a wipe can change nothing outside its volume (Landlock)");
+    } else {
+        tracing::warn!(
+            "no Landlock of Linux 5.19 or later can be had here: wipes run without a fence round them"
+        );
+    }
 }
 
 /// Hears what the kernel says of disks and mounts, on a thread that does nothing else and ends with

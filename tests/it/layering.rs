@@ -67,6 +67,7 @@ const PURE: &[&str] = &["decide", "mesos", "units"];
 
 /// What is an effect: a clock, a file, the network, the environment, a thread, randomness, a log.
 const EFFECTS: &[&str] = &[
+    "landlock",
     "libc",
     "nix",
     "notify",

@@ -131,6 +131,8 @@ pub enum StopReason {
     Moving,
     /// The process may open no more files, or the kernel has no memory.
     Resources,
+    /// The kernel has Landlock, but would not confine the wipe to its directory; nothing was touched.
+    Unfenced,
     /// Everything was removed, but the removal could not be made durable.
     NotDurable {
         /// The error number.
@@ -169,6 +171,9 @@ impl fmt::Display for StopReason {
             }
             Self::Moving => f.write_str("directories keep being moved while they are wiped"),
             Self::Resources => f.write_str("no more files can be opened, or memory is short"),
+            Self::Unfenced => f.write_str(
+                "the kernel would not confine it to its directory (Landlock); nothing was touched",
+            ),
             Self::NotDurable { errno } => write!(
                 f,
                 "everything was removed, but it could not be made durable: {}",

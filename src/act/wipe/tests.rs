@@ -4,6 +4,7 @@
     reason = "tests make and look at trees of their own"
 )]
 
+mod behind_a_fence;
 mod endless;
 
 use std::cell::{Cell, RefCell};
@@ -24,6 +25,7 @@ const TINY: Limits = Limits {
     window: 2,
     batch: 64,
     deepest: 6,
+    shallow: None,
     names: 64,
     names_least: 8,
     names_most: 400,

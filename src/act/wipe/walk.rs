@@ -13,7 +13,7 @@ use self::crew::Crew;
 use super::control::{Control, Pace};
 use super::progress::Progress;
 use super::report::{LeftKind, StopReason, Tally};
-use crate::act::sys::{Anchor, FsKind, Sys};
+use crate::act::sys::{Anchor, Errno, FsKind, Sys};
 use crate::decide::facts::FileIdentity;
 use crate::sys::{Batch, NameStack};
 use crate::units::Raw;
@@ -27,6 +27,9 @@ pub(super) struct Limits {
     pub(super) batch: usize,
     /// How deep the stack may become; what lies deeper is moved up.
     pub(super) deepest: usize,
+    /// Behind a [fence](super::fence): at each so many levels what lies deeper is moved up where that
+    /// can be, because the kernel goes from there up to the root at each change. `None` without one.
+    pub(super) shallow: Option<usize>,
     /// The names of directories to enter may take this much memory; half of what is free of it is
     /// given to each directory,
     pub(super) names: usize,
@@ -43,10 +46,19 @@ impl Limits {
         window: 32,
         batch: 5 << 20,
         deepest: 1 << 15,
+        shallow: None,
         names: 2 << 20,
         names_least: 4 << 10,
         names_most: 5 << 19,
     };
+
+    /// The same, behind a fence.
+    pub(super) const fn fenced(self) -> Self {
+        Self {
+            shallow: Some(64),
+            ..self
+        }
+    }
 }
 
 /// How often a directory is emptied again when it is found filled.
@@ -135,6 +147,8 @@ enum Unlinked {
     Gone,
     IsDirectory,
     Left,
+    /// The directory was moved out of the tree; the fence let nothing happen in it.
+    Outside,
 }
 
 /// What a mode does to a regular file before it is unlinked; shared by all workers.
@@ -201,6 +215,8 @@ pub(super) struct Walk<'a, S: Sys> {
     failures: u32,
     syncs: u32,
     moved_up: u64,
+    /// How many levels the root of this walk lies below that of the whole tree.
+    base: usize,
 }
 
 impl<'a, S: Sys> Walk<'a, S> {
@@ -231,6 +247,7 @@ impl<'a, S: Sys> Walk<'a, S> {
             failures: 0,
             syncs: 0,
             moved_up: 0,
+            base: 0,
         }
     }
 
@@ -245,11 +262,6 @@ impl<'a, S: Sys> Walk<'a, S> {
 
     pub(super) fn before(&self) -> Option<&'a dyn BeforeUnlink> {
         self.before
-    }
-
-    /// Whether it removed everything that it met.
-    pub(super) fn left_nothing(&self) -> bool {
-        self.tally.left.is_empty()
     }
 
     pub(super) fn into_tally(self) -> Tally {
@@ -301,6 +313,17 @@ impl<'a, S: Sys> Walk<'a, S> {
         } else {
             Err(StopReason::Cancelled)
         }
+    }
+
+    /// Whether it works behind a [fence](super::fence).
+    pub(super) fn is_fenced(&self) -> bool {
+        self.limits.shallow.is_some()
+    }
+
+    /// Whether this refusal may come from an immutable or append-only flag. `EACCES` behind a fence is
+    /// the fence's: what it is about was moved out, and its flags are no business of ours any more.
+    fn may_be_flags(&self, errno: Errno) -> bool {
+        errno == Errno::PERM || (errno == Errno::ACCESS && !self.is_fenced())
     }
 
     fn top(&mut self) -> Result<&mut Frame<S::Dir>, StopReason> {

@@ -30,6 +30,10 @@ pub struct Status {
     pub ready: bool,
     /// What is wrong; empty when all is well.
     pub troubles: Vec<String>,
+    /// Whether each wipe runs behind a fence, so that the kernel lets it change nothing outside its
+    /// volume (Landlock).
+    #[serde(default)]
+    pub fenced: bool,
     /// How the last pass ended; null before the first.
     pub last_pass: Option<PassEnd>,
     /// Disks that rules or the ledger name; null before the first look.

@@ -26,7 +26,7 @@ const HOSTILE: &str =
 fn status(volumes: &serde_json::Value) -> Status {
     serde_json::from_value(json!({
         "version": "0.1.0", "pid": 7, "state_dir": "/var/lib/mesos-volumed",
-        "started_at": NOW - 90_000, "up_seconds": 90_000, "ready": true, "troubles": [],
+        "started_at": NOW - 90_000, "up_seconds": 90_000, "ready": true, "troubles": [], "fenced": true,
         "last_pass": {"ended_at": NOW - 12, "seconds": 0.25, "ok": true, "summary": "3 volumes held"},
         "disks": [], "disks_looked_at": NOW - 40, "resources_file": "written",
         "volumes": volumes, "trash": {"items": 0}, "jobs": [],

@@ -124,6 +124,8 @@ pub enum Code {
     NotChecked,
     /// A MOUNT disk that no volume is on holds data, which its next volume will show.
     MountNotEmpty,
+    /// The kernel has no Landlock by which a wipe could be fenced in.
+    NoFence,
     /// Something in the configuration is worth knowing.
     ConfigNote,
     /// A check was not made, because it is dear or not configured.
@@ -132,7 +134,7 @@ pub enum Code {
 
 impl Code {
     /// All of them, the most harmful first.
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 46] = [
         Self::TwoAgents,
         Self::RootTwice,
         Self::CheckpointEmpty,
@@ -176,6 +178,7 @@ impl Code {
         Self::ClockWrong,
         Self::NotChecked,
         Self::MountNotEmpty,
+        Self::NoFence,
         Self::ConfigNote,
         Self::NotAsked,
     ];
@@ -227,6 +230,7 @@ impl Code {
             Self::ClockWrong => "clock_wrong",
             Self::NotChecked => "not_checked",
             Self::MountNotEmpty => "mount_not_empty",
+            Self::NoFence => "no_fence",
             Self::ConfigNote => "config_note",
             Self::NotAsked => "not_asked",
         }
@@ -278,7 +282,9 @@ impl Code {
             | Self::StartWarning
             | Self::ClockWrong
             | Self::NotChecked => Severity::Warning,
-            Self::MountNotEmpty | Self::ConfigNote | Self::NotAsked => Severity::Note,
+            Self::MountNotEmpty | Self::NoFence | Self::ConfigNote | Self::NotAsked => {
+                Severity::Note
+            }
         }
     }
 
@@ -374,6 +380,9 @@ impl Code {
             Self::NotChecked => "a check could not look; what it looks for may be so",
             Self::MountNotEmpty => {
                 "a MOUNT disk that no volume is on holds data, which its next volume will show"
+            }
+            Self::NoFence => {
+                "the kernel has no Landlock: what keeps a wipe in its volume are its own steps, and no fence round them"
             }
             Self::ConfigNote => "something in the configuration is worth knowing",
             Self::NotAsked => "a check was not made, because it is dear or not configured",
@@ -475,6 +484,9 @@ impl Code {
             }
             Self::NotChecked => "mend what the evidence names, and run doctor again",
             Self::MountNotEmpty => "nothing, if it was filled on purpose; else empty it by hand",
+            Self::NoFence => {
+                "use Linux 5.19 or later with `landlock` among its security modules (`lsm=`), and let filters of system calls pass landlock_*"
+            }
             Self::ConfigNote => "see `mesos-volumed config check`",
             Self::NotAsked => "give what the evidence names",
         }

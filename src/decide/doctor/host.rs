@@ -23,6 +23,13 @@ pub(super) fn check(examined: &Examined<'_>, findings: &mut Vec<Finding>) {
             findings.push(Finding::not_checked("whether the kernel has openat2", why));
         }
     }
+    if host.fence == Known::Absent {
+        findings.push(Finding::new(
+            Code::NoFence,
+            "kernel",
+            "there is no Landlock that a wipe could be fenced in by",
+        ));
+    }
     for (name, why) in [
         ("memory.json", facts.memory.why()),
         ("ledger.json", host.ledger.why()),

@@ -16,6 +16,9 @@ use crate::units::{Bytes, Megabytes, Raw};
 pub struct DoctorFacts {
     /// Whether the kernel has `openat2(2)`. `Absent`: it has not.
     pub openat2: Known<()>,
+    /// Whether the kernel has Landlock, which keeps a wipe in its volume. `Absent`: it has not, or not the
+    /// one of Linux 5.19.
+    pub fence: Known<()>,
     /// The directories of volumes that a start of the agent may delete, by their path.
     pub volumes: Known<BTreeMap<Raw, VolumeLook>>,
     /// What is mounted at boot: `/etc/fstab` and `.mount` units.

@@ -44,6 +44,7 @@ impl Host {
         let points = [WORK_DIR, "/mnt/data", "/dcos/volume0"];
         let doctor = DoctorFacts {
             openat2: Known::Known(()),
+            fence: Known::Known(()),
             volumes: Known::Known(BTreeMap::new()),
             boot_mounts: Known::Known(
                 points
@@ -587,6 +588,9 @@ const CASES: &[Case] = &[
     }),
     (Code::MountNotEmpty, "holds data", |host| {
         host.facts.disk(&mount()).content = Known::Known(MountContent::Data);
+    }),
+    (Code::NoFence, "Landlock", |host| {
+        host.doctor.fence = Known::Absent;
     }),
     (Code::ConfigNote, "go-w", |host| {
         host.doctor.notes = vec!["run chmod go-w".to_owned()];

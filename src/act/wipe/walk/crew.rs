@@ -31,6 +31,7 @@ const SHARED: Limits = Limits {
     window: 32,
     batch: 512 << 10,
     deepest: 1 << 13,
+    shallow: None,
     names: 256 << 10,
     names_least: 4 << 10,
     names_most: 512 << 10,
@@ -43,6 +44,8 @@ pub(super) struct Task<D> {
     names: NameStack,
     /// Whether everything in the directory is meant, not these names alone.
     whole: bool,
+    /// How many levels it lies below the root of the tree.
+    depth: usize,
 }
 
 /// The workers on one tree.
@@ -68,10 +71,12 @@ pub(in crate::act::wipe) fn hasten(
     control: &Control,
     progress: &Progress,
     before: Option<&dyn BeforeUnlink>,
+    fenced: bool,
 ) -> Done {
+    let limits = if fenced { SHARED.fenced() } else { SHARED };
     match kernel.fs_kind(root) {
         Ok(kind @ (FsKind::Ext4 | FsKind::Xfs)) => {
-            hasten_within(kernel, (root, kind), (control, progress), before, SHARED)
+            hasten_within(kernel, (root, kind), (control, progress), before, limits)
         }
         Ok(FsKind::Btrfs | FsKind::Other) | Err(_) => Done::default(),
     }
@@ -95,6 +100,7 @@ pub(in crate::act::wipe) fn hasten_within(
         dir,
         names: NameStack::default(),
         whole: true,
+        depth: 0,
     };
     let crew = Crew {
         tasks: sys::Crew::new([first]),
@@ -120,6 +126,7 @@ pub(in crate::act::wipe) fn hasten_within(
                     | StopReason::WrongDirectory
                     | StopReason::ReadOnly
                     | StopReason::Failing
+                    | StopReason::Unfenced
                     | StopReason::NotDurable { .. }
                     | StopReason::Unusable { .. }),
                 ) => {
@@ -165,6 +172,7 @@ impl<S: Sys> Walk<'_, S> {
         }
         self.frames.push(root);
         self.names = task.names;
+        self.base = task.depth;
         while self.step()? {
             if self.control.rate() > 0 {
                 crew.tasks.end();
@@ -207,6 +215,7 @@ impl<S: Sys> Walk<'_, S> {
             dir,
             names,
             whole: false,
+            depth: self.base.saturating_add(at),
         });
     }
 

@@ -6,25 +6,38 @@ use crate::act::wipe::report::{LeftKind, StopReason};
 use crate::decide::facts::FileKind;
 use crate::sys::{OpenError, TypeHint};
 
+/// After so many readings of the root, directories are moved up from twice as deep as before.
+const DOUBLED_AFTER: u16 = 64;
+
 impl<S: Sys> Walk<'_, S> {
     pub(super) fn descend(&mut self, name: &[u8]) -> Result<(), StopReason> {
         // A file that waited for the directories before it. By now it may be a directory as well.
-        if self.names.top_is_other()
-            && self.unlink(name, TypeHint::Unknown)? != Unlinked::IsDirectory
-        {
-            self.child_is_done();
-            return Ok(());
+        if self.names.top_is_other() {
+            match self.unlink(name, TypeHint::Unknown)? {
+                Unlinked::IsDirectory => {}
+                Unlinked::Gone | Unlinked::Left => {
+                    self.child_is_done();
+                    return Ok(());
+                }
+                Unlinked::Outside => return self.begin_anew(),
+            }
         }
-        let deep = self.frames.len() >= self.limits.deepest
-            || self.names.height() >= self.limits.names_most;
-        if deep && self.frames.len() > 1 {
+        let too_deep = self.frames.len() > 1
+            && (self.frames.len() >= self.limits.deepest
+                || self.names.height() >= self.limits.names_most);
+        if too_deep || self.is_long_way() {
             if self.crew.is_some() {
                 // The root of this walk is somebody else's as well.
                 self.top()?.left = true;
                 self.child_is_done();
                 return Ok(());
             }
-            return self.move_up(name);
+            if self.move_up(name)? {
+                return Ok(());
+            }
+            if too_deep {
+                return self.leave_child(LeftKind::TooDeep);
+            }
         }
         match self.open_child(name)? {
             Ok(dir) => self.enter(dir, name),
@@ -37,6 +50,7 @@ impl<S: Sys> Walk<'_, S> {
                 match self.unlink(name, TypeHint::Unknown)? {
                     Unlinked::Gone | Unlinked::Left => self.child_is_done(),
                     Unlinked::IsDirectory => self.child_again(LeftKind::Busy, 0)?,
+                    Unlinked::Outside => self.begin_anew()?,
                 }
                 Ok(())
             }
@@ -44,6 +58,25 @@ impl<S: Sys> Walk<'_, S> {
             Err(OpenError::NoMountId) => self.leave_child(LeftKind::from_errno(Errno::NOSYS)),
             Err(OpenError::Io(errno)) => self.leave_child(LeftKind::from_errno(errno)),
         }
+    }
+
+    /// Whether it is so far to the root that behind a fence it is better to move what comes next up than
+    /// to enter it here. What can't be moved is entered, and tried again so many levels below.
+    fn is_long_way(&self) -> bool {
+        let (Some(shallow), Some(root)) = (self.limits.shallow, self.frames.first()) else {
+            return false;
+        };
+        let depth = self.base.saturating_add(self.frames.len());
+        if self.crew.is_some() {
+            return depth >= shallow;
+        }
+        // A reading of the root may find but one directory that was moved there, and readings are
+        // counted: so that they suffice for any chain, each may be longer than those before.
+        let doubled = root.readings.checked_div(DOUBLED_AFTER).unwrap_or(0);
+        let shallow = shallow
+            .checked_shl(u32::from(doubled))
+            .unwrap_or(usize::MAX);
+        depth.checked_rem(shallow) == Some(0)
     }
 
     /// The kernel says that a mount would have been entered. It says the same of a directory that
@@ -152,8 +185,9 @@ impl<S: Sys> Walk<'_, S> {
         }
     }
 
-    /// Moves a directory that lies too deep to the top of the tree, where it is found later.
-    pub(super) fn move_up(&mut self, name: &[u8]) -> Result<(), StopReason> {
+    /// Moves a directory that lies too deep to the top of the tree, where it is found later; `false`
+    /// where it can't be moved.
+    fn move_up(&mut self, name: &[u8]) -> Result<bool, StopReason> {
         let mut flags_cleared = false;
         loop {
             self.check()?;
@@ -174,15 +208,16 @@ impl<S: Sys> Walk<'_, S> {
                         root.pass.skipped = true;
                     }
                     self.child_is_done();
-                    return Ok(());
+                    self.keep_pace()?;
+                    return Ok(true);
                 }
                 Err(Errno::NOENT) => {
                     self.child_is_done();
-                    return Ok(());
+                    return Ok(true);
                 }
                 Err(Errno::EXIST) => {}
                 Err(Errno::ROFS) => return Err(StopReason::ReadOnly),
-                Err(Errno::PERM | Errno::ACCESS) if !flags_cleared => {
+                Err(errno) if !flags_cleared && self.may_be_flags(errno) => {
                     flags_cleared = true;
                     // Whether it helped is seen at the next try.
                     for cleared in [
@@ -195,7 +230,7 @@ impl<S: Sys> Walk<'_, S> {
                         }
                     }
                 }
-                Err(_) => return self.leave_child(LeftKind::TooDeep),
+                Err(_) => return Ok(false),
             }
         }
     }

@@ -82,8 +82,13 @@ impl<S: Sys> Walk<'_, S> {
             let Some((name, _, hint)) = batch.get(at) else {
                 continue;
             };
-            let is_directory =
-                hint == TypeHint::Directory || self.unlink(name, hint)? == Unlinked::IsDirectory;
+            let is_directory = hint == TypeHint::Directory
+                || match self.unlink(name, hint)? {
+                    Unlinked::IsDirectory => true,
+                    Unlinked::Gone | Unlinked::Left => false,
+                    // Nothing of this directory is any of ours.
+                    Unlinked::Outside => return self.begin_anew(),
+                };
             if is_directory && (self.names.height() >= room || !self.names.push(name)) {
                 skipped = true;
             }
@@ -236,7 +241,7 @@ impl<S: Sys> Walk<'_, S> {
         name: &[u8],
     ) -> Result<Unlinked, StopReason> {
         let mut result = Err(first);
-        if matches!(first, Errno::PERM | Errno::ACCESS) {
+        if self.may_be_flags(first) {
             result = self.unlink_flagged(first, name)?;
         }
         while matches!(result, Err(Errno::NOSPC | Errno::DQUOT)) && self.sync_for_room()? {
@@ -247,6 +252,7 @@ impl<S: Sys> Walk<'_, S> {
             Err(Errno::NOENT) => Ok(Unlinked::Gone),
             Err(Errno::ISDIR) => Ok(Unlinked::IsDirectory),
             Err(Errno::ROFS) => Err(StopReason::ReadOnly),
+            Err(Errno::ACCESS) if self.is_outside() => Ok(Unlinked::Outside),
             Err(errno) => {
                 let mut kind = LeftKind::from_errno(errno);
                 if kind == LeftKind::NotPermitted && self.sys.is_swap(self.dir()?, name) == Ok(true)

@@ -73,7 +73,7 @@ impl<S: Sys> Walk<'_, S> {
                 }
                 Err(Errno::NOENT | Errno::NOTEMPTY | Errno::EXIST) => return Ok(false),
                 Err(Errno::ROFS) => return Err(StopReason::ReadOnly),
-                Err(Errno::PERM | Errno::ACCESS) if !flags_cleared => {
+                Err(errno) if !flags_cleared && self.may_be_flags(errno) => {
                     flags_cleared = true;
                     let here = self.sys.clear_flags(self.dir()?);
                     let there = self.sys.clear_flags(parent);

@@ -54,6 +54,33 @@ impl<S: Sys> Walk<'_, S> {
         Ok(true)
     }
 
+    /// Refused with `EACCES` behind a fence: whether the directory that the walk is in was moved out from
+    /// below the root, so that the fence is why. Where that can't be told, it was not.
+    pub(super) fn is_outside(&self) -> bool {
+        let root = self.frames.first().and_then(|root| root.dir.as_ref());
+        let (true, Some(root), Ok(dir)) = (self.is_fenced(), root, self.dir()) else {
+            return false;
+        };
+        let Ok(root) = self.sys.anchor(root) else {
+            return false;
+        };
+        let Ok(mut at) = self.sys.reopen(dir) else {
+            return false;
+        };
+        for _ in &self.frames {
+            match self.sys.anchor(&at) {
+                Ok(anchor) if anchor == root => return false,
+                Ok(_) => {}
+                Err(_) => return false,
+            }
+            match self.sys.open_parent(&at) {
+                Ok(parent) => at = parent,
+                Err(_) => return false,
+            }
+        }
+        true
+    }
+
     /// The tree was moved under us: of all directories on the way only the root is still known.
     pub(super) fn begin_anew(&mut self) -> Result<(), StopReason> {
         self.restarts = self.restarts.saturating_add(1);
@@ -93,7 +120,7 @@ impl<S: Sys> Walk<'_, S> {
                     return self.child_again(LeftKind::Busy, seen);
                 }
                 Err(Errno::ROFS) => return Err(StopReason::ReadOnly),
-                Err(Errno::PERM | Errno::ACCESS) if !flags_cleared => {
+                Err(errno) if !flags_cleared && self.may_be_flags(errno) => {
                     flags_cleared = true;
                     let here = self.sys.clear_flags(dir);
                     let there = self.sys.clear_flags(own);
@@ -102,6 +129,7 @@ impl<S: Sys> Walk<'_, S> {
                     }
                 }
                 Err(Errno::NOSPC | Errno::DQUOT) if self.sync_for_room()? => {}
+                Err(Errno::ACCESS) if self.is_outside() => return self.begin_anew(),
                 Err(errno) => return self.leave_child(LeftKind::from_errno(errno)),
             }
         }

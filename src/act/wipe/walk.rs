@@ -52,9 +52,11 @@ impl Limits {
         names_most: 5 << 19,
     };
 
-    /// The same, behind a fence.
+    /// The same, behind a fence. What can't be moved up is removed where it lies down to a depth at which
+    /// that is a matter of seconds; at 32,768 it would be one of many minutes.
     pub(super) const fn fenced(self) -> Self {
         Self {
+            deepest: 1 << 13,
             shallow: Some(64),
             ..self
         }

@@ -514,7 +514,7 @@ fn jobs_text(jobs: &[Job]) -> Option<String> {
 
 fn say_whether_fenced() {
     if fence::is_there() {
-        tracing::info!("a wipe can change nothing outside its volume (Landlock)");
+        tracing::info!("a wipe can write and remove nothing outside its volume (Landlock)");
     } else {
         tracing::warn!(
             "no Landlock of Linux 5.19 or later can be had here: wipes run without a fence round them"

@@ -1,10 +1,11 @@
-//! The fence: what removes a tree can change nothing outside it, by the kernel's word.
+//! The fence: what removes a tree can write, make, move and remove nothing outside it, by the kernel's word.
 //!
 //! Landlock binds a thread, and every thread that it starts, to what lies beneath directories that were
 //! opened before. So a wipe runs on a thread of its own that may write, make and remove beneath the
 //! directory it was given, take away the directory itself, and nothing else on the host: not what a
 //! tenant moves out of the tree while it is walked, and not what a mistake in the walk would name. It is
-//! one lock more, behind the walk's own.
+//! one lock more, behind the walk's own. Landlock does not look at modes, owners, flags (`FS_IOC_SETFLAGS`) and
+//! btrfs's own call that destroys a subvolume: those are kept in by the walk's descriptors alone.
 //!
 //! At each change the kernel goes up from the directory until a rule allows it. The rule lies on the very
 //! directory that is emptied, so that the way is as long as the tree is deep; and behind a fence the walk

@@ -56,7 +56,7 @@ impl Limits {
     /// that is a matter of seconds; at 32,768 it would be one of many minutes.
     pub(super) const fn fenced(self) -> Self {
         Self {
-            deepest: 1 << 13,
+            deepest: 1 << 12,
             shallow: Some(64),
             ..self
         }

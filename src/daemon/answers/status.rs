@@ -30,8 +30,8 @@ pub struct Status {
     pub ready: bool,
     /// What is wrong; empty when all is well.
     pub troubles: Vec<String>,
-    /// Whether each wipe runs behind a fence, so that the kernel lets it change nothing outside its
-    /// volume (Landlock).
+    /// Whether each wipe runs behind a fence, so that the kernel lets it write, make, move and
+    /// remove nothing outside its volume (Landlock).
     #[serde(default)]
     pub fenced: bool,
     /// How the last pass ended; null before the first.

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
 
 use mesos_volumed::act::sys::{Errno, Kernel, Sys as _};
+use mesos_volumed::act::wipe::{LeftKind, fence};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use super::Site;
@@ -123,13 +124,12 @@ fn root_hazard_too_deep_to_walk_and_not_to_be_moved() {
     let inner = site.volume.join("inner");
     std::fs::create_dir(&inner).unwrap();
     sh!("chattr", "+P", "-p", "77", &inner);
-    crate::support::trees::plant_chain(&inner, 34_000);
+    // Behind a fence the walk goes less deep.
+    let depth = if fence::is_there() { 4_500 } else { 34_000 };
+    crate::support::trees::plant_chain(&inner, depth);
     let report = site.wipe();
     assert!(!report.complete && report.stopped.is_none(), "{report:?}");
-    assert_eq!(
-        report.left[0].kind,
-        mesos_volumed::act::wipe::LeftKind::TooDeep
-    );
+    assert_eq!(report.left[0].kind, LeftKind::TooDeep);
     site.assert_untouched();
     sh!("chattr", "-P", &site.volume);
     site.wipe_whole();

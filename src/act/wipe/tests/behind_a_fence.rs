@@ -144,6 +144,28 @@ fn what_can_t_be_moved_up_is_removed_where_it_lies() {
 }
 
 #[test]
+fn what_lies_too_deep_and_can_t_be_moved_up_is_said_and_goes_once_it_can() {
+    let temp = temp();
+    chain(temp.path(), 100);
+    let limits = Limits {
+        deepest: 40,
+        ..SHALLOW
+    };
+    let hook = |call: &'static str, _: &[u8]| match call {
+        "rename_noreplace" => Err(Errno::XDEV),
+        _ => Ok(()),
+    };
+    let (tally, stopped) = empty(&Hooked::new(&hook), temp.path(), limits);
+    assert_eq!(stopped, None);
+    let left: Vec<_> = tally.left.values().map(|left| left.kind).collect();
+    assert_eq!(left, [LeftKind::TooDeep]);
+    assert!(!is_empty(temp.path()));
+    let (tally, stopped) = empty(&Kernel::new(), temp.path(), limits);
+    assert_eq!((tally.dirs, stopped), (100, None));
+    assert!(is_empty(temp.path()));
+}
+
+#[test]
 fn workers_behind_a_fence_leave_what_lies_deep_to_the_single_walk() {
     let temp = temp();
     let (files, dirs) = plant(temp.path(), 3, 6);

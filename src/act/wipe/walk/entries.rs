@@ -107,9 +107,12 @@ impl<S: Sys> Walk<'_, S> {
             if waits {
                 continue;
             }
-            if is_directory || self.unlink(name, hint)? == Unlinked::IsDirectory {
-                skipped = true;
-            }
+            skipped |= is_directory
+                || match self.unlink(name, hint)? {
+                    Unlinked::IsDirectory => true,
+                    Unlinked::Gone | Unlinked::Left => false,
+                    Unlinked::Outside => return self.begin_anew(),
+                };
         }
 
         if more && !skipped {

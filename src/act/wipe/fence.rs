@@ -9,7 +9,7 @@
 //!
 //! At each change the kernel goes up from the directory until a rule allows it. The rule lies on the very
 //! directory that is emptied, so that the way is as long as the tree is deep; and behind a fence the walk
-//! moves deep directories up ([`Limits::fenced`](super::walk::Limits::fenced)).
+//! moves deep directories up (`Limits::fenced` of the walk).
 //!
 //! Why not the whole daemon: a thread behind a fence may not look at processes before it, so that it
 //! could not tell who uses a volume; a fence can't be widened, while a reload names new roots; and a

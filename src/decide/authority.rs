@@ -538,3 +538,6 @@ fn operation_name(kind: OperationKind) -> &'static str {
         OperationKind::Other(_) => "operation",
     }
 }
+
+#[cfg(test)]
+mod tests;

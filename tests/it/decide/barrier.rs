@@ -20,18 +20,18 @@ use super::ideal::{apply as execute, barred};
 use super::own::{master, registered};
 use super::story::{codes, settle, steps};
 
-const KEY: &str = "db/v";
+pub(crate) const KEY: &str = "db/v";
 
-fn free() -> Resource {
+pub(crate) fn free() -> Resource {
     whole(&mount(), &SourceExtras::default(), Megabytes::whole(512))
 }
 
-fn ours(of: &Resource) -> Resource {
+pub(crate) fn ours(of: &Resource) -> Resource {
     reserved(of, &role_below(of.role()), None, labels()).unwrap()
 }
 
 /// `db/v` was destroyed on MOUNT and its data stayed; the agent runs, and the disk is nobody's.
-fn owed() -> Facts {
+pub(crate) fn owed() -> Facts {
     let mut facts = healthy();
     facts.policy.barrier = true;
     facts.create(&mount(), &key(KEY));
@@ -50,13 +50,13 @@ fn owed() -> Facts {
 }
 
 /// The same, with this of the disk in the agent's checkpoint and at the master.
-fn with(one: &Resource) -> Facts {
+pub(crate) fn with(one: &Resource) -> Facts {
     let mut facts = owed();
     barred(&mut facts, &Change::Reserve(vec![one.clone()]), &mount());
     facts
 }
 
-fn made(facts: &Facts) -> Plan {
+pub(crate) fn made(facts: &Facts) -> Plan {
     let made = plan(facts);
     check(made.clone(), facts).unwrap_or_else(|error| panic!("{error}\n{made:#?}"));
     made

@@ -9,6 +9,7 @@
 
 mod barrier;
 pub(crate) mod builder;
+mod calls;
 mod doctor;
 mod explain;
 mod fills;

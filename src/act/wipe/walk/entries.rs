@@ -82,13 +82,9 @@ impl<S: Sys> Walk<'_, S> {
             let Some((name, _, hint)) = batch.get(at) else {
                 continue;
             };
-            let is_directory = hint == TypeHint::Directory
-                || match self.unlink(name, hint)? {
-                    Unlinked::IsDirectory => true,
-                    Unlinked::Gone | Unlinked::Left => false,
-                    // Nothing of this directory is any of ours.
-                    Unlinked::Outside => return self.begin_anew(),
-                };
+            let Some(is_directory) = self.stays_as_directory(name, hint)? else {
+                return self.begin_anew();
+            };
             if is_directory && (self.names.height() >= room || !self.names.push(name)) {
                 skipped = true;
             }
@@ -98,8 +94,7 @@ impl<S: Sys> Walk<'_, S> {
             let Some((name, _, hint)) = batch.get(at) else {
                 continue;
             };
-            let is_directory = hint == TypeHint::Directory;
-            let waits = if is_directory {
+            let waits = if hint == TypeHint::Directory {
                 self.names.height() < room && self.names.push(name)
             } else {
                 self.names.height() < self.limits.names / 4 && self.names.push_other(name)
@@ -107,12 +102,10 @@ impl<S: Sys> Walk<'_, S> {
             if waits {
                 continue;
             }
-            skipped |= is_directory
-                || match self.unlink(name, hint)? {
-                    Unlinked::IsDirectory => true,
-                    Unlinked::Gone | Unlinked::Left => false,
-                    Unlinked::Outside => return self.begin_anew(),
-                };
+            let Some(is_directory) = self.stays_as_directory(name, hint)? else {
+                return self.begin_anew();
+            };
+            skipped |= is_directory;
         }
 
         if more && !skipped {
@@ -125,6 +118,23 @@ impl<S: Sys> Walk<'_, S> {
         // What was skipped is found when it is read anew; reading on now would only skip more.
         pass.more = more && !skipped;
         Ok(())
+    }
+
+    /// Unlinks what is no directory, and tells whether it is one; `None` where nothing of the directory it
+    /// lies in is any of ours.
+    fn stays_as_directory(
+        &mut self,
+        name: &[u8],
+        hint: TypeHint,
+    ) -> Result<Option<bool>, StopReason> {
+        if hint == TypeHint::Directory {
+            return Ok(Some(true));
+        }
+        Ok(match self.unlink(name, hint)? {
+            Unlinked::IsDirectory => Some(true),
+            Unlinked::Gone | Unlinked::Left => Some(false),
+            Unlinked::Outside => None,
+        })
     }
 
     /// From which entry on what was read is removed when its turn comes, and not at once: from the first

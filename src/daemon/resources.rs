@@ -190,9 +190,7 @@ impl Proposal {
         }
         Ok(all)
     }
-}
 
-impl Proposal {
     /// A disk of it that the ledger had, and has no more: what this says of it is not so any more.
     fn given_back(&self, ledger: &Ledger) -> Option<&DiskRef> {
         let has = |disk: &DiskRef| ledger.roots.iter().any(|root| root.disk == *disk);

@@ -62,10 +62,17 @@ pub(crate) fn made(facts: &Facts) -> Plan {
     made
 }
 
-fn changed(facts: &Facts, change: impl FnOnce(&mut Facts)) -> Facts {
+pub(crate) fn changed(facts: &Facts, change: impl FnOnce(&mut Facts)) -> Facts {
     let mut facts = facts.clone();
     change(&mut facts);
     facts
+}
+
+/// This is what the master lists of the disk.
+pub(crate) fn lists(facts: &mut Facts, one: Resource) {
+    let agent = registered(facts);
+    agent.resources.retain(|one| one.source.is_none());
+    agent.resources.push(one);
 }
 
 fn why(plan: &Plan) -> String {
@@ -109,9 +116,7 @@ fn what_is_reserved_to_a_role_is_reserved_below_it() {
     .unwrap();
     let facts = changed(&owed(), |facts| {
         facts.state().resources.push(theirs.clone());
-        let agent = registered(facts);
-        agent.resources.retain(|one| one.source.is_none());
-        agent.resources.push(theirs.clone());
+        lists(facts, theirs.clone());
     });
     let first = made(&facts);
     let [Step::Bar { call, .. }] = first.steps.as_slice() else {
@@ -193,9 +198,7 @@ fn each_guard_keeps_a_disk_from_being_reserved() {
 fn between_the_masters_word_and_the_agents_nothing_is_done_twice() {
     // The master reserved it; the agent has not heard.
     let asked = changed(&owed(), |facts| {
-        let agent = registered(facts);
-        agent.resources.retain(|one| one.source.is_none());
-        agent.resources.push(ours(&free()));
+        lists(facts, ours(&free()));
     });
     let waits = made(&asked);
     assert!(waits.steps.is_empty(), "{:?}", waits.steps);
@@ -235,10 +238,7 @@ fn between_the_masters_word_and_the_agents_nothing_is_done_twice() {
     done.later(1);
     let back = made(&done);
     assert_eq!(steps(&back), ["bar"]);
-    registered(&mut done)
-        .resources
-        .retain(|one| one.source.is_none());
-    registered(&mut done).resources.push(free());
+    lists(&mut done, free());
     assert!(made(&done).steps.is_empty());
     assert!(check(back, &seen).is_err(), "data lies there");
 }

@@ -14,10 +14,9 @@ use mesos_volumed::mesos::operator::{Change, reserved, whole};
 use mesos_volumed::mesos::resource::Resource;
 use mesos_volumed::units::Megabytes;
 
-use super::barrier::{KEY, free, made, ours, owed, with};
+use super::barrier::{KEY, changed, free, lists, made, ours, owed, with};
 use super::builder::{World, identity, key, mount, path};
 use super::lies::refused;
-use super::own::registered;
 use super::prepared::Change as Case;
 
 fn call(plan: &mut Plan) -> &mut MasterCall {
@@ -32,12 +31,6 @@ fn with_call(good: &Plan, change: impl FnOnce(&mut MasterCall)) -> Plan {
     let mut plan = good.clone();
     change(call(&mut plan));
     plan
-}
-
-fn with_facts(facts: &Facts, change: impl FnOnce(&mut Facts)) -> Facts {
-    let mut facts = facts.clone();
-    change(&mut facts);
-    facts
 }
 
 fn of_the_volume(all: &mut [VolumeRecord]) -> &mut VolumeRecord {
@@ -97,17 +90,15 @@ fn a_call_that_reserves_anything_but_the_disk_as_it_is_listed_is_rejected() {
     }
     let other = with_call(&good, |call| call.agent = "agent-S9".into());
     says(other, &facts, "another agent or another master");
-    let older = with_facts(&facts, |facts| {
+    let older = changed(&facts, |facts| {
         if let Known::Known(master) = &mut facts.master {
             master.version.minor = 3;
         }
     });
     says(good.clone(), &older, "another agent or another master");
     // It is reserved already: to reserve it below that would give it to nobody.
-    let ours_already = with_facts(&facts, |facts| {
-        let agent = registered(facts);
-        agent.resources.retain(|one| one.source.is_none());
-        agent.resources.push(ours(&free()));
+    let ours_already = changed(&facts, |facts| {
+        lists(facts, ours(&free()));
     });
     let below = with_call(&good, |call| {
         call.change = Change::Reserve(vec![ours(&ours(&free()))]);
@@ -130,7 +121,7 @@ fn a_disk_is_reserved_for_what_was_destroyed_on_it_alone() {
     let unwitnessed = remembering(|record| record.gone.as_mut().unwrap().evidence = None);
     says(unwitnessed.clone(), &facts, not_here);
     // An operator's word stands for it, and a word on another volume does not.
-    let named = |by: &str| with_facts(&facts, |facts| facts.words.wipe = Some(key(by)));
+    let named = |by: &str| changed(&facts, |facts| facts.words.wipe = Some(key(by)));
     check(unwitnessed.clone(), &named(KEY)).unwrap();
     says(unwitnessed, &named("db/w"), not_here);
 }
@@ -139,7 +130,7 @@ fn a_disk_is_reserved_for_what_was_destroyed_on_it_alone() {
 fn a_disk_is_reserved_for_its_free_space_where_that_is_owed_to_this_file_system() {
     let facts = owed();
     let good = made(&facts);
-    let empty = with_facts(&facts, |facts| {
+    let empty = changed(&facts, |facts| {
         facts.disk(&mount()).content = Known::Known(MountContent::Empty);
     });
     let nothing = "holds nothing to wipe";
@@ -157,7 +148,7 @@ fn a_disk_is_reserved_for_its_free_space_where_that_is_owed_to_this_file_system(
         evidence: Evidence::Operator,
         method: WipeMethod::UNLINK,
     };
-    let owes = |fill: OwedFill| with_facts(&empty, |facts| facts.gate.fills = vec![fill]);
+    let owes = |fill: OwedFill| changed(&empty, |facts| facts.gate.fills = vec![fill]);
     check(good.clone(), &owes(fill.clone())).unwrap();
     let another_root = OwedFill {
         root: path().root,
@@ -176,7 +167,7 @@ fn no_disk_is_reserved_while_another_agent_may_run() {
     let facts = owed();
     let good = made(&facts);
     let running = |change: fn(&mut AgentProcess)| {
-        with_facts(&facts, |facts| {
+        changed(&facts, |facts| {
             if let Known::Known(all) = &mut facts.agent.processes {
                 change(&mut all[0]);
             }
@@ -190,7 +181,7 @@ fn no_disk_is_reserved_while_another_agent_may_run() {
 
 /// The disk was emptied behind our reservation, which is to be given back.
 fn emptied() -> Facts {
-    with_facts(&with(&ours(&free())), |facts| {
+    changed(&with(&ours(&free())), |facts| {
         facts.disk(&mount()).content = Known::Known(MountContent::Empty);
     })
 }
@@ -218,10 +209,8 @@ fn a_call_that_gives_back_anything_but_our_reservation_is_rejected() {
     }
     // An operator's own, without our label.
     let theirs = reserved(&free(), &role_below(None), Some("ops".into()), Vec::new()).unwrap();
-    let listed = with_facts(&facts, |facts| {
-        let agent = registered(facts);
-        agent.resources.retain(|one| one.source.is_none());
-        agent.resources.push(theirs.clone());
+    let listed = changed(&facts, |facts| {
+        lists(facts, theirs.clone());
     });
     let given = with_call(&good, |call| {
         call.change = Change::Unreserve(vec![theirs.clone()]);
@@ -233,7 +222,7 @@ fn a_call_that_gives_back_anything_but_our_reservation_is_rejected() {
 fn a_disk_is_not_given_back_with_data_on_it_that_are_nobodys() {
     let facts = emptied();
     let good = made(&facts);
-    let data = with_facts(&facts, |facts| {
+    let data = changed(&facts, |facts| {
         facts.disk(&mount()).content = Known::Known(MountContent::Data);
     });
     // As long as it is remembered whose they are.
@@ -241,7 +230,7 @@ fn a_disk_is_not_given_back_with_data_on_it_that_are_nobodys() {
     remembers.memory.volumes = made(&owed()).memory.volumes;
     says(remembers.clone(), &data, "may be half emptied");
     check(remembers, &facts).unwrap();
-    let forgotten = with_facts(&data, |facts| facts.memory = Known::Absent);
+    let forgotten = changed(&data, |facts| facts.memory = Known::Absent);
     says(good.clone(), &forgotten, "nobody knows whose data");
     // It is to be emptied by the same plan: afterwards, not before.
     let empties = made(&with(&ours(&free())));
@@ -274,14 +263,14 @@ fn the_master_is_asked_where_a_barrier_stands_or_may_be_wanted_and_not_otherwise
         }),
     ];
     for (what, change) in cases {
-        assert!(!wants_master(&with_facts(&facts, change)), "{what}");
+        assert!(!wants_master(&changed(&facts, change)), "{what}");
     }
-    let elsewhere = with_facts(&facts, |facts| {
+    let elsewhere = changed(&facts, |facts| {
         of_the_volume(&mut facts.memory().volumes).places[0].disk = path();
     });
     assert!(!wants_master(&elsewhere));
     // It is there still; an operator's word on it, and on no other, is a reason.
-    let mut there = with_facts(&facts, |facts| {
+    let mut there = changed(&facts, |facts| {
         of_the_volume(&mut facts.memory().volumes).gone = None;
     });
     assert!(!wants_master(&there));

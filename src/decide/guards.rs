@@ -232,7 +232,7 @@ impl Refusal {
                 "the root was first met with directories of held volumes missing"
             }
             Self::NoIdentity => "its file system gives no UUID or no file handles",
-            Self::NotMounted => "the root is not mounted",
+            Self::NotMounted => "the root is not mounted, or can't be looked at",
             Self::ForeignRoot => "nothing shows that the root belongs to this agent",
             Self::OtherView => {
                 "another agent, or our agent in another mount namespace, uses what lies there"
@@ -310,7 +310,7 @@ impl Refusal {
             Self::NoIdentity => {
                 "use ext4, xfs or btrfs; one of these that does not tell its UUID does not answer: look at the kernel's log (dmesg)"
             }
-            Self::NotMounted => "mount the disk",
+            Self::NotMounted => "mount the disk; where it is mounted, mend what the reason names",
             Self::ForeignRoot => {
                 "start the agent with this root in --resources, or take the root out of the configuration"
             }

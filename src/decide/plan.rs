@@ -443,6 +443,10 @@ impl<'a> Planner<'a> {
     fn away(&self, owed: &VolumePlaceRecord) -> Option<Vec<Reason>> {
         let view = self.views.iter().find(|view| view.root.disk == owed.disk);
         let present = view.and_then(|view| present_filesystem(view.root));
+        if let Some(Known::Unknown(why)) = view.map(|view| &view.root.mount) {
+            let why = format!("{why}; what was destroyed there is owed until it can be looked at");
+            return Some(vec![Reason::new(Refusal::NotMounted, why)]);
+        }
         let mounted = view.is_some_and(|view| place_exists(view.root));
         if mounted && (owed.filesystem.is_none() || owed.filesystem == present) {
             return None;

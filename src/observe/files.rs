@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Dir, FileType, Mode, OFlags};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 use crate::units::Raw;
 
@@ -115,9 +115,10 @@ pub(super) struct Content {
 
 fn open(path: &Path, more: OFlags) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | more;
-    match rustix::fs::open(path, flags | OFlags::NOATIME, Mode::empty()) {
+    let open = |flags| retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()));
+    match open(flags | OFlags::NOATIME) {
         // Only the owner and root may leave the access time alone.
-        Err(Errno::PERM) => rustix::fs::open(path, flags, Mode::empty()),
+        Err(Errno::PERM) => open(flags),
         result => result,
     }
 }

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use rustix::fs::{FileType, Mode, OFlags, StatVfsMountFlags};
-use rustix::io::Errno;
+use rustix::fs::{FileType, Mode, OFlags, StatVfsMountFlags, fstatvfs, openat};
+use rustix::io::{Errno, retry_on_intr};
 
 use super::deadline::{Answered, PATIENCE, ask_each};
 use super::health;
@@ -105,7 +105,8 @@ fn walk(path: &Raw, mounts: &MountTable) -> Result<(OwnedFd, Raw), Stop> {
     let root = Raw::from("/");
     let open_root = || {
         passable(&root, mounts)?;
-        rustix::fs::open("/", flags | OFlags::DIRECTORY, Mode::empty()).map_err(errno(&root))
+        let flags = flags | OFlags::DIRECTORY;
+        retry_on_intr(|| rustix::fs::open("/", flags, Mode::empty())).map_err(errno(&root))
     };
     let mut pending = components(path);
     let mut links = 0u32;
@@ -122,7 +123,7 @@ fn walk(path: &Raw, mounts: &MountTable) -> Result<(OwnedFd, Raw), Stop> {
         }
         let next = walked.join(&name);
         passable(&next, mounts)?;
-        let opened = rustix::fs::openat(&fd, name.as_os_str(), flags, Mode::empty())
+        let opened = retry_on_intr(|| openat(&fd, name.as_os_str(), flags, Mode::empty()))
             .map_err(errno(&next))?;
         let stat = rustix::fs::fstat(&opened).map_err(errno(&next))?;
         match FileType::from_raw_mode(stat.st_mode) {
@@ -188,7 +189,7 @@ fn question(fd: &OwnedFd, resolved: Raw, mounts: &MountTable) -> Result<PathAnsw
         ))));
     }
     let directory = sys::reopen(fd).map_err(errno)?;
-    let space = rustix::fs::fstatvfs(&directory).map_err(errno)?;
+    let space = retry_on_intr(|| fstatvfs(&directory)).map_err(errno)?;
     let uuid = match sys::filesystem_uuid(&directory) {
         Ok(uuid) => Known::Known(uuid),
         Err(FsUuidError::NoDevice) => Known::Absent,

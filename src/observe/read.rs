@@ -2,7 +2,7 @@
 //! [`crate::sys`].
 
 use rustix::fs::{CWD, Mode, OFlags, openat, readlinkat};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 use crate::sys::{self, ReadError};
 use crate::units::Raw;
@@ -16,7 +16,8 @@ pub(super) fn whole(path: &Raw, limit: usize) -> Result<Vec<u8>, ReadError> {
 pub(super) fn folder(path: &Raw) -> Result<Vec<Raw>, ReadError> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let failed = |errno| from_errno(path, errno);
-    let opened = openat(CWD, path.as_path(), flags, Mode::empty()).map_err(failed)?;
+    let opened =
+        retry_on_intr(|| openat(CWD, path.as_path(), flags, Mode::empty())).map_err(failed)?;
     let entries = sys::list(&opened, 1 << 16).map_err(failed)?;
     Ok(entries.into_iter().map(|(name, ..)| name).collect())
 }

@@ -4,7 +4,7 @@
 use std::os::fd::{AsFd as _, OwnedFd};
 
 use rustix::fs::{CWD, Mode, OFlags, openat, readlinkat};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 use super::mountinfo::{self, MountinfoError};
 use super::places::Places;
@@ -81,11 +81,12 @@ impl Viewpoint {
     fn at(root: &Raw, table: MountTable) -> Result<Self, WalkError> {
         may_be_asked(&table, &Raw::from("/"))?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let root =
-            openat(CWD, root.as_path(), flags, Mode::empty()).map_err(|source| WalkError::Io {
+        let root = retry_on_intr(|| openat(CWD, root.as_path(), flags, Mode::empty())).map_err(
+            |source| WalkError::Io {
                 path: root.clone(),
                 source,
-            })?;
+            },
+        )?;
         Ok(Self { root, table })
     }
 
@@ -117,7 +118,8 @@ impl Viewpoint {
                     source,
                 },
             };
-            let fd = openat(dir, name.as_slice(), FLAGS, Mode::empty()).map_err(io)?;
+            let fd =
+                retry_on_intr(|| openat(dir, name.as_slice(), FLAGS, Mode::empty())).map_err(io)?;
             if sys::node(&fd).map_err(io)?.kind == FileKind::Symlink {
                 links = links.saturating_add(1);
                 if links > LINKS {

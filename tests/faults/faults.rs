@@ -220,17 +220,17 @@ fn one(
             again.code, again.said
         ));
     }
-    problems.extend(
-        scene
-            .broken()
-            .into_iter()
-            .map(|line| format!("run again, {line}")),
-    );
-    problems.extend(
-        crate::look::difference(&scene.end(), expected)
-            .into_iter()
-            .map(|line| format!("run again, {line}")),
-    );
+    let unmended: Vec<String> = scene
+        .broken()
+        .into_iter()
+        .chain(crate::look::difference(&scene.end(), expected))
+        .map(|line| format!("run again, {line}"))
+        .collect();
+    if !unmended.is_empty() {
+        // First, so that a long list of differences does not push it out of what is shown.
+        problems.push(format!("run again, it says: {}", again.said.trim_end()));
+    }
+    problems.extend(unmended);
     scene.stop();
     (ended, problems)
 }

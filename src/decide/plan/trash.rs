@@ -44,9 +44,12 @@ impl Planner<'_> {
             // What is due in a trash that can't be seen is not known: it counts as if something were.
             Known::Unknown(why) => {
                 // What its whole disk has, and not the trash, is what an operator must mend.
-                let failed = root.mount.known().and_then(trip::failure);
-                let reason =
-                    failed.unwrap_or_else(|| Reason::new(Refusal::ForeignTrash, why.to_string()));
+                let reason = match &root.mount {
+                    Known::Known(mount) => trip::failure(mount),
+                    Known::Absent => None,
+                    Known::Unknown(why) => Some(Reason::new(Refusal::NotMounted, why.to_string())),
+                }
+                .unwrap_or_else(|| Reason::new(Refusal::ForeignTrash, why.to_string()));
                 self.keep(None, &root.disk, root.trash_path(), true, vec![reason]);
             }
         }

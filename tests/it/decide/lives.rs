@@ -13,7 +13,7 @@ use super::builder::{
     DAY, World, a_reservation, a_task, a_volume, fingerprint, healthy, key, path, root, unknown,
     uuid,
 };
-use super::story::{codes, evidence_for, gone, plan_of, quarantined, records, settle};
+use super::story::{codes, evidence_for, gone, plan_of, quarantined, records, settle, steps};
 
 /// A host that held `db/a` on this disk a minute ago, and holds another volume that stays.
 fn held_on(disk: &DiskRef) -> Facts {
@@ -551,6 +551,39 @@ fn a_destroy_of_an_unmounted_disk_is_owed_to_the_same_file_system() {
         let (after, _) = settle(&facts);
         assert_eq!(records(&after), ["db/stays"]);
     }
+}
+
+#[test]
+fn a_disk_that_cannot_be_looked_at_is_not_called_away() {
+    let mut facts = held_on(&path());
+    let there = facts.disk(&path()).clone();
+    facts.destroy(&key("db/a"), 7);
+    let disk = facts.disk(&path());
+    disk.mount = unknown();
+    disk.dirs = unknown();
+    disk.trash = unknown();
+    disk.filesystem.present = unknown();
+    disk.filesystem.marker = unknown();
+    let made = plan_of(&facts);
+    assert!(steps(&made).is_empty() && made.blocked(), "{made:#?}");
+    let due: Vec<_> = made.kept.iter().filter(|kept| kept.due).collect();
+    assert_eq!(due.len(), 2, "the volume, and the trash: {made:#?}");
+    for kept in due {
+        // What it was, not what would be so of a disk that is away or of a damaged manifest.
+        let [reason] = kept.reasons.as_slice() else {
+            panic!("{kept:?}");
+        };
+        assert_eq!(reason.code, Refusal::NotMounted, "{kept:?}");
+        let Known::Unknown(why) = unknown::<()>() else {
+            panic!("it is not known");
+        };
+        let said = &reason.detail;
+        assert!(said.starts_with(&why.0), "{said}");
+        assert!(!said.contains("was not mounted"), "{said}");
+    }
+    facts.pass();
+    *facts.disk(&path()) = there;
+    assert_eq!(quarantined(&plan_of(&facts)), ["db/a"]);
 }
 
 #[test]

@@ -141,10 +141,9 @@ impl<'a> Destroys<'a> {
                 OperationState::Finished if destroy.survived => spent.add(destroy.uuid, &key),
                 // The answer was asked for after the files were read, and the agent is one actor: what
                 // it holds then is another life, or the file is not the one that it believes (an agent
-                // that was downgraded leaves its successor's file behind).
-                OperationState::Finished
-                    if destroy.committed && claim.sources.contains(&Source::Answer) =>
-                {
+                // that was downgraded leaves its successor's file behind, be it committed or a target of
+                // which a crash took the commit).
+                OperationState::Finished if claim.sources.contains(&Source::Answer) => {
                     spent.add(destroy.uuid, &key);
                 }
                 // Only the older file names it. That may be a crash between the two files; or an agent was

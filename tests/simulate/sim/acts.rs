@@ -1,6 +1,10 @@
 //! What happens on the host beside the program.
 
+use std::collections::BTreeMap;
+
+use mesos_volumed::act::sys::Errno;
 use mesos_volumed::decide::facts::{GateFile, HolderKind};
+use mesos_volumed::decide::manifest::OURS;
 use mesos_volumed::mesos::disk::DiskType;
 use mesos_volumed::mesos::ids::VolumeKey;
 use mesos_volumed::mesos::paths;
@@ -9,6 +13,9 @@ use super::agent::Generation;
 use super::disk::{Disk, Loss, Node, ROOT};
 use super::world::{DATA, Hold, Life, Oddity, PLAIN, PREPARED, SLAVE, Task, World, roots};
 
+/// What a foreign entry of a trash holds.
+pub(crate) const FOREIGN: &[u8] = b"of nobody here";
+
 /// Something that happens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Act {
@@ -16,8 +23,9 @@ pub(crate) enum Act {
     /// CREATE on a root; the agent crashes after so many writes.
     Create(usize, VolumeKey, usize, bool),
     Destroy(VolumeKey, usize, bool),
-    /// A DESTROY that deletes nothing: what is deleted comes back, or was never there to be deleted.
-    DestroyLeaving(VolumeKey),
+    /// A DESTROY that deletes nothing: what is deleted comes back, or was never there to be deleted. The agent
+    /// may hang over it, and answer nobody.
+    DestroyLeaving(VolumeKey, bool),
     Grow(VolumeKey, usize),
     TaskStart(VolumeKey),
     /// The process ends, and the agent knows.
@@ -56,6 +64,10 @@ pub(crate) enum Act {
     ByHand(usize, VolumeKey),
     /// Somebody puts a link where a volume would be.
     Link(usize, VolumeKey),
+    /// Somebody puts a file there.
+    Stray(usize, VolumeKey),
+    /// Something comes to lie in our trash that is not ours: without a manifest, or with half of one.
+    Foreign(usize, bool),
     /// From now on the agent can't read everything that it deletes, or can again.
     Blind,
     WallClock(i64),
@@ -95,8 +107,11 @@ pub(crate) fn apply(world: &mut World, act: &Act) -> bool {
         Act::Destroy(key, crash, acknowledged) => {
             return destroy(world, key, *crash, *acknowledged);
         }
-        Act::DestroyLeaving(key) => {
+        Act::DestroyLeaving(key, hangs) => {
             world.agent.keeps = true;
+            if *hangs {
+                world.odd.insert(Oddity::Silent);
+            }
             let done = destroy(world, key, usize::MAX, true);
             world.agent.keeps = false;
             return done;
@@ -166,20 +181,14 @@ pub(crate) fn apply(world: &mut World, act: &Act) -> bool {
         Act::Nested(key) => return nested(world, key),
         Act::ByHand(root, key) => return by_hand(world, *root, key),
         Act::Link(root, key) => {
-            if roots()[*root].kind == DiskType::Mount {
-                return false;
-            }
-            let path = World::volume_path(*root, key).to_string();
-            let Some((folder, name)) = path.rsplit_once('/') else {
-                return false;
-            };
-            let Some(spot) = world.mkdirs(folder) else {
-                return false;
-            };
-            return world.disks[spot.disk]
-                .link(spot.ino, name.as_bytes())
-                .is_ok();
+            return in_place_of(world, *root, key, Disk::link);
         }
+        Act::Stray(root, key) => {
+            return in_place_of(world, *root, key, |disk, dir, name| {
+                disk.file(dir, name, b"notes", None)
+            });
+        }
+        Act::Foreign(root, torn) => return foreign_entry(world, *root, *torn),
         Act::Blind => world.agent.blind ^= true,
         Act::WallClock(jump) => world.wall = world.wall.saturating_add(*jump),
         Act::Locked(locked) => world.locked_elsewhere = *locked,
@@ -206,7 +215,12 @@ fn start(world: &mut World) -> bool {
     world.agent_start()
 }
 
-fn destroy(world: &mut World, key: &VolumeKey, crash: usize, acknowledged: bool) -> bool {
+pub(crate) fn destroy(
+    world: &mut World,
+    key: &VolumeKey,
+    crash: usize,
+    acknowledged: bool,
+) -> bool {
     let Some(life) = world.life_of(key) else {
         return false;
     };
@@ -534,6 +548,48 @@ fn nested(world: &mut World, key: &VolumeKey) -> bool {
         on: (spot.disk, on),
     });
     true
+}
+
+/// Something that is no directory, where a volume's would be.
+fn in_place_of(
+    world: &mut World,
+    root: usize,
+    key: &VolumeKey,
+    make: impl Fn(&mut Disk, u64, &[u8]) -> Result<u64, Errno>,
+) -> bool {
+    if roots()[root].kind == DiskType::Mount {
+        return false;
+    }
+    let path = World::volume_path(root, key).to_string();
+    let Some((folder, name)) = path.rsplit_once('/') else {
+        return false;
+    };
+    let Some(spot) = world.mkdirs(folder) else {
+        return false;
+    };
+    make(&mut world.disks[spot.disk], spot.ino, name.as_bytes()).is_ok()
+}
+
+/// What is in it may be anybody's, and nobody may touch it.
+fn foreign_entry(world: &mut World, root: usize, torn: bool) -> bool {
+    if roots()[root].kind == DiskType::Mount {
+        return false;
+    }
+    let trash = format!("{}/{OURS}/trash", roots()[root].root);
+    let Some(spot) = world.mkdirs(&trash) else {
+        return false;
+    };
+    let disk = &mut world.disks[spot.disk];
+    let name = format!("theirs-{}", disk.entries(spot.ino).map_or(0, BTreeMap::len));
+    let made = disk.mkdir(spot.ino, name.as_bytes()).and_then(|entry| {
+        if torn {
+            disk.put(entry, b"manifest.json", b"{\"version\":1,")?;
+        }
+        let data = disk.mkdir(entry, b"data")?;
+        disk.file(data, b"theirs", FOREIGN, None)
+    });
+    disk.sync_all();
+    made.is_ok()
 }
 
 fn by_hand(world: &mut World, root: usize, key: &VolumeKey) -> bool {

@@ -8,29 +8,35 @@ use std::sync::{Arc, Mutex};
 use mesos_volumed::act::executor::{Desk, Host, Job};
 use mesos_volumed::act::gate::Gate;
 use mesos_volumed::act::jobs::{self, JobContext};
+use mesos_volumed::act::master::ChangeError;
 use mesos_volumed::act::outcome::Outcome;
 use mesos_volumed::act::roots::RootLocks;
 use mesos_volumed::act::store::Store;
 use mesos_volumed::act::wipe::{Control, Progress};
 use mesos_volumed::daemon::pass::{Pass, PassError, look, pass};
 use mesos_volumed::decide::facts::{
-    AdoptWord, FileIdentity, GateFile, Known, OrphanPolicy, Policy, Words,
+    AdoptWord, Destroying, FileIdentity, GateFile, Known, OrphanPolicy, Phase, Policy, WipeMode,
+    Words,
 };
 use mesos_volumed::decide::guards::{Reason, Refusal};
-use mesos_volumed::decide::steps::TrashId;
+use mesos_volumed::decide::manifest::{Manifest, TrashState};
+use mesos_volumed::decide::steps::{Kept, MasterCall, TrashId};
 use mesos_volumed::mesos::disk::DiskType;
 use mesos_volumed::mesos::ids::VolumeKey;
+use mesos_volumed::mesos::operator::Change;
 use mesos_volumed::mesos::resource::Resource;
+use mesos_volumed::sys::http::SiteError;
 use mesos_volumed::units::Span;
 
 use super::acts::{self, Act, Which};
 use super::agent::Generation;
 use super::builder::{DAY, HOUR, first_met, key};
 use super::count::Counts;
+use super::disk::{Disk, Node};
 use super::observe::{Blunder, facts};
 use super::oracle::{codes, picture};
 use super::sys::{Killed, Model};
-use super::world::{Oddity, World, roots};
+use super::world::{Asked, Life, Oddity, World, roots};
 
 /// How many numbers a tape has; behind its end all is 0.
 pub(crate) const TAPE: usize = 120;
@@ -132,6 +138,49 @@ impl Host for Process {
             progress: &Progress::default(),
         };
         jobs::run(&context, job, plan)
+    }
+
+    fn call(&mut self, call: &MasterCall) -> Result<(), ChangeError> {
+        let failed = |source| {
+            Err(ChangeError::Site {
+                call: call.change.name(),
+                source,
+            })
+        };
+        let url = "http://master/".to_owned();
+        let refused = |url| SiteError::Refused {
+            url,
+            status: 409,
+            says: "no".to_owned(),
+        };
+        let Change::Destroy(volumes) = &call.change else {
+            return failed(refused(url));
+        };
+        let mut world = self.desk.sys.world();
+        let asked = world.fate.asked;
+        let crash = match asked {
+            Asked::Crash(writes) => writes,
+            Asked::Done | Asked::Unanswered => usize::MAX,
+            Asked::Lost => return Ok(()),
+            Asked::Refused => return failed(refused(url)),
+            Asked::NotTaken => {
+                return failed(SiteError::NotTaken {
+                    what: "master",
+                    why: vec!["nobody listens".to_owned()],
+                });
+            }
+        };
+        for key in volumes.iter().filter_map(Resource::volume_key) {
+            acts::destroy(&mut world, &key, crash, true);
+        }
+        if asked == Asked::Unanswered {
+            return failed(SiteError::Unclear {
+                what: "master",
+                url,
+                why: "it hung up".to_owned(),
+            });
+        }
+        Ok(())
     }
 }
 
@@ -269,7 +318,8 @@ impl History<'_> {
             10 | 11 => self.killed_sweep(),
             12 => self.sweep_and_cut(),
             13 => self.new_policy(),
-            14 => self.lose_state(),
+            14 if self.tape.rarely(3) => self.lose_state(),
+            14 => self.own_destroy(),
             _ => {
                 // Often more than one thing happens between two looks.
                 for _ in 0..=self.tape.pick(4) {
@@ -313,7 +363,7 @@ impl History<'_> {
                 let crash = crash(tape);
                 Act::Destroy(key, crash, tape.pick(2) == 0)
             }
-            13..=16 => Act::DestroyLeaving(key),
+            13..=16 => Act::DestroyLeaving(key, tape.rarely(4)),
             17..=20 => Act::TaskStart(key),
             21 => Act::TaskStop,
             22 => tape.of(&[Act::TaskEscapes, Act::TaskEscapes, Act::TaskForgotten]),
@@ -355,7 +405,10 @@ impl History<'_> {
             45 => Act::ByHand(tape.pick(3), any),
             46 => tape.of(&[
                 Act::Blind,
-                Act::Link(1, any),
+                Act::Link(1, any.clone()),
+                Act::Stray(1, any),
+                Act::Foreign(1, false),
+                Act::Foreign(0, true),
                 Act::WallClock(-400_000_000),
                 Act::WallClock(400_000_000),
             ]),
@@ -372,11 +425,21 @@ impl History<'_> {
         match self.tape.pick(9) {
             0 => words.accept_empty = true,
             1 => words.confirm_brake = Some(50),
-            2 => words.wipe = Some(key),
+            2 => {
+                // Modes that act on a whole disk are refused for a directory; the model has no others.
+                let lives = &self.model.world().lives;
+                let on_mount = |life: &Life| roots()[life.root].kind == DiskType::Mount;
+                let carved = !lives.iter().any(|life| life.key == key && on_mount(life));
+                words.mode = (carved && self.tape.rarely(3)).then_some(WipeMode::ZeroFree);
+                words.wipe = Some(key);
+            }
             3 => words.recreate = Some(key),
             4 => words.accept_root = Some(root.root),
             5 => words.purge = entry.into_iter().map(TrashId).collect(),
-            6 => words.restore = entry.map(TrashId),
+            6 => {
+                let begun = self.begun();
+                words.restore = begun.or(entry.map(TrashId));
+            }
             n => {
                 words.adopt = Some(AdoptWord {
                     volume: key,
@@ -404,6 +467,19 @@ impl History<'_> {
             }
         }
         entries
+    }
+
+    /// An entry whose wipe was begun and not ended.
+    fn begun(&self) -> Option<TrashId> {
+        let world = self.model.world();
+        let manifests = world.disks.iter().flat_map(Disk::all);
+        let read = manifests.filter_map(|(_, inode)| match &inode.node {
+            Node::File(content) => serde_json::from_slice::<Manifest>(content).ok(),
+            Node::Dir(_) | Node::Link => None,
+        });
+        read.filter(|manifest| manifest.state == TrashState::Wiping)
+            .map(|manifest| manifest.id)
+            .next()
     }
 
     /// Whom the operator's words condemn.
@@ -463,11 +539,12 @@ impl History<'_> {
     }
 
     /// A pass to its end, and what must hold after it.
-    fn sweep(&mut self, words: &Words) {
-        self.sweep_and(words, false);
+    fn sweep(&mut self, words: &Words) -> bool {
+        self.sweep_and(words, false)
     }
 
-    fn sweep_and(&mut self, words: &Words, beside: bool) {
+    /// Whether it came to its end.
+    fn sweep_and(&mut self, words: &Words, beside: bool) -> bool {
         self.condemn(words);
         self.model.world().see_exposed(false);
         let passed = self.pass(words);
@@ -479,7 +556,9 @@ impl History<'_> {
                 world.see_exposed(false);
             }
         }
-        let Some(passed) = passed else { return };
+        let Some(passed) = passed else {
+            return false;
+        };
         let quiet = *words == Words::default();
         self.counts.event("sweep");
         match passed {
@@ -503,6 +582,7 @@ impl History<'_> {
                 self.model.world().oracle.find(text);
             }
         }
+        true
     }
 
     /// The same plan twice plans nothing.
@@ -579,6 +659,16 @@ impl History<'_> {
             // It was not reached: a plan with another name in it sorts otherwise.
             return;
         }
+        if let Some(begun) = self.begun()
+            && self.tape.rarely(3)
+        {
+            // Wanted back when part of it is gone.
+            self.sweep(&Words {
+                restore: Some(begun),
+                ..Words::default()
+            });
+            return;
+        }
         self.pass(&words);
         self.pass(&Words::default());
         self.pass(&Words::default());
@@ -599,6 +689,66 @@ impl History<'_> {
                 only(&expected, &found)
             );
             self.model.world().oracle.find(text);
+        }
+    }
+
+    /// `volumes destroy`, in whose middle the process may be killed, and something else happen.
+    fn own_destroy(&mut self) {
+        let held: Vec<VolumeKey> = {
+            let total = &self.model.world().agent.total;
+            total.iter().filter_map(Resource::volume_key).collect()
+        };
+        if held.is_empty() {
+            return;
+        }
+        let volume = self.tape.of(&held);
+        let asked = match self.tape.pick(8) {
+            0..=2 => Asked::Done,
+            3 => Asked::Crash(self.tape.pick(9)),
+            4 => Asked::NotTaken,
+            5 => Asked::Refused,
+            6 => Asked::Unanswered,
+            _ => Asked::Lost,
+        };
+        self.model.world().fate.asked = asked;
+        self.counts.event("volumes destroy");
+        self.note(format!("volumes destroy {volume}: {asked:?}"));
+        let killed = self.tape.pick(6);
+        for (number, phase) in [Phase::SetAside, Phase::Ask, Phase::Settle]
+            .into_iter()
+            .enumerate()
+        {
+            if killed == number {
+                let at = self.tape.pick(25) as u64;
+                let mut world = self.model.world();
+                world.fate.dies_at = Some(world.fate.calls + 1 + at);
+            }
+            let words = Words {
+                destroy: Some(Destroying {
+                    volume: volume.clone(),
+                    phase,
+                }),
+                ..Words::default()
+            };
+            self.model.world().oracle.destroying = Some(volume.clone());
+            let ended = self.sweep(&words);
+            self.model.world().oracle.destroying = None;
+            if !ended {
+                self.note(format!("killed in {phase:?}"));
+                return;
+            }
+            // What was kept, or failed, is not asked for.
+            let stopped = self.last.as_ref().is_some_and(|pass| {
+                let kept = |kept: &Kept| kept.due && kept.volume.as_ref() == Some(&volume);
+                pass.failed() || pass.last.kept.iter().any(kept)
+            });
+            if stopped && phase == Phase::SetAside {
+                break;
+            }
+            if self.tape.rarely(4) {
+                let act = self.draw();
+                self.act(&act);
+            }
         }
     }
 
@@ -859,7 +1009,7 @@ fn name_of(act: &Act) -> &'static str {
         Act::Time(_) => "time",
         Act::Create(..) => "create",
         Act::Destroy(..) => "destroy",
-        Act::DestroyLeaving(_) => "destroy that leaves data",
+        Act::DestroyLeaving(..) => "destroy that leaves data",
         Act::Grow(..) => "grow",
         Act::TaskStart(_) => "task start",
         Act::TaskStop | Act::TaskForgotten | Act::TaskEscapes => "task stop",
@@ -875,7 +1025,8 @@ fn name_of(act: &Act) -> &'static str {
         Act::Backup(_) => "backup",
         Act::ReadOnly(_) | Act::Full(_) | Act::Failing(_) => "sick disk",
         Act::Immutable(_) | Act::Nested(_) => "tenant's trick",
-        Act::ByHand(..) | Act::Link(..) => "made by hand",
+        Act::ByHand(..) | Act::Link(..) | Act::Stray(..) => "made by hand",
+        Act::Foreign(..) => "foreign entry",
         Act::Blind => "unreadable entry",
         Act::WallClock(_) => "clock jump",
         Act::Locked(_) => "locked",

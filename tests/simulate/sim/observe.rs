@@ -7,8 +7,8 @@ use std::path::Path;
 use mesos_volumed::decide::facts::{
     AgentAnswer, AgentState, AgentView, CheckpointFacts, CheckpointFile, DeviceNumber, DirFacts,
     Facts, FileKind, Fingerprint, FsFacts, FsFailure, FsLocation, HiddenSide, Holder, HolderKind,
-    Known, Moment, MountContent, Policy, RootFacts, RootMount, RootWitness, StrangeEntry, TaskUse,
-    TrashFacts, Why, Words,
+    Known, MasterFacts, Moment, MountContent, Policy, Registered, RootFacts, RootMount,
+    RootWitness, StrangeEntry, TaskUse, TrashFacts, Why, Words,
 };
 use mesos_volumed::decide::ledger::Ledger;
 use mesos_volumed::decide::manifest::{AdoptedMark, HIDDEN_OURS, Manifest, Marker, OURS, VOLUME};
@@ -17,6 +17,7 @@ use mesos_volumed::mesos::checkpoint::{Content, DecodeError, decode_info, decode
 use mesos_volumed::mesos::disk::{DiskRef, DiskType};
 use mesos_volumed::mesos::ids::{PersistenceId, Role};
 use mesos_volumed::mesos::paths;
+use mesos_volumed::mesos::state::AgentVersion;
 use mesos_volumed::observe::{gate, state_dir};
 use mesos_volumed::units::{Megabytes, Raw, Span};
 
@@ -151,6 +152,7 @@ pub(crate) fn facts(
             .collect(),
     );
     facts.answer = answer(world);
+    facts.master = Known::Known(master(world));
     facts.holders = Known::Known(holders(world));
     let gate = gate::file(&state);
     facts.gate.fills = gate
@@ -202,6 +204,24 @@ impl Oddity {
             Self::NoIdentity => {
                 for root in &mut facts.roots {
                     root.filesystem.present = Known::unknown("it gives no file handles");
+                }
+            }
+            Self::Silent => facts.answer = AgentAnswer::Unknown(Why("it hangs".to_owned())),
+            Self::Unnamed => {
+                for root in &mut facts.roots {
+                    root.named_by = [RootWitness::Config].into();
+                }
+            }
+            Self::Beyond => {
+                for root in &mut facts.roots {
+                    let Known::Known(dirs) = &mut root.dirs else {
+                        continue;
+                    };
+                    for dir in dirs {
+                        if let Known::Known(identity) = &mut dir.identity {
+                            "of-another".clone_into(&mut identity.filesystem);
+                        }
+                    }
                 }
             }
         }
@@ -267,6 +287,27 @@ fn answer(world: &World) -> AgentAnswer {
         tasks: Vec::new(),
         asked_at: Span::seconds(world.since_boot),
     })
+}
+
+/// The leading master, which knows at once what the agent does.
+fn master(world: &World) -> MasterFacts {
+    let agent = &world.agent;
+    MasterFacts {
+        version: AgentVersion {
+            major: 1,
+            minor: 11,
+            patch: 0,
+        },
+        principal: None,
+        agent: Known::Known(Registered {
+            id: "agent-S0".into(),
+            active: agent.running && !agent.recovering,
+            since: format!("registered {}", agent.runs),
+            resizes: true,
+            resources: agent.total.clone(),
+            used: world.tasks.iter().map(|task| task.key.clone()).collect(),
+        }),
+    }
 }
 
 fn holders(world: &World) -> Vec<Holder> {

@@ -17,7 +17,8 @@ use mesos_volumed::mesos::paths;
 use mesos_volumed::mesos::resource::Resource;
 use mesos_volumed::mesos::state::OperationState;
 
-use super::disk::Disk;
+use super::acts::FOREIGN;
+use super::disk::{Disk, Node};
 use super::world::{PLAIN, PREPARED, Spot, World, roots};
 
 /// What is known besides the world.
@@ -37,6 +38,10 @@ pub(crate) struct Oracle {
     exposed: BTreeSet<(usize, usize)>,
     /// Lives that a pass saw named.
     met: BTreeSet<usize>,
+    /// `volumes destroy` is at it: what it moves aside is named, and its life may go on.
+    pub(crate) destroying: Option<VolumeKey>,
+    /// Lives that it moved aside.
+    aside: BTreeSet<usize>,
     pub(crate) orphans: Option<OrphanPolicy>,
     pub(crate) grace: u64,
     pub(crate) findings: Vec<String>,
@@ -177,6 +182,10 @@ impl World {
         let Ok(ino) = on.lookup(dir, name) else {
             return;
         };
+        if on.inode(ino).map(|inode| &inode.node) == Some(&Node::File(FOREIGN.to_vec())) {
+            self.oracle
+                .find("what is not ours was removed from our trash".to_owned());
+        }
         let Some(life) = on.inode(ino).and_then(|inode| inode.owner) else {
             return;
         };
@@ -212,6 +221,12 @@ impl World {
             .filter_map(|inner| on.inode(inner)?.owner)
             .collect();
         for life in owners {
+            let told = &self.lives[life];
+            let wanted = self.oracle.destroying.as_ref() == Some(&told.key);
+            // It is asked for, and nobody else may use it: `judge` sees to that.
+            if wanted && !told.destroyed {
+                self.oracle.aside.insert(life);
+            }
             self.judge(disk, ino, life, "moved aside", true);
         }
         if disk == PREPARED && self.agent.running {
@@ -233,6 +248,8 @@ impl World {
         let mut why = Vec::new();
         // The operator's word over a MOUNT is over all that lies on it, whatever is named elsewhere.
         let by_word = told.condemned && (disk == PLAIN || disk == PREPARED);
+        let asked = first && self.oracle.destroying.as_ref() == Some(&told.key);
+        let by_word = by_word || asked;
         if self.oracle.named.contains(&told.key) && !by_word {
             why.push(format!("{subject} although an authority names it"));
         }
@@ -245,7 +262,7 @@ impl World {
         if self.oracle.damaged {
             why.push(format!("{subject} although an authority can't be read"));
         }
-        if first && !told.destroyed && !told.condemned {
+        if first && !told.destroyed && !told.condemned && !asked {
             if self.oracle.orphans == Some(OrphanPolicy::Report) {
                 why.push(format!("{subject} although orphans are only reported"));
             }
@@ -446,6 +463,26 @@ impl World {
             .iter()
             .map(|kept| (kept.path.to_string(), codes(kept)))
             .collect();
+        // What `volumes destroy` moved aside, and was not destroyed after all, is back in its place.
+        for life in self.oracle.aside.clone() {
+            let told = self.lives[life].clone();
+            let held = named.contains(&told.key) && self.life_of(&told.key) == Some(life);
+            if told.destroyed || told.condemned || !held {
+                continue;
+            }
+            for disk in &self.disks {
+                for (ino, inode) in disk.all() {
+                    let path = disk.path(ino).unwrap_or_default();
+                    let path = String::from_utf8_lossy(&path);
+                    if inode.owner == Some(life) && path.contains(".mesos-volumed/trash/") {
+                        self.oracle.find(format!(
+                            "{} is held, and its data is still aside at {path} when all is calm; kept: {kept:?}",
+                            told.key
+                        ));
+                    }
+                }
+            }
+        }
         let mut owed = BTreeMap::<usize, Vec<String>>::new();
         for disk in 1..self.disks.len() {
             let on = &self.disks[disk];

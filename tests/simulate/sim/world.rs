@@ -88,6 +88,25 @@ pub(crate) struct Fate {
     pub(crate) dies_at: Option<u64>,
     /// Before this call something happens beside it.
     pub(crate) meanwhile: Option<(u64, super::acts::Act)>,
+    /// What becomes of a call to the master.
+    pub(crate) asked: Asked,
+}
+
+/// What becomes of a call to the master.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// The agent carries it out, or crashes after so many writes.
+    #[default]
+    Done,
+    Crash(usize),
+    /// No master takes it.
+    NotTaken,
+    /// It says no.
+    Refused,
+    /// It is carried out, and its answer is lost.
+    Unanswered,
+    /// It is taken, and never reaches the agent.
+    Lost,
 }
 
 /// Something about the host, or about how it is looked at, that keeps the program from acting for a while.
@@ -109,10 +128,16 @@ pub(crate) enum Oddity {
     NoIdentity,
     /// The agent asks for more authorities than we could read.
     Unread,
+    /// The agent does not answer.
+    Silent,
+    /// Nothing but our own configuration names a root.
+    Unnamed,
+    /// What lies at the volumes' places is of another file system than the root.
+    Beyond,
 }
 
 impl Oddity {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::RoleHidden,
         Self::HoldersUnknown,
         Self::OtherView,
@@ -121,6 +146,9 @@ impl Oddity {
         Self::Network,
         Self::NoIdentity,
         Self::Unread,
+        Self::Silent,
+        Self::Unnamed,
+        Self::Beyond,
     ];
 }
 

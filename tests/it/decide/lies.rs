@@ -4,7 +4,8 @@ use mesos_volumed::decide::check::check;
 use mesos_volumed::decide::facts::{Facts, Known, MountContent, WipeMode};
 use mesos_volumed::decide::manifest::{Manifest, TrashState};
 use mesos_volumed::decide::plan::{Plan, plan};
-use mesos_volumed::decide::steps::{Evidence, Step, VolumePlace};
+use mesos_volumed::decide::steps::{Evidence, Step, TrashPlace, VolumePlace};
+use mesos_volumed::mesos::disk::DiskRef;
 use mesos_volumed::units::{Raw, Span};
 
 use super::builder::{DAY, World, healthy, identity, key, mount, path};
@@ -83,8 +84,9 @@ fn entry(state: TrashState) -> Facts {
     facts
 }
 
-fn manifest(facts: &mut Facts) -> &mut Manifest {
-    match &mut facts.disk(&path()).trash {
+/// Of the first entry on this disk.
+pub(crate) fn manifest<'a>(facts: &'a mut Facts, disk: &DiskRef) -> &'a mut Manifest {
+    match &mut facts.disk(disk).trash {
         Known::Known(entries) => match &mut entries[0].manifest {
             Known::Known(manifest) => manifest,
             other => panic!("{other:?}"),
@@ -93,19 +95,43 @@ fn manifest(facts: &mut Facts) -> &mut Manifest {
     }
 }
 
+/// The entry of the only step that has one.
+pub(crate) fn entry_of(plan: &mut Plan) -> &mut TrashPlace {
+    let mut entries = plan.steps.iter_mut().filter_map(|step| match step {
+        Step::Wipe { entry, .. }
+        | Step::Clear { entry }
+        | Step::Restore { entry, .. }
+        | Step::MoveOut { entry, .. }
+        | Step::PutBack { entry }
+        | Step::Void { entry }
+        | Step::Confirm { entry, .. }
+        | Step::Call {
+            entry: Some(entry), ..
+        } => Some(entry),
+        _ => None,
+    });
+    let first = entries.next().unwrap();
+    assert!(entries.next().is_none());
+    first
+}
+
 /// The plan and the facts, with the manifest changed in both.
-fn changed(facts: &Facts, good: &Plan, change: fn(&mut Manifest)) -> (Facts, Plan) {
+pub(crate) fn changed(facts: &Facts, good: &Plan, change: impl Fn(&mut Manifest)) -> (Facts, Plan) {
     let (mut facts, mut lied) = (facts.clone(), good.clone());
-    change(manifest(&mut facts));
-    let mut told = 0;
-    for step in &mut lied.steps {
-        if let Step::Wipe { entry, .. } | Step::Clear { entry } = step {
-            change(&mut entry.manifest);
-            told += 1;
-        }
-    }
-    assert_eq!(told, 1, "{good:#?}");
+    let entry = entry_of(&mut lied);
+    change(manifest(&mut facts, &entry.disk));
+    change(&mut entry.manifest);
     (facts, lied)
+}
+
+/// Each of these changes in both makes the check refuse, and say so.
+pub(crate) fn retold(good: &Plan, facts: &Facts, says: &str, changes: &[fn(&mut Manifest)]) {
+    for (place, change) in changes.iter().enumerate() {
+        let (facts, lied) = changed(facts, good, change);
+        let why = refused(lied, &facts, says);
+        assert!(why.contains(says), "{place}: {says}: {why}");
+        plan_of(&facts);
+    }
 }
 
 #[test]
@@ -175,7 +201,7 @@ fn goes_when_named(after: u64) -> bool {
     facts.forget(&volume);
     facts.rmdir(&path(), &volume);
     facts.trash(&path(), &volume, TrashState::Cleared);
-    let at = manifest(&mut facts).lived_at;
+    let at = manifest(&mut facts, &path()).lived_at;
     for record in &mut facts.memory().volumes {
         if record.key == volume {
             record.named_at = at.plus(Span(std::time::Duration::from_secs(after)));

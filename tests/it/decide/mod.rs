@@ -7,6 +7,7 @@
     reason = "tests"
 )]
 
+mod asked_destroys;
 mod barrier;
 pub(crate) mod builder;
 mod calls;
@@ -17,6 +18,7 @@ mod give_back;
 mod golden;
 mod guards;
 mod ideal;
+mod kept_or_back;
 mod lies;
 mod lives;
 mod own;

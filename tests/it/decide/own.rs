@@ -17,9 +17,9 @@ use super::builder::{World, a_task, a_volume, healthy, key, mount, root};
 use super::ideal::apply as execute;
 use super::story::codes;
 
-const KEY: &str = "db/v";
+pub(crate) const KEY: &str = "db/v";
 
-fn words(phase: Phase) -> Words {
+pub(crate) fn words(phase: Phase) -> Words {
     Words {
         destroy: Some(Destroying {
             volume: key(KEY),
@@ -65,13 +65,13 @@ pub(crate) fn registered(facts: &mut Facts) -> &mut Registered {
 }
 
 /// A framework's DESTROY of it is pending.
-fn pending(facts: &mut Facts) {
+pub(crate) fn pending(facts: &mut Facts) {
     let volume = a_volume(&root(), &key(KEY));
     facts.operate(OperationKind::Destroy, OperationState::Pending, 9, volume);
 }
 
 /// `db/v` on ROOT is held, and its destroy is wanted.
-fn wanted() -> Facts {
+pub(crate) fn wanted() -> Facts {
     let mut facts = healthy();
     facts.create(&root(), &key(KEY));
     facts.pass();
@@ -88,7 +88,7 @@ fn made(facts: &Facts) -> Plan {
 }
 
 /// It lies in the trash; the master was asked, or not yet.
-fn aside(asked: bool) -> Facts {
+pub(crate) fn aside(asked: bool) -> Facts {
     let before = wanted();
     let made = made(&before);
     let mut facts = execute(&made, &before);

@@ -28,7 +28,7 @@ fn second(kind: DiskType) -> DiskRef {
 }
 
 /// A root that shows the directory at this place of another root's file system.
-fn bind(facts: &mut Facts, of: &DiskRef, below: &str, kind: DiskType) {
+pub(crate) fn bind(facts: &mut Facts, of: &DiskRef, below: &str, kind: DiskType) {
     let of = facts.disk(of).clone();
     let mut bound = a_root(&second(kind));
     bound.filesystem = of.filesystem.clone();

@@ -21,22 +21,34 @@ use super::guards::{destroyed, orphaned};
 use super::lies::refused;
 use super::places::mount_destroyed;
 use super::prepared::Change;
-use super::story::plan_of;
+use super::story::{plan_of, steps};
 use super::undelete;
 
 /// Each change of the facts makes the check refuse the plan that was right before, and say so.
-fn spoilt(good: &Plan, facts: &Facts, changes: &[Change<Facts>]) {
+pub(crate) fn spoilt(good: &Plan, facts: &Facts, changes: &[Change<Facts>]) {
     assert!(check(good.clone(), facts).is_ok());
     for (says, change) in changes {
         let mut facts = facts.clone();
         change(&mut facts);
         let why = refused(good.clone(), &facts, says);
         assert!(why.contains(says), "{says}: {why}");
+        // The planner would not say it either.
+        plan_of(&facts);
+    }
+}
+
+/// With none of these changes does it.
+pub(crate) fn passes(good: &Plan, facts: &Facts, changes: &[Change<Facts>]) {
+    for (what, change) in changes {
+        let mut facts = facts.clone();
+        change(&mut facts);
+        check(good.clone(), &facts).unwrap_or_else(|rejected| panic!("{what}: {rejected}"));
+        assert_eq!(steps(&plan_of(&facts)), steps(good), "{what}");
     }
 }
 
 /// Each change of the plan does.
-fn forged(good: &Plan, facts: &Facts, says: &str, changes: &[fn(&mut Plan)]) {
+pub(crate) fn forged(good: &Plan, facts: &Facts, says: &str, changes: &[fn(&mut Plan)]) {
     assert!(check(good.clone(), facts).is_ok());
     for (place, change) in changes.iter().enumerate() {
         let mut lied = good.clone();
@@ -251,7 +263,7 @@ fn an_empty_disk_is_no_word_for_one_that_is_half_emptied() {
     assert!(why.contains("may be half emptied"), "{why}");
 }
 
-fn mark(plan: &mut Plan) -> &mut AdoptedMark {
+pub(crate) fn mark(plan: &mut Plan) -> &mut AdoptedMark {
     let marks = plan.steps.iter_mut().find_map(|step| match step {
         Step::Restore { mark, .. } | Step::Adopt { mark, .. } => Some(mark),
         _ => None,

@@ -44,7 +44,7 @@ pub(crate) fn asked(facts: &Facts, id: &TrashId) -> Facts {
     }
 }
 
-fn quiet(mut facts: Facts) -> Facts {
+pub(crate) fn quiet(mut facts: Facts) -> Facts {
     facts.words = Words::default();
     facts
 }
@@ -373,7 +373,7 @@ fn an_entry_at_its_second_look_can_be_asked_for_too() {
 
 // ---- adopt
 
-fn orphan() -> Facts {
+pub(crate) fn orphan() -> Facts {
     let mut facts = healthy();
     facts.mkdir(&path(), &key("db/o"));
     facts.pass();
@@ -460,7 +460,7 @@ fn a_mark_is_taken_away_for_a_reason_only() {
 
 // ---- MOUNT
 
-fn prepared(mut facts: Facts) -> Facts {
+pub(crate) fn prepared(mut facts: Facts) -> Facts {
     let disk = facts.disk(&mount());
     let print = disk.filesystem.present.known().unwrap().clone();
     disk.hidden = Known::Known(HiddenSide {
@@ -475,7 +475,7 @@ fn prepared(mut facts: Facts) -> Facts {
 }
 
 /// `db/m` on a prepared MOUNT lies in the trash of its hidden side; no agent runs.
-fn emptied() -> (Facts, TrashId) {
+pub(crate) fn emptied() -> (Facts, TrashId) {
     let mut facts = prepared(healthy());
     facts.policy.retention = Span::seconds(7 * DAY);
     facts.create(&mount(), &key("db/m"));
@@ -590,7 +590,7 @@ fn a_plain_mount_has_no_marks() {
 
 // ---- frames
 
-fn frame(bare: bool) -> Facts {
+pub(crate) fn frame(bare: bool) -> Facts {
     let mut facts = healthy();
     facts.trash(&root(), &key("db/t"), TrashState::Prepared);
     if let Known::Known(entries) = &mut facts.disk(&root()).trash {
@@ -636,7 +636,7 @@ fn an_agent_that_starts_with_nothing_is_no_reason_to_end_a_mark() {
 // ---- retention and space
 
 /// Entries of ROOT that were cleared an hour, two hours, … ago, with these sizes, for 30 days.
-fn heap(sizes: &[Option<u64>]) -> Facts {
+pub(crate) fn heap(sizes: &[Option<u64>]) -> Facts {
     let mut facts = healthy();
     facts.pass();
     facts.memory().clock.lived = Span::seconds(100 * DAY);
@@ -658,7 +658,7 @@ fn heap(sizes: &[Option<u64>]) -> Facts {
     facts
 }
 
-fn wiped(facts: &Facts) -> Vec<String> {
+pub(crate) fn wiped(facts: &Facts) -> Vec<String> {
     plan_of(facts)
         .steps
         .iter()
@@ -669,7 +669,7 @@ fn wiped(facts: &Facts) -> Vec<String> {
         .collect()
 }
 
-const GIB: u64 = 1 << 30;
+pub(crate) const GIB: u64 = 1 << 30;
 
 #[test]
 fn over_its_budget_the_oldest_go_and_no_more_than_it_takes() {

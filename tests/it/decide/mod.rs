@@ -20,6 +20,7 @@ mod guards;
 mod ideal;
 mod kept_or_back;
 mod lies;
+mod lifecycle;
 mod lives;
 mod own;
 mod places;

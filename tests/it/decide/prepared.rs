@@ -35,7 +35,7 @@ fn prepared(facts: &mut Facts) {
 }
 
 /// `db/m` on it was destroyed by operation 7; the barrier is up.
-fn destroyed() -> Facts {
+pub(crate) fn destroyed() -> Facts {
     let mut facts = healthy();
     prepared(&mut facts);
     facts.create(&mount(), &key("db/m"));
@@ -55,7 +55,7 @@ fn device(facts: &mut Facts) -> DeviceNumber {
 }
 
 /// An entry of `db/m` in this state, with data, and the gate closed, as a crash leaves it.
-fn entry(facts: &mut Facts, state: TrashState) -> &mut TrashFacts {
+pub(crate) fn entry(facts: &mut Facts, state: TrashState) -> &mut TrashFacts {
     facts.pass();
     let lived_at = facts.memory().clock.lived;
     let device = device(facts);
@@ -102,7 +102,7 @@ fn entry(facts: &mut Facts, state: TrashState) -> &mut TrashFacts {
 }
 
 /// A crash in the middle: part in the root, part in the entry.
-fn half() -> Facts {
+pub(crate) fn half() -> Facts {
     let mut facts = destroyed();
     entry(&mut facts, TrashState::Prepared);
     facts

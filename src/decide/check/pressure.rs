@@ -112,6 +112,6 @@ impl Reader<'_> {
                 && lived.minus(manifest.lived_at) >= policy.min_retention
                 && self.waiting.contains(&(&root.disk, &manifest.id))
         });
-        need > 0 && !unknown && !passed_over && sum(&goes_first) < need
+        !unknown && !passed_over && sum(&goes_first) < need
     }
 }

@@ -22,6 +22,7 @@ mod kept_or_back;
 mod lies;
 mod lifecycle;
 mod lives;
+mod moved_out;
 mod own;
 mod places;
 mod prepared;

@@ -25,15 +25,16 @@ use super::barrier::{free, ours, with};
 use super::builder::{
     World, a_task, a_volume, fingerprint, healthy, identity, key, mount, path, root, unknown,
 };
-use super::lies::{changed as both, entry_of, manifest, refused, retold};
+use super::lies::{changed as both, elsewhere, entry_of, manifest, refused, retold};
 use super::own::{KEY, aside, changed, master, pending, registered, wanted, words};
 use super::places::bind;
+use super::prepared::Change as Case;
 use super::second_reading::{forged, spoilt};
 use super::story::{plan_of, steps};
 use super::undelete::emptied;
 
 /// Of the volume that is to be destroyed, at each step.
-fn in_flight() -> [(&'static str, fn(&mut Facts)); 3] {
+fn in_flight() -> [Case<Facts>; 3] {
     [
         ("a change is in flight", pending),
         ("a change is in flight", |facts| {
@@ -338,12 +339,7 @@ fn only_a_destroy_of_ours_that_waits_is_confirmed_and_its_age_counts_from_now() 
         &[|m| m.identity = identity("other", 1)],
     );
     // Entry and manifest agree, and both lie.
-    let elsewhere = identity("other", 1);
-    let (mut other, mut lied) = both(&facts, &good, |m| m.identity = identity("other", 1));
-    if let Known::Known(entries) = &mut other.disk(&root()).trash {
-        entries[0].data = Known::Known(elsewhere.clone());
-    }
-    entry_of(&mut lied).data = Some(elsewhere);
+    let (other, lied) = elsewhere(&facts, &good);
     let why = refused(lied, &other, "another file system");
     assert!(why.ends_with("is another directory"), "{why}");
     forged(

@@ -21,7 +21,7 @@ use super::builder::{
     World, a_root, a_task, a_volume, filesystem, healthy, identity, key, mount, path, root, unknown,
 };
 use super::guards::orphaned;
-use super::lies::{changed, entry_of, manifest, refused, retold};
+use super::lies::{changed, elsewhere, manifest, refused, retold};
 use super::second_reading::{forged, mark, passes, spoilt};
 use super::story::{plan_of, settle, steps};
 use super::undelete::{adopting, asked, destroyed, emptied, frame, orphan, prepared, quiet};
@@ -52,12 +52,7 @@ fn only_what_was_destroyed_for_good_and_is_whole_comes_back() {
         &[|m| m.identity = identity("other", 1)],
     );
     // Entry and manifest agree, and both lie.
-    let elsewhere = identity("other", 1);
-    let (mut other, mut lied) = changed(&facts, &good, |m| m.identity = identity("other", 1));
-    if let Known::Known(entries) = &mut other.disk(&root()).trash {
-        entries[0].data = Known::Known(elsewhere.clone());
-    }
-    entry_of(&mut lied).data = Some(elsewhere);
+    let (other, lied) = elsewhere(&facts, &good);
     let why = refused(lied, &other, "another file system");
     assert!(why.ends_with("is on another file system"), "{why}");
     spoilt(

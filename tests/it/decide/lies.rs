@@ -124,6 +124,18 @@ pub(crate) fn changed(facts: &Facts, good: &Plan, change: impl Fn(&mut Manifest)
     (facts, lied)
 }
 
+/// The data is another directory, of another file system, as the manifest says as well.
+pub(crate) fn elsewhere(facts: &Facts, good: &Plan) -> (Facts, Plan) {
+    let other = identity("other", 1);
+    let (mut facts, mut lied) = changed(facts, good, |m| m.identity = identity("other", 1));
+    let entry = entry_of(&mut lied);
+    if let Known::Known(entries) = &mut facts.disk(&entry.disk).trash {
+        entries[0].data = Known::Known(other.clone());
+    }
+    entry.data = Some(other);
+    (facts, lied)
+}
+
 /// Each of these changes in both makes the check refuse, and say so.
 pub(crate) fn retold(good: &Plan, facts: &Facts, says: &str, changes: &[fn(&mut Manifest)]) {
     for (place, change) in changes.iter().enumerate() {

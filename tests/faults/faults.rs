@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use crate::report::say;
-use crate::scene::{Name, Scene, each, or_default};
+use crate::scene::{Chosen, Name, Scene};
 use crate::shell::give_up;
 use crate::trace::{
     Ended, Injury, Point, Traced, daemon, injured, injuries, points_of, reference, undisturbed,
@@ -17,15 +17,11 @@ use crate::{Part, Share};
 /// What is to be done.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Order {
-    /// These commands alone
-    #[arg(long = "command", value_enum)]
-    commands: Vec<Name>,
+    #[command(flatten)]
+    chosen: Chosen,
     /// This kind alone
     #[arg(long, value_enum)]
     kind: Option<Kind>,
-    /// On these file systems [default: ext4 and xfs]
-    #[arg(long = "fs", value_enum)]
-    filesystems: Vec<Fs>,
     /// The N-th of M shares of all runs, as N/M
     #[arg(long, default_value = "1/1")]
     share: Share,
@@ -35,9 +31,6 @@ pub(crate) struct Order {
     /// Of calls that look at the same thing take every one, not three
     #[arg(long)]
     every_look: bool,
-    /// So many workers at a time
-    #[arg(long, default_value_t = 2)]
-    pub(crate) jobs: usize,
     /// One point alone, as `renameat2:3`
     #[arg(long)]
     point: Option<String>,
@@ -66,9 +59,8 @@ impl Order {
 
 /// Does this worker's part.
 pub(crate) fn work(order: &Order, part: &Part) {
-    let filesystems = or_default(&order.filesystems, &[Fs::Ext4, Fs::Xfs]);
-    let commands = or_default(&order.commands, &Name::ALL);
-    each(&filesystems, &commands, part, &mut |scene| {
+    let chosen = order.chosen.or(&Name::ALL, &[Fs::Ext4, Fs::Xfs]);
+    chosen.each(part, &mut |scene| {
         test(scene, order, part);
     });
 }

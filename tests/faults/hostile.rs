@@ -17,6 +17,7 @@ use serde_json::json;
 
 use crate::look::tree;
 use crate::report::say;
+use crate::scene::or_default;
 use crate::shell::must;
 use crate::world::{Fs, World, mounts_below};
 use crate::{Part, mixed};
@@ -39,9 +40,6 @@ pub(crate) struct Order {
     /// On these file systems [default: ext4, xfs and btrfs, in turn]
     #[arg(long = "fs", value_enum)]
     filesystems: Vec<Fs>,
-    /// So many workers at a time
-    #[arg(long, default_value_t = 2)]
-    pub(crate) jobs: usize,
 }
 
 /// What a process does to a volume.
@@ -89,11 +87,7 @@ const RETURN: Duration = Duration::from_secs(10);
 
 /// Does this worker's part.
 pub(crate) fn work(order: &Order, part: &Part) {
-    let filesystems = if order.filesystems.is_empty() {
-        vec![Fs::Ext4, Fs::Xfs, Fs::Btrfs]
-    } else {
-        order.filesystems.clone()
-    };
+    let filesystems = or_default(&order.filesystems, &[Fs::Ext4, Fs::Xfs, Fs::Btrfs]);
     let began = Instant::now();
     let disks: Vec<World> = filesystems
         .iter()

@@ -35,7 +35,16 @@ use clap::Parser as _;
 
 #[derive(Debug, clap::Parser)]
 #[command(name = "fault-tool")]
-enum Tool {
+struct Tool {
+    #[command(subcommand)]
+    task: Task,
+    /// So many workers at a time
+    #[arg(long, global = true, default_value_t = 2)]
+    jobs: usize,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Task {
     #[command(flatten)]
     Work(Work),
     /// One of the processes that work against a wipe
@@ -78,17 +87,6 @@ enum Work {
         #[command(flatten)]
         order: writelog::Order,
     },
-}
-
-impl Work {
-    const fn jobs(&self) -> usize {
-        match self {
-            Self::Faults { order } => order.jobs,
-            Self::Powercut { order } => order.jobs,
-            Self::Hostile { order } => order.jobs,
-            Self::WriteLog { order } => order.jobs,
-        }
-    }
 }
 
 /// The N-th of M parts of the runs.
@@ -148,16 +146,17 @@ impl Part {
 }
 
 fn main() -> ExitCode {
-    let found_nothing = match Tool::parse() {
+    let Tool { task, jobs } = Tool::parse();
+    let found_nothing = match task {
         // The workers read the same arguments.
-        Tool::Work(work) => report::gather(work.jobs()),
-        Tool::Attacker {
+        Task::Work(_) => report::gather(jobs),
+        Task::Attacker {
             kind,
             point,
             count,
             seed,
         } => hostile::attack(kind, &point, &count, seed),
-        Tool::Worker { part, folder, work } => {
+        Task::Worker { part, folder, work } => {
             let (number, of) = part.split_once('/').unwrap();
             let part = Part {
                 number: number.parse().unwrap(),

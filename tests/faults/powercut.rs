@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::look::difference;
 use crate::report::say;
-use crate::scene::{Name, Scene, each, or_default};
+use crate::scene::{Chosen, Name, Scene};
 use crate::shell::{give_up, must};
 use crate::trace::{Injury, Point, injured, reference, undisturbed};
 use crate::world::Fs;
@@ -27,21 +27,14 @@ pub(crate) struct Order {
     /// something, these come again, with other losses
     #[arg(long, default_value_t = 200)]
     points: usize,
-    /// These commands alone
-    #[arg(long = "command", value_enum)]
-    commands: Vec<Name>,
-    /// On these file systems [default: all]
-    #[arg(long = "fs", value_enum)]
-    filesystems: Vec<Fs>,
+    #[command(flatten)]
+    chosen: Chosen,
     /// Which points, and what is lost
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// One cut alone, by its number
     #[arg(long)]
     only: Option<usize>,
-    /// So many workers at a time
-    #[arg(long, default_value_t = 2)]
-    pub(crate) jobs: usize,
 }
 
 /// What a cut takes away.
@@ -67,12 +60,9 @@ impl Loss {
 
 /// Does this worker's part.
 pub(crate) fn work(order: &Order, part: &Part) {
-    let filesystems = or_default(
-        &order.filesystems,
-        &[Fs::Ext4, Fs::Ext4Journal, Fs::Xfs, Fs::Btrfs],
-    );
-    let commands = or_default(&order.commands, &Name::CUT);
-    each(&filesystems, &commands, part, &mut |scene| {
+    let all = [Fs::Ext4, Fs::Ext4Journal, Fs::Xfs, Fs::Btrfs];
+    let chosen = order.chosen.or(&Name::CUT, &all);
+    chosen.each(part, &mut |scene| {
         test(scene, order, part);
     });
 }

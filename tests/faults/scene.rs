@@ -193,38 +193,52 @@ impl Name {
     }
 }
 
-/// What is tried on these file systems, or on those that are by default.
+/// Which commands, and on which file systems; those of the tool where none is named.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Chosen {
+    /// These commands alone
+    #[arg(long = "command", value_enum)]
+    pub(crate) commands: Vec<Name>,
+    /// On these file systems alone
+    #[arg(long = "fs", value_enum)]
+    filesystems: Vec<Fs>,
+}
+
+impl Chosen {
+    pub(crate) fn or(&self, commands: &[Name], filesystems: &[Fs]) -> Self {
+        Self {
+            commands: or_default(&self.commands, commands),
+            filesystems: or_default(&self.filesystems, filesystems),
+        }
+    }
+
+    /// Tries each of the commands on each of the file systems, on a host made for it.
+    pub(crate) fn each(&self, part: &Part, test: &mut dyn FnMut(&mut Scene)) {
+        for &fs in &self.filesystems {
+            let folder = part.folder.join(fs.name());
+            for layout in [Layout::Root, Layout::Path, Layout::Mount, Layout::Hidden] {
+                let mut names = (self.commands.iter())
+                    .filter(|name| name.layout() == layout && name.suits(fs))
+                    .peekable();
+                if names.peek().is_none() {
+                    continue;
+                }
+                let mut world = World::make(&folder, fs, layout);
+                for &name in names {
+                    let mut scene = Scene::of(name, world);
+                    test(&mut scene);
+                    world = scene.into_world();
+                }
+                world.remove();
+            }
+        }
+    }
+}
+
+/// What was named, or else what is by default.
 pub(crate) fn or_default<T: Clone>(given: &[T], default: &[T]) -> Vec<T> {
     let chosen = if given.is_empty() { default } else { given };
     chosen.to_vec()
-}
-
-/// Tries each of these commands on each of these file systems, on a host made for it.
-pub(crate) fn each(
-    filesystems: &[Fs],
-    commands: &[Name],
-    part: &Part,
-    test: &mut dyn FnMut(&mut Scene),
-) {
-    for &fs in filesystems {
-        let folder = part.folder.join(fs.name());
-        for layout in [Layout::Root, Layout::Path, Layout::Mount, Layout::Hidden] {
-            let mut names = commands
-                .iter()
-                .filter(|name| name.layout() == layout && name.suits(fs))
-                .peekable();
-            if names.peek().is_none() {
-                continue;
-            }
-            let mut world = World::make(&folder, fs, layout);
-            for &name in names {
-                let mut scene = Scene::of(name, world);
-                test(&mut scene);
-                world = scene.into_world();
-            }
-            world.remove();
-        }
-    }
 }
 
 /// A command on its host.

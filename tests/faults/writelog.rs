@@ -17,7 +17,7 @@ use serde_json::json;
 use crate::Part;
 use crate::powercut::recover;
 use crate::report::say;
-use crate::scene::{Name, Scene, each, or_default};
+use crate::scene::{Chosen, Name, Scene};
 use crate::shell::{attach, give_up, must};
 use crate::trace::undisturbed;
 use crate::world::{Fs, copy};
@@ -28,30 +28,26 @@ pub(crate) struct Order {
     /// So many flushes of each command on each file system, spread over all of them
     #[arg(long, default_value_t = 200)]
     points: usize,
-    /// These commands alone
-    #[arg(long = "command", value_enum)]
-    commands: Vec<Name>,
-    /// On these file systems [default: ext4, xfs]
-    #[arg(long = "fs", value_enum)]
-    filesystems: Vec<Fs>,
+    #[command(flatten)]
+    chosen: Chosen,
     /// To show that it bites: a drive that forgets its last N writes, whatever it was told to flush
     #[arg(long, default_value_t = 0)]
     forgets: usize,
-    /// So many workers at a time
-    #[arg(long, default_value_t = 2)]
-    pub(crate) jobs: usize,
 }
 
 /// Does this worker's part.
 pub(crate) fn work(order: &Order, part: &Part) {
-    let filesystems = or_default(&order.filesystems, &[Fs::Ext4, Fs::Xfs]);
-    let commands = or_default(&order.commands, &Name::LOGGED);
-    if let Some(other) = commands.iter().find(|name| !Name::LOGGED.contains(name)) {
+    let chosen = order.chosen.or(&Name::LOGGED, &[Fs::Ext4, Fs::Xfs]);
+    if let Some(other) = chosen
+        .commands
+        .iter()
+        .find(|name| !Name::LOGGED.contains(name))
+    {
         give_up(&format!("{} is on more than one disk", other.text()));
     }
     // No two logs of one command are the same: a whole command is one worker's.
     let mut index = 0;
-    each(&filesystems, &commands, part, &mut |scene| {
+    chosen.each(part, &mut |scene| {
         if part.has(index) {
             test(scene, order);
         }

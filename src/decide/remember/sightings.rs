@@ -73,6 +73,9 @@ fn looked_into(view: &RootView<'_>) -> bool {
 }
 
 /// Whether the disk under the root is the known one, whatever else keeps it from being swept.
+///
+/// A root that could not be looked at ([`Refusal::NotMounted`], too) is not known to have stayed: its disk may
+/// have been in use elsewhere, so that its orphans wait anew, which keeps them longer.
 fn still_there(view: &RootView<'_>) -> bool {
     !matches!(view.root.dirs, Known::Absent)
         && !view.reasons.iter().any(|reason| {

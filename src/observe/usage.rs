@@ -35,6 +35,9 @@ const WINDOW: usize = 24;
 const NAMES: usize = 1 << 20;
 /// How deep one worker goes.
 const DEEPEST: usize = 1 << 16;
+/// How many entries one worker counts before the others are started: most volumes of a host with many are
+/// counted before a thread would have begun.
+const ALONE: u64 = 512;
 /// How many inodes with several names are remembered, so that each is counted once.
 const LINKED: usize = 1 << 16;
 
@@ -156,23 +159,27 @@ pub fn of_directory<'a>(
         linked: Mutex::default(),
         progress,
     };
-    let work = || {
+    let work = |grown: &mut dyn FnMut()| {
         let mut count = Count::default();
         let mut batch = Batch::new(1);
         while let Some((task, _working)) = shared.crew.next() {
-            Walk::new(&shared, &mut batch, &mut count).carry_out(task);
+            Walk::new(&shared, &mut batch, &mut count).carry_out(task, grown);
         }
         count
     };
     std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads)
-            .filter_map(|_| {
+        let mut others = Vec::new();
+        count.add(work(&mut || {
+            let missing = threads.saturating_sub(1).saturating_sub(others.len());
+            others.extend((0..missing).filter_map(|_| {
                 let builder = std::thread::Builder::new().name("usage".to_owned());
                 // Fewer will do.
-                builder.stack_size(256 << 10).spawn_scoped(scope, work).ok()
-            })
-            .collect();
-        count.add(work());
+                builder
+                    .stack_size(256 << 10)
+                    .spawn_scoped(scope, || work(&mut || {}))
+                    .ok()
+            }));
+        }));
         for other in others {
             match other.join() {
                 Ok(part) => count.add(part),
@@ -276,9 +283,11 @@ impl<'a, 'b> Walk<'a, 'b> {
         }
     }
 
-    fn carry_out(&mut self, task: Task) {
+    /// Says once that the tree has `grown` beyond what one worker counts alone.
+    fn carry_out(&mut self, task: Task, grown: &mut dyn FnMut()) {
         self.names = task.names;
         self.push(task.dir, 0, task.whole);
+        let mut told = false;
         while let Some(top) = self.frames.last() {
             let (from, more) = (top.names_from, top.more);
             if self.shared.progress.stop.load(Ordering::Relaxed) {
@@ -293,6 +302,10 @@ impl<'a, 'b> Walk<'a, 'b> {
                 self.read();
             } else {
                 self.ascend();
+            }
+            if !told && self.count.entries > ALONE {
+                told = true;
+                grown();
             }
             if self.shared.crew.is_hungry() {
                 self.lend();

@@ -96,8 +96,10 @@ impl Projects {
 
     /// Whether one volume has it.
     fn is_lone(&self, project: Project) -> bool {
-        let have = self.found.iter().filter(|found| **found == project);
-        !self.unknown && have.count() == 1
+        let from = self.found.partition_point(|found| *found < project);
+        let mut have = self.found.iter().skip(from).take(2);
+        let (first, second) = (have.next(), have.next());
+        !self.unknown && first == Some(&project) && second != Some(&project)
     }
 }
 

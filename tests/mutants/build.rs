@@ -43,6 +43,9 @@ pub(crate) fn build(list: &Path, copy: &Path, built: &Path) {
             answer = compile(copy, &["test", "--no-run", "--lib", "--test", "it"]);
         }
         if let Some(programs) = answer.programs {
+            // Some tests start it.
+            let stand_in = compile(copy, &["build", "--example", "stand-in-agent"]);
+            assert!(stand_in.programs.is_some(), "{}", stand_in.said);
             break (fates, programs);
         }
         let before = (without.len(), keep_const.len());

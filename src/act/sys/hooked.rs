@@ -1,7 +1,8 @@
 //! The kernel with a hook before each call: for tests that make calls fail, or that do something
 //! meanwhile.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
@@ -22,6 +23,10 @@ pub(in crate::act) struct Hooked<'a> {
     pub(in crate::act) endless: Cell<bool>,
     /// What `fs_kind` says where it is not the truth.
     pub(in crate::act) kind: Cell<Option<FsKind>>,
+    /// What `discards` says where it is not the truth.
+    pub(in crate::act) discards: Cell<Option<bool>>,
+    /// What `clear_flags` says, one call after the other, where it is not the truth.
+    pub(in crate::act) cleared: RefCell<VecDeque<bool>>,
 }
 
 impl<'a> Hooked<'a> {
@@ -31,6 +36,8 @@ impl<'a> Hooked<'a> {
             hook,
             endless: Cell::new(false),
             kind: Cell::new(None),
+            discards: Cell::new(None),
+            cleared: RefCell::default(),
         }
     }
 }
@@ -71,6 +78,12 @@ impl Sys for Hooked<'_> {
     fn fs_kind(&self, dir: &OwnedFd) -> Result<FsKind, Errno> {
         (self.hook)("fs_kind", b"")?;
         self.kind.get().map_or_else(|| self.kernel.fs_kind(dir), Ok)
+    }
+
+    fn discards(&self, dir: &OwnedFd) -> Result<bool, Errno> {
+        (self.hook)("discards", b"")?;
+        let told = self.discards.get();
+        told.map_or_else(|| self.kernel.discards(dir), Ok)
     }
 
     fn set_owner(&self, dir: &OwnedFd, owner: Option<(u32, u32)>, mode: u32) -> Result<(), Errno> {
@@ -138,7 +151,13 @@ impl Sys for Hooked<'_> {
         (self.hook)("rename_noreplace", name)?;
         self.kernel.rename_noreplace(dir, name, to, new_name)
     }
+    fn clear_flags(&self, dir: &OwnedFd) -> Result<bool, Errno> {
+        (self.hook)("clear_flags", b"")?;
+        let told = self.cleared.borrow_mut().pop_front();
+        told.map_or_else(|| self.kernel.clear_flags(dir), Ok)
+    }
     fn truncate(&self, file: &OwnedFd, size: u64) -> Result<(), Errno> {
+        (self.hook)("truncate", size.to_string().as_bytes())?;
         self.kernel.truncate(file, size)
     }
     fn now(&self) -> Duration {
@@ -158,14 +177,12 @@ impl Sys for Hooked<'_> {
         node() -> Node;
         anchor() -> Anchor;
         is_host_root() -> bool;
-        discards() -> bool;
         space() -> Space;
         kind(name: &[u8]) -> FileKind;
         rewind() -> ();
         unlink(name: &[u8]) -> ();
         unlink_flagged(name: &[u8]) -> ();
         rmdir(name: &[u8]) -> ();
-        clear_flags() -> bool;
         clear_entry_flags(name: &[u8]) -> bool;
         project() -> u32;
         clear_project() -> bool;

@@ -352,4 +352,93 @@ mod tests {
         control.resume();
         assert!(!control.proceed(), "stopped stays stopped");
     }
+
+    /// Does something again and again until a wipe that rests for a minute goes on, or gives up.
+    fn ends_a_rest(change: impl Fn(&Control, u32)) -> bool {
+        let control = Control::new(100);
+        std::thread::scope(|scope| {
+            let resting = scope.spawn(|| control.rest(Duration::from_mins(1)));
+            let begun = clock();
+            for again in 1.. {
+                if resting.is_finished() {
+                    return true;
+                }
+                if clock().saturating_sub(begun) > Duration::from_secs(10) {
+                    control.stop();
+                    return false;
+                }
+                change(&control, again);
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            false
+        })
+    }
+
+    #[test]
+    fn where_nothing_changes_it_rests_to_the_end() {
+        let (control, begun) = (Control::new(100), clock());
+        assert!(control.rest(Duration::from_millis(100)));
+        assert!(clock().saturating_sub(begun) >= Duration::from_millis(80));
+    }
+
+    #[test]
+    fn whatever_changes_takes_effect_while_it_rests() {
+        assert!(ends_a_rest(Control::set_rate));
+        assert!(ends_a_rest(Control::allow));
+        assert!(ends_a_rest(|control, _| control.stop()));
+        assert!(ends_a_rest(|control, _| {
+            control.pause();
+            control.resume();
+        }));
+        assert!(ends_a_rest(|control, _| {
+            control.hold(true);
+            control.hold(false);
+        }));
+    }
+
+    #[test]
+    fn who_watches_the_disk_and_the_operator_hold_it_each_by_themselves() {
+        let control = Control::new(0);
+        assert!(control.proceed() && !control.is_paused());
+        let (heard, went_on) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            control.pause();
+            control.hold(true);
+            scope.spawn(|| heard.send(control.proceed()).unwrap());
+            let waits = || went_on.recv_timeout(Duration::from_millis(30)).is_err();
+            assert!(waits() && control.is_paused());
+            control.resume();
+            assert!(waits() && !control.is_paused(), "held by the watcher");
+            control.pause();
+            control.hold(false);
+            assert!(waits() && control.is_paused(), "held by the operator");
+            control.resume();
+            assert_eq!(went_on.recv_timeout(Duration::from_secs(20)), Ok(true));
+        });
+    }
+
+    #[test]
+    fn feedback_has_a_say_only_where_there_is_a_rate_to_keep_to() {
+        let control = Control::new(1000);
+        let rates = || (control.rate(), control.ordinary(), control.is_slowed());
+        assert_eq!(
+            (rates(), control.by_file_system()),
+            ((1000, 1000, false), false)
+        );
+        control.allow(100);
+        assert_eq!(rates(), (100, 1000, true));
+        control.allow(1000);
+        assert_eq!(rates(), (1000, 1000, false));
+        control.allow(0);
+        assert_eq!(rates(), (0, 1000, false));
+        control.allow(100);
+        control.set_rate(0);
+        assert_eq!(rates(), (0, 0, false), "nobody is to be spared");
+        control.set_rate(BY_FILE_SYSTEM);
+        control.set_usual(20_000);
+        assert_eq!(
+            (rates(), control.by_file_system()),
+            ((100, 20_000, true), true)
+        );
+    }
 }

@@ -138,6 +138,19 @@ mod tests {
         Some(folder)
     }
 
+    /// Otherwise a wipe would go on without one, and every test here be skipped.
+    #[test]
+    fn where_the_kernel_has_landlock_there_is_a_fence() {
+        let asked = Ruleset::default()
+            .set_compatibility(CompatLevel::HardRequirement)
+            .handle_access(AccessFs::Refer)
+            .and_then(Ruleset::create);
+        assert_eq!(is_there(), asked.is_ok());
+        let here = File::open("/").unwrap();
+        let fenced = within(here.as_fd(), None, |fenced| fenced);
+        assert_eq!(fenced, Ok(asked.is_ok()));
+    }
+
     #[test]
     fn behind_a_fence_nothing_outside_it_can_be_changed() {
         let Some(folder) = two_trees() else { return };

@@ -40,3 +40,41 @@ impl Links {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::facts::WipeMethod;
+
+    fn short(account: &Account) -> Vec<(u64, Vec<Raw>)> {
+        let short = account.proof(WipeMethod::UNLINK).short.into_iter();
+        short.map(|one| (one.count, one.paths)).collect()
+    }
+
+    #[test]
+    fn a_file_is_reported_once_and_no_more_once_its_last_name_was_met() {
+        let (links, account) = (Links::default(), Account::default());
+        for (inode, path) in [(7, "a"), (7, "b"), (8, "other")] {
+            links.one_of_several(inode, &account, &|| path.into());
+        }
+        assert_eq!(short(&account), [(2, vec!["a".into(), "other".into()])]);
+        links.last(7, &account);
+        assert_eq!(short(&account), [(1, vec!["other".into()])]);
+        links.last(9, &account);
+        assert_eq!(short(&account), [(1, vec!["other".into()])]);
+    }
+
+    #[test]
+    fn of_more_files_than_are_remembered_each_stays_reported() {
+        let (links, account) = (Links::default(), Account::default());
+        let many = 10_000;
+        for inode in 0..many {
+            links.one_of_several(inode, &account, &|| "f".into());
+        }
+        assert_eq!(links.known().len(), REMEMBERED);
+        for inode in 0..many {
+            links.last(inode, &account);
+        }
+        assert_eq!(short(&account)[0].0, 10_000 - 4096);
+    }
+}

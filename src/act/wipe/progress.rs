@@ -206,4 +206,49 @@ mod tests {
         }
         assert!(progress.seen.lock().unwrap().len() <= LOOKS);
     }
+
+    #[test]
+    fn what_was_done_and_what_is_waited_for_is_told() {
+        let progress = Progress::default();
+        assert_eq!(
+            (progress.now(), progress.pressure()),
+            (ProgressNow::default(), None)
+        );
+        progress.expect(7);
+        progress.removed_file();
+        progress.removed_file();
+        progress.removed_dir();
+        progress.left();
+        progress.overwritten(5);
+        progress.freed(9);
+        let now = ProgressNow {
+            files: 2,
+            dirs: 1,
+            left: 1,
+            overwritten: 5,
+            expected: Some(7),
+            freed: 9,
+        };
+        assert_eq!((progress.now(), now.removed()), (now, 3));
+        let pressure = Pressure {
+            worked: 12.0,
+            rested: Some(3.0),
+        };
+        progress.pressed(Some(pressure));
+        assert_eq!(progress.pressure(), Some(pressure));
+    }
+
+    #[test]
+    fn terabytes_a_second_are_told_as_well() {
+        let progress = Progress::default();
+        progress.note(Duration::from_secs(1));
+        let bytes = (5 << 40) + 12_345;
+        progress.overwritten(bytes);
+        progress.note(Duration::from_secs(3));
+        assert_eq!(
+            progress.speed().overwritten,
+            (2.5 * 1024_f64.powi(4)) + 6_172.5
+        );
+        assert_eq!(progress.speed().removals, 0.0);
+    }
 }

@@ -292,3 +292,78 @@ impl Account {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn method() -> WipeMethod {
+        WipeMethod {
+            mode: WipeMode::Overwrite,
+            ..WipeMethod::UNLINK
+        }
+    }
+
+    fn short(account: &Account) -> Vec<(ShortOf, u64, Vec<Raw>)> {
+        let short = account.proof(method()).short.into_iter();
+        short.map(|one| (one.why, one.count, one.paths)).collect()
+    }
+
+    #[test]
+    fn what_falls_short_is_told_by_reason_until_it_is_made_up_for() {
+        let account = Account::default();
+        let guarantee = || account.proof(method()).guarantee;
+        assert_eq!(guarantee(), Guarantee::Guaranteed);
+        for path in ["a", "b"] {
+            account.short(ShortOf::HardLink, Some(&|| path.into()));
+        }
+        account.short(ShortOf::KeptBack, None);
+        account.made_up(ShortOf::HardLink, &"a".into());
+        let kept_back = (ShortOf::KeptBack, 1, Vec::new());
+        assert_eq!(
+            short(&account),
+            [(ShortOf::HardLink, 1, vec!["b".into()]), kept_back.clone()]
+        );
+        account.made_up(ShortOf::HardLink, &"b".into());
+        assert_eq!(short(&account), [kept_back]);
+        assert_eq!(guarantee(), Guarantee::BestEffort);
+        account.made_up(ShortOf::KeptBack, &".".into());
+        assert_eq!(guarantee(), Guarantee::Guaranteed);
+    }
+
+    #[test]
+    fn a_million_files_that_fall_short_are_counted_and_the_first_are_named() {
+        let account = Account::default();
+        for file in 0..PATHS + 5 {
+            account.short(ShortOf::Changing, Some(&|| format!("f{file}").into()));
+        }
+        let (_, count, paths) = short(&account).remove(0);
+        assert_eq!((count, paths.len()), (21, PATHS));
+        assert_eq!(paths[15], "f15".into());
+    }
+
+    #[test]
+    fn a_weaker_mode_is_named_and_never_called_a_guarantee() {
+        let account = Account::default();
+        account.file();
+        account.written(3);
+        account.read_back(2);
+        account.discarded(1);
+        account.downgrade(WipeMode::Unlink, ShortOf::NoDiscard);
+        let expected = Proof {
+            mode: "overwrite",
+            guarantee: Guarantee::Downgraded,
+            instead: Some(WipeMode::Unlink),
+            overwritten_files: 1,
+            overwritten_bytes: 3,
+            read_back_bytes: 2,
+            discarded_bytes: 1,
+            short: vec![Short {
+                why: ShortOf::NoDiscard,
+                count: 1,
+                paths: Vec::new(),
+            }],
+        };
+        assert_eq!(account.proof(method()), expected);
+    }
+}

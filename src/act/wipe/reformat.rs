@@ -309,7 +309,11 @@ impl MountLine {
             .to_string();
         let table = read_bounded(Path::new("/proc/self/mountinfo"), 64 << 20)
             .map_err(|_unreadable| "the mount table can't be read".to_owned())?;
-        let device = number.to_string();
+        Self::in_table(&table, &id, &number.to_string())
+    }
+
+    /// The line of this mount of this device, which has to be its only one.
+    fn in_table(table: &[u8], id: &str, device: &str) -> Result<Self, String> {
         let mut mine = None;
         for line in table.split(|&byte| byte == b'\n') {
             let fields: Vec<&[u8]> = line.split(|&byte| byte == b' ').collect();
@@ -442,6 +446,8 @@ fn arguments(kind: FsKind, device: BorrowedFd<'_>) -> Option<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     #[test]
@@ -451,6 +457,142 @@ mod tests {
         assert_eq!(
             flags(b"rw,nosuid,nodev,noatime"),
             MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOATIME
+        );
+        assert_eq!(
+            flags(b"ro,noexec,nodiratime,relatime"),
+            MsFlags::MS_RDONLY | MsFlags::MS_NOEXEC | MsFlags::MS_NODIRATIME | MsFlags::MS_RELATIME
+        );
+    }
+
+    const TABLE: &str = "\
+22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw,errors=remount-ro
+40 22 8:17 / /disks/a rw,nosuid,relatime shared:7 master:3 - xfs /dev/sdb1 rw,seclabel,noquota
+41 22 8:18 / /disks/b ro,noatime - ext4 /dev/sdb2 ro
+42 22 8:18 / /elsewhere ro,noatime - ext4 /dev/sdb2 ro
+43 22 8:19 /part /disks/c rw - ext4 /dev/sdb3 rw
+";
+
+    #[test]
+    fn a_disk_is_mounted_again_as_it_was() {
+        let line = MountLine::in_table(TABLE.as_bytes(), "40", "8:17").unwrap();
+        assert_eq!(line.flags, MsFlags::MS_NOSUID | MsFlags::MS_RELATIME);
+        // The kernel shows these, and takes them from nobody.
+        assert_eq!(line.data, b"noquota");
+        let line = MountLine::in_table(TABLE.as_bytes(), "22", "8:1").unwrap();
+        assert_eq!(line.data, b"errors=remount-ro");
+    }
+
+    #[test]
+    fn what_is_mounted_elsewhere_or_in_part_is_not_made_anew() {
+        let refused = |id, device| {
+            let line = MountLine::in_table(TABLE.as_bytes(), id, device);
+            line.map(|line| line.data).unwrap_err()
+        };
+        assert!(refused("41", "8:18").contains("also mounted at /elsewhere"));
+        assert!(refused("42", "8:18").contains("also mounted at /disks/b"));
+        assert!(refused("43", "8:19").contains("only a part"));
+        assert!(refused("44", "8:20").contains("not in the mount table"));
+        assert!(refused("4", "8:17").contains("also mounted"));
+    }
+
+    /// A device that begins with these bytes, by their places.
+    fn device(parts: &[(usize, &[u8])]) -> std::fs::File {
+        let mut bytes = vec![0; 4096];
+        for (at, part) in parts {
+            bytes[*at..at.checked_add(part.len()).unwrap()].copy_from_slice(part);
+        }
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&bytes).unwrap();
+        file
+    }
+
+    const UUID: [u8; 16] = [
+        0x12, 0x34, 0x56, 0x78, 0x9a, 0xbc, 0xde, 0xf0, 1, 2, 3, 4, 5, 6, 7, 8,
+    ];
+
+    #[test]
+    fn mkfs_is_told_what_stays_of_ext4() {
+        let said = arguments(
+            FsKind::Ext4,
+            device(&[
+                (1024, &[0x00, 0x01, 0x02, 0x00]),
+                (1024 + 0x18, &[2, 0, 0, 0]),
+                (1024 + 0x38, &[0x53, 0xEF]),
+                (1024 + 0x58, &[0, 1]),
+                (1024 + 0x68, &UUID),
+                (1024 + 0x78, b"mesos a"),
+            ])
+            .as_fd(),
+        );
+        let expected =
+            "-q -F -U 12345678-9abc-def0-0102-030405060708 -L mesos_a -b 4096 -I 256 -N 131328";
+        assert_eq!(
+            said.unwrap().join(" ").replace("mesos a", "mesos_a"),
+            expected
+        );
+    }
+
+    #[test]
+    fn mkfs_is_told_what_stays_of_xfs() {
+        let parts: [(usize, &[u8]); 5] = [
+            (0, b"XFSB"),
+            (4, &[0, 0, 0x10, 0]),
+            (32, &UUID),
+            (88, &[0, 0, 1, 4]),
+            (104, &[2, 0]),
+        ];
+        let expected = "-q -f -m uuid=12345678-9abc-def0-0102-030405060708 -b size=4096 -i size=512 \
+                        -d agcount=260";
+        let said = arguments(FsKind::Xfs, device(&parts).as_fd()).unwrap();
+        assert_eq!(said.join(" "), expected);
+        let labelled = [&parts[..], &[(108, b"disk12345678")]].concat();
+        let said = arguments(FsKind::Xfs, device(&labelled).as_fd()).unwrap();
+        assert_eq!(said.join(" "), format!("{expected} -L disk12345678"));
+    }
+
+    #[test]
+    fn a_superblock_that_is_none_gives_no_orders() {
+        for kind in [FsKind::Ext4, FsKind::Xfs] {
+            assert_eq!(arguments(kind, device(&[]).as_fd()), None);
+            let short = tempfile::tempfile().unwrap();
+            assert_eq!(arguments(kind, short.as_fd()), None);
+        }
+        // Of ext4, beyond any size of blocks.
+        let wrong = device(&[(1024 + 0x18, &[99, 0, 0, 0]), (1024 + 0x38, &[0x53, 0xEF])]);
+        assert_eq!(arguments(FsKind::Ext4, wrong.as_fd()), None);
+    }
+
+    #[test]
+    fn only_what_changed_nothing_says_so() {
+        let what = String::new;
+        let said = [
+            ReformatError::Refused { what: what() },
+            ReformatError::Busy(Errno::BUSY),
+            ReformatError::Held(Errno::BUSY),
+            ReformatError::Mkfs {
+                program: "mkfs.xfs",
+                said: what(),
+            },
+            ReformatError::Mount(Errno::IO),
+            ReformatError::Wrong { what: what() },
+        ]
+        .map(|error| {
+            (
+                error.changed_nothing(),
+                error.to_string().contains("nothing was changed"),
+            )
+        });
+        let yes = (true, true);
+        assert_eq!(
+            said,
+            [
+                yes,
+                yes,
+                yes,
+                (false, false),
+                (false, false),
+                (false, false)
+            ]
         );
     }
 }

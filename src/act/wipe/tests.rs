@@ -5,7 +5,10 @@
 )]
 
 mod behind_a_fence;
+mod bounds;
 mod endless;
+mod refusals;
+mod root;
 
 use std::cell::{Cell, RefCell};
 use std::os::fd::OwnedFd;
@@ -54,7 +57,7 @@ fn empty_with<S: Sys<Dir = OwnedFd>>(
 }
 
 /// In memory where that is possible: the disk of a build machine is slow.
-fn temp() -> tempfile::TempDir {
+pub(super) fn temp() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm")
         .or_else(|_| tempfile::tempdir())
         .unwrap()

@@ -287,3 +287,180 @@ pub(in crate::act::wipe) fn in_time<T: Send + 'static>(
         }
     }
 }
+
+#[cfg(test)]
+#[expect(
+    clippy::arithmetic_side_effects,
+    clippy::disallowed_methods,
+    reason = "tests make files of their own"
+)]
+mod tests {
+    use std::fs::File;
+    use std::time::Instant;
+
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn range(from: u64, length: u64) -> Range {
+        Range { from, length }
+    }
+
+    /// A file of so many MiB full of `x`, to be read and written.
+    fn file(mib: u64) -> File {
+        let mut file = tempfile::tempfile_in("/dev/shm")
+            .or_else(|_| tempfile::tempfile())
+            .unwrap();
+        let mib = usize::try_from(mib * MIB).unwrap();
+        std::io::Write::write_all(&mut file, &vec![b'x'; mib]).unwrap();
+        file
+    }
+
+    fn bytes(file: &File) -> Vec<u8> {
+        let mut bytes = vec![0; usize::try_from(file.metadata().unwrap().len()).unwrap()];
+        std::os::unix::fs::FileExt::read_exact_at(file, &mut bytes, 0).unwrap();
+        bytes
+    }
+
+    /// Few and many bytes, alone and by several threads.
+    fn ways() -> [(Vec<Range>, u32); 4] {
+        let few = vec![range(3, 1), range(5000, 70_000), range(3 * MIB, MIB)];
+        let many = vec![range(4096, 9 * MIB + 17), range(10 * MIB, MIB)];
+        [
+            (few.clone(), 0),
+            (many.clone(), 0),
+            (few, 1000),
+            (many, 1000),
+        ]
+    }
+
+    #[test]
+    fn exactly_what_is_meant_is_written_over() {
+        for (ranges, rate) in ways() {
+            let file = file(12);
+            let mut expected = bytes(&file);
+            let zeros = Aligned::zeros();
+            let control = Control::new(rate);
+            let written = write_over(file.as_fd(), &ranges, zeros.get(), &control);
+            assert_eq!(written, Ok(ranges.iter().map(|range| range.length).sum()));
+            for range in ranges {
+                let from = usize::try_from(range.from).unwrap();
+                let length = usize::try_from(range.length).unwrap();
+                expected[from..from + length].fill(0);
+            }
+            assert!(bytes(&file) == expected);
+        }
+    }
+
+    #[test]
+    fn every_byte_that_is_meant_is_read_back_once() {
+        for (ranges, rate) in ways() {
+            let file = file(12);
+            let wrong = ranges[1].from + 4097;
+            std::os::unix::fs::FileExt::write_all_at(&file, b"y", wrong).unwrap();
+            let seen = Mutex::new(Vec::new());
+            let differs = Mutex::new(Vec::new());
+            let control = Control::new(rate);
+            read_back(file.as_fd(), &ranges, &control, &|range, bytes| {
+                assert_eq!(u64::try_from(bytes.len()), Ok(range.length));
+                assert!(range.length <= MIB);
+                if bytes.iter().any(|byte| *byte != b'x') {
+                    differs.lock().unwrap().push(range);
+                }
+                seen.lock().unwrap().push(range);
+            })
+            .unwrap();
+            let mut seen = seen.into_inner().unwrap();
+            seen.sort_by_key(|range| range.from);
+            let mut joined: Vec<Range> = Vec::new();
+            for piece in seen {
+                match joined.last_mut() {
+                    Some(last) if last.from + last.length == piece.from => {
+                        last.length += piece.length;
+                    }
+                    _ => joined.push(piece),
+                }
+            }
+            assert_eq!(joined, ranges);
+            let differs = differs.into_inner().unwrap();
+            assert_eq!(differs.len(), 1);
+            assert!((differs[0].from..differs[0].from + differs[0].length).contains(&wrong));
+        }
+    }
+
+    #[test]
+    fn what_can_t_be_read_or_written_is_an_error_and_not_zeros() {
+        for (ranges, rate) in ways() {
+            let control = Control::new(rate);
+            let short = file(1);
+            let read = read_back(short.as_fd(), &ranges, &control, &|_, _| {});
+            assert_eq!(read, Err(Halt::Io(Errno::IO)));
+            let read_only = File::open("/dev/null").unwrap();
+            let zeros = Aligned::zeros();
+            let written = write_over(read_only.as_fd(), &ranges, zeros.get(), &control);
+            assert_eq!(written, Err(Halt::Io(Errno::BADF)));
+        }
+    }
+
+    #[test]
+    fn a_stop_ends_reading_and_writing_before_the_next_piece() {
+        for (ranges, rate) in ways() {
+            let file = file(12);
+            let control = Control::new(rate);
+            control.stop();
+            let zeros = Aligned::zeros();
+            let written = write_over(file.as_fd(), &ranges, zeros.get(), &control);
+            assert_eq!(written, Err(Halt::Stopped));
+            assert!(bytes(&file).iter().all(|byte| *byte == b'x'));
+            let read = read_back(file.as_fd(), &ranges, &control, &|_, _| panic!("read"));
+            assert_eq!(read, Err(Halt::Stopped));
+        }
+    }
+
+    #[test]
+    fn a_call_that_hangs_is_not_waited_for_once_it_is_to_stop_and_a_slow_one_is() {
+        let file = file(0);
+        let control = Control::new(0);
+        let slow = in_time(file.as_fd(), &control, |_| {
+            std::thread::sleep(LOOK * 4);
+            Ok(7)
+        });
+        assert_eq!(slow, Ok(7));
+        let fails = in_time(file.as_fd(), &control, |_| Err::<(), _>(Errno::NOSPC));
+        assert_eq!(fails, Err(Halt::Io(Errno::NOSPC)));
+        let (over, hung) = mpsc::channel::<()>();
+        let hung = Mutex::new(hung);
+        let begun = Instant::now();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(LOOK * 2);
+                control.stop();
+            });
+            let hangs = in_time(file.as_fd(), &control, move |_| {
+                let heard = hung.lock().unwrap().recv_timeout(Duration::from_secs(20));
+                heard.map_err(|_silence| Errno::TIMEDOUT)
+            });
+            assert_eq!(hangs, Err(Halt::Stopped));
+        });
+        assert!(begun.elapsed() < Duration::from_secs(10));
+        drop(over);
+    }
+
+    #[test]
+    fn blocks_lie_where_past_the_cache_they_have_to_and_random_ones_differ() {
+        let (zeros, mut random) = (Aligned::zeros(), Aligned::random().unwrap());
+        for bytes in [zeros.get(), random.get()] {
+            assert_eq!(bytes.len(), BLOCK);
+            assert_eq!(bytes.as_ptr().align_offset(ALIGNMENT), 0);
+        }
+        assert!(zeros.get().iter().all(|byte| *byte == 0));
+        let other = Aligned::random().unwrap();
+        for at in 0..BLOCK / 64 {
+            let part = at * 64..(at + 1) * 64;
+            assert_ne!(random.get()[part.clone()], zeros.get()[part.clone()]);
+            assert_ne!(random.get()[part.clone()], other.get()[part]);
+        }
+        random.get_mut().fill(0);
+        assert!(random.get() == zeros.get());
+    }
+}

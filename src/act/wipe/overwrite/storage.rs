@@ -292,4 +292,50 @@ mod tests {
             assert_eq!(mapped(uuid.as_bytes()), expected, "{uuid}");
         }
     }
+
+    #[test]
+    fn only_what_can_be_seen_to_have_nothing_below_has_nothing_below() {
+        let temp = tempfile::tempdir().unwrap();
+        let at = |name: &str| temp.path().join(name);
+        std::fs::create_dir_all(at("sda/slaves")).unwrap();
+        std::fs::write(at("sda/size"), "100\n").unwrap();
+        assert_eq!(below(&at("sda"), 8), None);
+        // Made of ever more: further than anybody stacks devices.
+        assert_eq!(below(&at("sda"), 0), Some(ShortOf::UnknownStorage));
+        std::fs::remove_dir(at("sda/slaves")).unwrap();
+        std::fs::write(at("sda/slaves"), "").unwrap();
+        assert_eq!(below(&at("sda"), 8), Some(ShortOf::UnknownStorage));
+    }
+
+    #[test]
+    fn only_a_block_device_of_that_number_is_that_device() {
+        let null = std::fs::File::open("/dev/null").unwrap();
+        let number = |major, minor| DeviceNumber { major, minor };
+        assert!(!is_device(null.as_fd(), number(1, 3)));
+        let file = tempfile::tempfile().unwrap();
+        assert!(!is_device(file.as_fd(), number(0, 0)));
+        let disks = std::fs::read_dir("/sys/block").into_iter().flatten();
+        for disk in disks.flatten() {
+            let path = Path::new("/dev").join(disk.file_name());
+            // Looked at, and not opened.
+            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let Ok(device) = openat(CWD, &path, flags, Mode::empty()) else {
+                continue;
+            };
+            let found = fstat(&device).unwrap().st_rdev;
+            let (major, minor) = (major(found), minor(found));
+            assert!(is_device(device.as_fd(), number(major, minor)));
+            assert!(!is_device(
+                device.as_fd(),
+                number(major, minor.wrapping_add(1))
+            ));
+            assert!(!is_device(
+                device.as_fd(),
+                number(major.wrapping_add(1), minor)
+            ));
+            assert_eq!(device_name(number(major, minor)), Some(path));
+            return;
+        }
+        println!("skipped: needs a block device");
+    }
 }

@@ -157,3 +157,134 @@ pub(super) fn open_to_write(entry: &OwnedFd, more: OFlags) -> Result<OwnedFd, Er
 pub(super) fn is_journaled(file: BorrowedFd<'_>) -> bool {
     ioctl_getflags(file).is_ok_and(|flags| flags.contains(IFlags::JOURNALING))
 }
+
+#[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests make and look at files of their own"
+)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs::File;
+    use std::os::unix::fs::MetadataExt as _;
+
+    use super::*;
+    use crate::act::wipe::tests::temp;
+
+    fn set(file: &File, seconds: i64, nanos: u32) {
+        Mark { seconds, nanos }.set(file.as_fd()).unwrap();
+    }
+
+    #[test]
+    fn a_file_bears_its_mark_until_somebody_writes_to_it() {
+        let temp = temp();
+        let path = temp.path().join("file");
+        std::fs::write(&path, "data").unwrap();
+        let file = File::options().write(true).open(&path).unwrap();
+        let mark = Mark::random().unwrap();
+        let bears = || look(file.as_fd()).unwrap().unwrap().bears(mark);
+        assert!(!bears());
+        let accessed = file.metadata().unwrap().atime_nsec();
+        mark.set(file.as_fd()).unwrap();
+        assert!(bears());
+        assert_eq!(file.metadata().unwrap().atime_nsec(), accessed);
+        std::os::unix::fs::FileExt::write_all_at(&file, b"more", 0).unwrap();
+        assert!(!bears());
+        // Small inodes of ext4 keep whole seconds; nothing else passes.
+        set(&file, mark.seconds, 0);
+        assert!(bears());
+        set(&file, mark.seconds, mark.nanos ^ 1);
+        assert!(!bears());
+        set(&file, mark.seconds ^ 1, mark.nanos);
+        assert!(!bears());
+        set(&file, mark.seconds ^ 1, 0);
+        assert!(!bears());
+    }
+
+    #[test]
+    fn nobody_guesses_a_mark_and_every_file_system_keeps_it() {
+        let marks: Vec<Mark> = (0..200).map(|_| Mark::random().unwrap()).collect();
+        let seconds: BTreeSet<_> = marks.iter().map(|mark| mark.seconds).collect();
+        let nanos: BTreeSet<_> = marks.iter().map(|mark| mark.nanos).collect();
+        // Two may be alike by chance, once in ten thousand runs.
+        assert!(seconds.len() >= 198 && nanos.len() >= 198, "{marks:?}");
+        for mark in marks {
+            assert!((0..=i64::from(i32::MAX)).contains(&mark.seconds));
+            assert!((1..1_000_000_000).contains(&mark.nanos));
+        }
+    }
+
+    #[test]
+    fn only_what_has_no_byte_anywhere_is_empty() {
+        let temp = temp();
+        let dir = File::open(temp.path()).unwrap();
+        let make = |name: &str| File::create_new(temp.path().join(name)).unwrap();
+        let empty = |name: &str| {
+            find(dir.as_fd(), name.as_bytes())
+                .unwrap()
+                .unwrap()
+                .1
+                .is_empty()
+        };
+        make("empty");
+        make("sparse").set_len(1 << 20).unwrap();
+        let keep = rustix::fs::FallocateFlags::KEEP_SIZE;
+        rustix::fs::fallocate(make("ahead"), keep, 0, 1 << 20).unwrap();
+        std::fs::write(temp.path().join("data"), "data").unwrap();
+        assert_eq!(
+            ["empty", "sparse", "ahead", "data"].map(empty),
+            [true, false, false, false]
+        );
+    }
+
+    #[test]
+    fn only_regular_files_are_found_and_the_very_one_is_opened() {
+        let temp = temp();
+        let dir = File::open(temp.path()).unwrap();
+        let at = |name: &str| temp.path().join(name);
+        std::fs::write(at("file"), "data").unwrap();
+        std::fs::hard_link(at("file"), at("other")).unwrap();
+        std::os::unix::fs::symlink("file", at("link")).unwrap();
+        std::fs::create_dir(at("dir")).unwrap();
+        let fifo = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(&dir, "fifo", fifo, Mode::RWXU, 0).unwrap();
+        for name in ["link", "dir", "fifo"] {
+            assert!(
+                find(dir.as_fd(), name.as_bytes()).unwrap().is_none(),
+                "{name}"
+            );
+            assert_eq!(glance(dir.as_fd(), name.as_bytes()), Ok(None), "{name}");
+        }
+        assert_eq!(find(dir.as_fd(), b"none").unwrap_err(), OpenError::Missing);
+        let (entry, found) = find(dir.as_fd(), b"file").unwrap().unwrap();
+        assert_eq!(glance(dir.as_fd(), b"file"), Ok(Some(found)));
+        let meta = at("file").metadata().unwrap();
+        assert_eq!((found.inode, found.links, found.size), (meta.ino(), 2, 4));
+        // Another one of its name is not what was found.
+        std::fs::rename(at("other"), at("moved")).unwrap();
+        std::fs::remove_file(at("file")).unwrap();
+        std::os::unix::fs::symlink("/dev/null", at("file")).unwrap();
+        for opened in [
+            open(&entry, OFlags::RDONLY),
+            open_to_write(&entry, OFlags::empty()),
+        ] {
+            let now = look(opened.unwrap().as_fd()).unwrap().unwrap();
+            assert_eq!((now.inode, now.links), (meta.ino(), 1));
+        }
+    }
+
+    /// A program that is started meanwhile, such as mkfs, must not keep a file of a volume open.
+    #[test]
+    fn what_is_opened_is_closed_in_programs_that_are_started() {
+        let temp = temp();
+        std::fs::write(temp.path().join("file"), "data").unwrap();
+        let dir = File::open(temp.path()).unwrap();
+        let (entry, _) = find(dir.as_fd(), b"file").unwrap().unwrap();
+        let read = open(&entry, OFlags::RDONLY).unwrap();
+        let write = open_to_write(&entry, OFlags::empty()).unwrap();
+        for fd in [&entry, &read, &write] {
+            let flags = rustix::io::fcntl_getfd(fd).unwrap();
+            assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
+        }
+    }
+}

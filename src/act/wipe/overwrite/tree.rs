@@ -163,3 +163,98 @@ fn path_of(levels: &[Level], name: &[u8]) -> Raw {
     path.extend_from_slice(name);
     Raw::new(path)
 }
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests make trees of their own")]
+mod tests {
+    use std::fs::File;
+
+    use super::*;
+    use crate::act::wipe::tests::temp;
+
+    /// The paths of the files that are visited, sorted, then of what lies too deep.
+    fn seen(at: &std::path::Path) -> (Vec<String>, Vec<String>) {
+        let root = File::open(at).unwrap();
+        let (mut files, mut deep) = (Vec::new(), Vec::new());
+        visit(root.as_fd(), &Control::new(0), &mut |visit, path| {
+            match visit {
+                Visit::Files(dir, names) => {
+                    for name in names {
+                        let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
+                        rustix::fs::statat(dir, *name, flags).unwrap();
+                        files.push(path(name).to_string());
+                    }
+                }
+                Visit::TooDeep(name) => deep.push(path(name).to_string()),
+            }
+            Ok(Go::On)
+        })
+        .unwrap();
+        files.sort();
+        (files, deep)
+    }
+
+    #[test]
+    fn every_file_is_visited_once_by_its_path_and_nothing_else_is() {
+        let (temp, outside) = (temp(), temp());
+        std::fs::write(outside.path().join("live"), "").unwrap();
+        let mut expected = Vec::new();
+        for dir in ["", "a/", "a/b/", "c/"] {
+            std::fs::create_dir_all(temp.path().join(dir)).unwrap();
+            // More than one reading gives.
+            for i in 0..if dir.is_empty() { 2000 } else { 3 } {
+                let file = format!("{dir}file{i:04}");
+                std::fs::write(temp.path().join(&file), "").unwrap();
+                expected.push(file);
+            }
+            let link = temp.path().join(dir).join("link");
+            std::os::unix::fs::symlink(outside.path(), link).unwrap();
+        }
+        std::fs::create_dir(temp.path().join("empty")).unwrap();
+        expected.sort();
+        assert_eq!(seen(temp.path()), (expected, Vec::new()));
+    }
+
+    #[test]
+    fn it_goes_as_deep_as_its_descriptors_reach_and_says_what_lies_deeper() {
+        let temp = temp();
+        let mut path = temp.path().to_owned();
+        for _ in 0..DEEPEST + 8 {
+            std::fs::write(path.join("f"), "").unwrap();
+            path.push("d");
+            std::fs::create_dir(&path).unwrap();
+        }
+        let (files, deep) = seen(temp.path());
+        assert_eq!(files.len(), DEEPEST);
+        let at = ["d"; DEEPEST].join("/");
+        assert_eq!(deep, [at]);
+    }
+
+    #[test]
+    fn it_ends_when_its_visitor_has_enough_and_when_it_is_told() {
+        let temp = temp();
+        for dir in ["a", "b", "c"] {
+            std::fs::create_dir(temp.path().join(dir)).unwrap();
+            std::fs::write(temp.path().join(dir).join("f"), "").unwrap();
+        }
+        let root = File::open(temp.path()).unwrap();
+        for stop in [false, true] {
+            let control = Control::new(0);
+            let mut visits = 0;
+            let ended = visit(root.as_fd(), &control, &mut |_, _| {
+                visits += 1;
+                if stop {
+                    control.stop();
+                    return Ok(Go::On);
+                }
+                Ok(Go::Enough)
+            });
+            let expected = if stop {
+                Err(StopReason::Cancelled)
+            } else {
+                Ok(())
+            };
+            assert_eq!((ended, visits), (expected, 1));
+        }
+    }
+}

@@ -182,6 +182,7 @@ fn workers_behind_a_fence_leave_what_lies_deep_to_the_single_walk() {
     assert!(done.tally.left.is_empty());
     let deep = temp.path().join("dir0/dir0/dir0/dir0/file0");
     assert!(deep.symlink_metadata().is_ok());
+    assert_eq!(done.tally.files, 3 * (1 + 3 + 9 + 27));
     let (tally, stopped) = empty(&kernel, temp.path(), limits);
     assert_eq!(stopped, None);
     assert_eq!(tally.files + done.tally.files, files);

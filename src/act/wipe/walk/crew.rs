@@ -270,3 +270,39 @@ impl Tally {
         all
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All workers together keep to the memory of one walk.
+    #[test]
+    fn one_worker_at_a_time_has_a_large_batch_and_gives_it_back() {
+        let (kernel, control, progress) = (Kernel::new(), Control::new(0), Progress::default());
+        let crew = Crew {
+            tasks: sys::Crew::new([]),
+            large: AtomicBool::new(false),
+        };
+        let worker = || {
+            let mut walk = Walk::new(&kernel, &control, &progress, SHARED);
+            walk.crew = Some(&crew);
+            (walk, Batch::new(SHARED.batch))
+        };
+        let ((one, mut its), (other, mut others)) = (worker(), worker());
+        assert!(one.large_batch(&mut its));
+        assert_eq!(its.limit(), Limits::USUAL.batch);
+        assert!(!one.large_batch(&mut its), "not larger still");
+        for _ in 0..2 {
+            assert!(!other.large_batch(&mut others));
+            assert_eq!(others.limit(), SHARED.batch);
+            // What it has not it can't give back.
+            other.small_batch(&mut others);
+        }
+        one.small_batch(&mut its);
+        assert_eq!(its.limit(), SHARED.batch);
+        assert!(other.large_batch(&mut others));
+        let single = Walk::new(&kernel, &control, &progress, Limits::USUAL);
+        let mut batch = Batch::new(Limits::USUAL.batch);
+        assert!(!single.large_batch(&mut batch));
+    }
+}

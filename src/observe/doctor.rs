@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::files::Stamp;
 use super::places::Places;
-use super::usage::quota;
+use super::usage::{quota, reach};
 use super::{health, mountinfo, read, units};
 use crate::decide::facts::{
     BootMount, FileAccess, FileKind, Known, ProjectUse, RootFacts, SocketAccess, UnitOrder,
@@ -125,9 +125,10 @@ pub fn projects(roots: &[RootFacts]) -> Vec<ProjectUse> {
                 .split(|&byte| byte == b'/')
                 .filter(|name| !name.is_empty());
             ProjectUse {
-                project: quota::project(root.disk.root.as_path(), names)
-                    .map(|found| found.map(|project| (project.device, project.id)))
-                    .map_err(|error| chain(&error)),
+                project: reach(root.disk.root.as_path(), names)
+                    .map_err(|error| chain(&error))
+                    .and_then(|dir| quota::project(&dir).map_err(|errno| errno.to_string()))
+                    .map(|found| found.map(|project| (project.device, project.id))),
                 disk: root.disk.clone(),
                 path,
                 trash,

@@ -135,15 +135,12 @@ pub fn of_filesystem(root: &Path) -> Result<Usage, UsageError> {
     })
 }
 
-/// What the directory takes up that is reached from a root through these components, itself
-/// included, by so many threads.
-pub fn of_directory<'a>(
-    root: &Path,
-    components: impl IntoIterator<Item = &'a [u8]>,
+/// What a directory ([`reach`]) takes up, itself included, counted by at most so many threads.
+pub fn of_directory(
+    dir: OwnedFd,
     threads: usize,
     progress: &Progress,
 ) -> Result<Usage, UsageError> {
-    let dir = reach(root, components)?;
     let own = footprint(&dir, b"")?;
     let mut count = Count {
         bytes: own.bytes,
@@ -207,7 +204,8 @@ pub fn times_of_directory<'a>(
     Ok(times(&reach(root, components)?)?)
 }
 
-fn reach<'a>(
+/// Opens the directory that is reached from a root through these components, through no link and into no mount.
+pub fn reach<'a>(
     root: &Path,
     components: impl IntoIterator<Item = &'a [u8]>,
 ) -> Result<OwnedFd, OpenError> {
@@ -538,7 +536,7 @@ mod tests {
     }
 
     fn usage(path: &Path, threads: usize) -> Usage {
-        of_directory(path, [], threads, &Progress::default()).unwrap()
+        of_directory(reach(path, []).unwrap(), threads, &Progress::default()).unwrap()
     }
 
     #[test]
@@ -602,11 +600,8 @@ mod tests {
             .collect();
         assert_eq!(before, after);
         let root = temp.path();
-        let through_a_link = of_directory(root, [b"link0".as_slice()], 1, &Progress::default());
-        assert!(matches!(
-            through_a_link,
-            Err(UsageError::Open(OpenError::Symlink))
-        ));
+        let through_a_link = reach(root, [b"link0".as_slice()]);
+        assert!(matches!(through_a_link, Err(OpenError::Symlink)));
     }
 
     #[test]
@@ -614,7 +609,7 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let progress = Progress::default();
         progress.stop();
-        let stopped = of_directory(temp.path(), [], 2, &progress);
+        let stopped = of_directory(reach(temp.path(), []).unwrap(), 2, &progress);
         assert!(matches!(stopped, Err(UsageError::Stopped)));
     }
 }

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use mesos_volumed::observe::usage::{
-    Method, Progress, Project, Usage, counted, of_directory, project,
+    Method, Progress, Project, Usage, counted, of_directory, project, reach,
 };
 
 use crate::support::disk::{Fs, LoopDisk, sh};
@@ -19,11 +19,16 @@ fn is_root() -> bool {
 }
 
 fn asked(root: &Path, name: &str) -> Option<Usage> {
-    counted(root, [name.as_bytes()], |_: Project| true).unwrap()
+    counted(&reach(root, [name.as_bytes()]).unwrap(), |_: Project| true).unwrap()
 }
 
 fn walked(root: &Path, name: &str) -> Usage {
-    of_directory(root, [name.as_bytes()], 1, &Progress::default()).unwrap()
+    of_directory(
+        reach(root, [name.as_bytes()]).unwrap(),
+        1,
+        &Progress::default(),
+    )
+    .unwrap()
 }
 
 /// Files of 20 MiB in all, some in a folder.
@@ -127,7 +132,7 @@ fn root_a_project_without_quota_on_xfs_is_walked() {
     let root = disk.path();
     let volume = root.join("volume");
     std::fs::create_dir(&volume).unwrap();
-    let of = |name: &str| project(&root, [name.as_bytes()]).unwrap();
+    let of = |name: &str| project(&reach(&root, [name.as_bytes()]).unwrap()).unwrap();
     assert_eq!(of("volume"), None, "no project");
     sh!("xfs_io", "-c", "chproj 77", &volume);
     assert_eq!(of("volume"), None, "it keeps its id to itself");
@@ -158,7 +163,7 @@ fn root_a_project_with_quota_on_xfs_is_counted_by_the_xfs() {
     let (found, walk) = (asked(&root, "volume").unwrap(), walked(&root, "volume"));
     assert_eq!(found.method, Method::ProjectQuota);
     assert_eq!((found.bytes, found.entries), (walk.bytes, walk.entries));
-    let shared = counted(&root, [b"volume".as_slice()], |_| false).unwrap();
+    let shared = counted(&reach(&root, [b"volume".as_slice()]).unwrap(), |_| false).unwrap();
     assert_eq!(shared, None, "another volume has the id, too");
 }
 

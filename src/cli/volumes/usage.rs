@@ -9,7 +9,7 @@ use crate::decide::facts::{Facts, Known};
 use crate::decide::listing::{VolumeRow, VolumeState};
 use crate::mesos::disk::{DiskRef, DiskType};
 use crate::observe::usage::{
-    Progress, Project, Usage, UsageError, counted, of_directory, of_filesystem, project,
+    Progress, Project, Usage, UsageError, counted, of_directory, of_filesystem, project, reach,
     times_of_directory,
 };
 use crate::sys::{OpenError, Times};
@@ -74,7 +74,13 @@ impl Projects {
             let Some(disk) = row.disk.as_ref() else {
                 continue;
             };
+            // No other file system of ours has projects that are relied on (`counted`).
+            let is_xfs = facts
+                .root(disk)
+                .and_then(|root| root.mount.known())
+                .is_some_and(|mount| mount.fs_type == "xfs");
             if disk.kind == DiskType::Mount
+                || !is_xfs
                 || row.state == VolumeState::Vanished
                 || answers(disk, facts).is_err()
             {
@@ -83,10 +89,13 @@ impl Projects {
             let Some(below) = below(row, disk) else {
                 continue;
             };
-            match project(Path::new(disk.root.as_os_str()), components(below)) {
-                Ok(found) => all.found.extend(found),
+            match reach(disk.root.as_path(), components(below)) {
+                Ok(dir) => match project(&dir) {
+                    Ok(found) => all.found.extend(found),
+                    Err(_) => all.unknown = true,
+                },
                 // It carries none of an xfs that has others here.
-                Err(UsageError::Open(OpenError::Missing | OpenError::Mount)) => {}
+                Err(OpenError::Missing | OpenError::Mount) => {}
                 Err(_) => all.unknown = true,
             }
         }
@@ -123,11 +132,15 @@ fn of_row(row: &VolumeRow, facts: &Facts, projects: &Projects, progress: &Progre
         DiskType::Mount => of_filesystem(root),
         DiskType::Root | DiskType::Path => {
             let below = below(row, disk).ok_or("it does not lie on its disk")?;
-            match counted(root, components(below), |project| projects.is_lone(project)) {
-                Ok(Some(used)) => Ok(used),
-                // What the walk meets it says itself.
-                Ok(None) | Err(_) => of_directory(root, components(below), THREADS, progress),
-            }
+            reach(root, components(below))
+                .map_err(UsageError::from)
+                .and_then(
+                    |dir| match counted(&dir, |project| projects.is_lone(project)) {
+                        Ok(Some(used)) => Ok(used),
+                        // What the walk meets it says itself.
+                        Ok(None) | Err(_) => of_directory(dir, THREADS, progress),
+                    },
+                )
         }
     };
     used.map_err(|error| chain(&error))

@@ -4,14 +4,13 @@
 //! than the directory, is being made anew, or is switched off.
 
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::path::Path;
 
 use rustix::fs::{FsWord, fstatfs};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::{Method, Usage, UsageError};
+use super::{Method, Usage};
 use crate::decide::facts::DeviceNumber;
-use crate::sys::{footprint, ioctl, open_beneath, open_root};
+use crate::sys::{footprint, ioctl};
 
 const BTRFS: FsWord = 0x9123_683e;
 const XFS: FsWord = 0x5846_5342;
@@ -27,32 +26,29 @@ pub struct Project {
 
 /// The project that a directory hands on to all that is made in it; `None` where its file system is no
 /// xfs, too. Who asks [`counted`] has to know these of all volumes: an id that two have counts both.
-pub fn project<'a>(
-    root: &Path,
-    components: impl IntoIterator<Item = &'a [u8]>,
-) -> Result<Option<Project>, UsageError> {
-    Ok(of_project(&open(root, components)?)?)
+pub fn project(dir: &OwnedFd) -> Result<Option<Project>, Errno> {
+    if retry_on_intr(|| fstatfs(dir))?.f_type != XFS {
+        return Ok(None);
+    }
+    let device = footprint(dir, b"")?.device;
+    let id = ioctl::inherited_project(dir.as_fd())?;
+    Ok(id.map(|id| Project { device, id }))
 }
 
 /// What the file system itself says that a directory takes up, in a moment whatever its size; `None`
 /// where it says nothing that can be relied on. Its project, if any, is used only when it is `lone`:
 /// no other directory's.
-pub fn counted<'a>(
-    root: &Path,
-    components: impl IntoIterator<Item = &'a [u8]>,
-    lone: impl FnOnce(Project) -> bool,
-) -> Result<Option<Usage>, UsageError> {
-    let dir = open(root, components)?;
-    Ok(match retry_on_intr(|| fstatfs(&dir))?.f_type {
-        BTRFS => of_subvolume(&dir)?.map(|bytes| usage(Method::Qgroup, bytes, None)),
-        XFS => match of_project(&dir)? {
+pub fn counted(dir: &OwnedFd, lone: impl FnOnce(Project) -> bool) -> Result<Option<Usage>, Errno> {
+    Ok(match retry_on_intr(|| fstatfs(dir))?.f_type {
+        BTRFS => of_subvolume(dir)?.map(|bytes| usage(Method::Qgroup, bytes, None)),
+        XFS => match project(dir)? {
             Some(project) if lone(project) => {
                 match ioctl::xfs_project_usage(dir.as_fd(), project.id) {
                     Ok(found) => found
                         .map(|found| usage(Method::ProjectQuota, found.bytes, Some(found.inodes))),
                     // No quota in this kernel, or none on this mount, or not for us.
                     Err(Errno::NOSYS | Errno::INVAL | Errno::SRCH | Errno::PERM) => None,
-                    Err(errno) => return Err(errno.into()),
+                    Err(errno) => return Err(errno),
                 }
             }
             Some(_) | None => None,
@@ -69,26 +65,6 @@ fn usage(method: Method, bytes: u64, entries: Option<u64>) -> Usage {
         skipped: 0,
         recounted: 0,
     }
-}
-
-fn open<'a>(
-    root: &Path,
-    components: impl IntoIterator<Item = &'a [u8]>,
-) -> Result<OwnedFd, UsageError> {
-    let mut dir = open_root(root)?;
-    for name in components {
-        dir = open_beneath(&dir, name)?;
-    }
-    Ok(dir)
-}
-
-fn of_project(dir: &OwnedFd) -> Result<Option<Project>, Errno> {
-    if retry_on_intr(|| fstatfs(dir))?.f_type != XFS {
-        return Ok(None);
-    }
-    let device = footprint(dir, b"")?.device;
-    let id = ioctl::inherited_project(dir.as_fd())?;
-    Ok(id.map(|id| Project { device, id }))
 }
 
 /// The trees and kinds of items of btrfs, by its on-disk format.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-use mesos_volumed::observe::usage::{Progress, of_directory};
+use mesos_volumed::observe::usage::{Progress, of_directory, reach};
 use serde_json::{Value, json};
 
 use super::disk::Disk;
@@ -18,7 +18,12 @@ const CONTENDERS: [&str; 4] = ["du -s", "volumes list", "walk, 2 threads", "walk
 /// `walk DIRECTORY THREADS`: the walk alone.
 pub(crate) fn walk(args: &[String]) {
     let threads = args[1].parse().unwrap();
-    let found = of_directory(Path::new(&args[0]), [], threads, &Progress::default()).unwrap();
+    let found = of_directory(
+        reach(Path::new(&args[0]), []).unwrap(),
+        threads,
+        &Progress::default(),
+    )
+    .unwrap();
     println!("{found:?}");
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mesos_volumed::observe::usage::{Progress, Usage, UsageError, of_directory, of_filesystem};
+use mesos_volumed::observe::usage::{Progress, Usage, of_directory, of_filesystem, reach};
 use mesos_volumed::sys::OpenError;
 
 use super::limits::{Descriptors, memory_for, on_a_small_stack};
@@ -13,13 +13,8 @@ use crate::support::disk::{Fs, LoopDisk, sh};
 use crate::support::trees::{plant, plant_chain};
 
 fn usage(site: &Site) -> Usage {
-    of_directory(
-        &site.disk.path(),
-        [b"volume".as_slice()],
-        2,
-        &Progress::default(),
-    )
-    .unwrap()
+    let dir = reach(&site.disk.path(), [b"volume".as_slice()]).unwrap();
+    of_directory(dir, 2, &Progress::default()).unwrap()
 }
 
 #[test]
@@ -49,13 +44,8 @@ fn root_hazard_usage_of_what_is_mounted_inside() {
         );
         // The volume itself may be a mount point.
         sh!("mount", "--bind", &site.outside, &site.volume);
-        let mounted = of_directory(
-            &site.disk.path(),
-            [b"volume".as_slice()],
-            2,
-            &Progress::default(),
-        );
-        assert!(matches!(mounted, Err(UsageError::Open(OpenError::Mount))));
+        let mounted = reach(&site.disk.path(), [b"volume".as_slice()]);
+        assert!(matches!(mounted, Err(OpenError::Mount)));
         site.assert_untouched();
     }
 }

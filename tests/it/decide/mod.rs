@@ -16,6 +16,7 @@ mod explain;
 mod fills;
 mod give_back;
 mod golden;
+mod grounds;
 mod guards;
 mod ideal;
 mod kept_or_back;

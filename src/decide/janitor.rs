@@ -585,4 +585,67 @@ mod tests {
         };
         assert_eq!(codes(away), [Stay::AgentAway]);
     }
+
+    #[test]
+    fn a_code_is_the_word_that_json_has() {
+        let all = [
+            Stay::FrameworkPresent,
+            Stay::FrameworkUnknown,
+            Stay::OwnerPresent,
+            Stay::ElectedRecently,
+            Stay::InUseTask,
+            Stay::PendingOperation,
+            Stay::Protected,
+            Stay::RoleShared,
+            Stay::Barrier,
+            Stay::AgentAway,
+            Stay::RoleHidden,
+        ];
+        for stay in all {
+            assert_eq!(serde_json::to_value(stay).unwrap(), stay.code());
+        }
+    }
+
+    #[test]
+    fn an_agent_has_nothing_of_it_where_nothing_goes_and_nothing_stays() {
+        let one = || vec![volume("r", "a", None)];
+        let none = Share::default();
+        assert!(none.is_empty());
+        let destroys = Share {
+            destroy: one(),
+            ..none.clone()
+        };
+        let unreserves = Share {
+            unreserve: one(),
+            ..none.clone()
+        };
+        let keeps = Share {
+            stays: vec![Stays {
+                resource: None,
+                code: Stay::RoleHidden,
+                detail: String::new(),
+            }],
+            ..none
+        };
+        for share in [destroys, unreserves, keeps] {
+            assert!(!share.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_principals_things_go_and_a_disk_that_is_being_wiped_stays_reserved() {
+        let known = Frameworks::default();
+        let principal = Whose::Principal("p".into());
+        let left = judge(&principal, &known, Some(days(9)), None).unwrap();
+        let mut of_another = volume("r", "no", None);
+        of_another.reservations[0].principal = Some("q".into());
+        let mut barrier = stripped_volume(&volume(bar::ROLE, "x", None));
+        barrier.reservations[0].labels = bar::labels();
+        let all = [volume("r", "goes", None), of_another, barrier];
+        let share = share(&left, &all, &[]);
+        assert_eq!(share.destroy, all[..1]);
+        assert_eq!(share.unreserve.len(), 1);
+        let stays: Vec<Stay> = share.stays.iter().map(|one| one.code).collect();
+        assert_eq!(stays, [Stay::Barrier]);
+    }
 }

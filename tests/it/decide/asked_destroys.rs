@@ -10,6 +10,7 @@ use mesos_volumed::decide::check::check;
 use mesos_volumed::decide::facts::{
     AgentAnswer, CheckpointFile, Facts, HolderKind, Known, OperationKind, OperationState, Phase,
 };
+use mesos_volumed::decide::guards::Refusal;
 use mesos_volumed::decide::manifest::{Asked, Manifest, TrashState};
 use mesos_volumed::decide::own::{
     Shown, disk_of, listed, names_none, reachable, shown, wants_master,
@@ -23,14 +24,15 @@ use mesos_volumed::units::Span;
 
 use super::barrier::{free, ours, with};
 use super::builder::{
-    World, a_task, a_volume, fingerprint, healthy, identity, key, mount, path, root, unknown,
+    World, a_task, a_volume, filesystem, fingerprint, healthy, identity, key, mount, path, root,
+    unknown,
 };
 use super::lies::{changed as both, elsewhere, entry_of, manifest, refused, retold};
 use super::own::{KEY, aside, changed, master, pending, registered, wanted, words};
 use super::places::bind;
 use super::prepared::Change as Case;
 use super::second_reading::{forged, spoilt};
-use super::story::{plan_of, steps};
+use super::story::{codes, plan_of, steps};
 use super::undelete::emptied;
 
 /// Of the volume that is to be destroyed, at each step.
@@ -564,4 +566,63 @@ fn an_entry_is_put_back_on_the_file_system_that_it_was_seen_on() {
     entry_of(&mut lied).root = fingerprint("other");
     let why = refused(lied, &facts, "another file system");
     assert!(why.contains("is another file system than planned"), "{why}");
+}
+
+// What the planner leaves alone by itself.
+
+#[test]
+fn what_has_a_directory_is_never_asked_for_where_it_lies_and_what_has_none_is() {
+    let facts = changed(&wanted(), |facts| facts.words = words(Phase::Ask));
+    assert!(plan_of(&facts).is_idle());
+    let gone = changed(&facts, |facts| facts.rmdir(&root(), &key(KEY)));
+    let made = plan_of(&gone);
+    assert!(
+        matches!(made.steps.as_slice(), [Step::Call { entry: None, .. }]),
+        "{:?}",
+        made.steps
+    );
+    // There is nothing to set aside then, and no fault in that.
+    let gone = changed(&wanted(), |facts| facts.rmdir(&root(), &key(KEY)));
+    let made = plan_of(&gone);
+    assert!(made.is_idle());
+    assert!(!codes(&made, KEY).contains(&Refusal::NoIdentity));
+    // What was set aside before is not set aside again.
+    let again = changed(&aside(false), |facts| {
+        facts.mkdir(&root(), &key(KEY));
+        facts.words = words(Phase::SetAside);
+    });
+    assert!(plan_of(&again).is_idle());
+}
+
+#[test]
+fn a_command_that_only_waits_for_the_end_keeps_nothing_from_going_back() {
+    let facts = changed(&aside(false), |facts| facts.words = words(Phase::Settle));
+    assert_eq!(steps(&plan_of(&facts)), ["put_back"]);
+}
+
+#[test]
+fn what_keeps_a_destroy_of_ours_from_its_end_is_said_besides() {
+    let facts = changed(&aside(true), pending);
+    let codes = codes(&plan_of(&facts), KEY);
+    assert!(codes.contains(&Refusal::Unconfirmed), "{codes:?}");
+    assert!(codes.contains(&Refusal::PendingOperation), "{codes:?}");
+}
+
+#[test]
+fn of_two_entries_that_were_set_aside_none_goes_back() {
+    let facts = changed(&aside(false), |facts| {
+        let Known::Known(entries) = &mut facts.disk(&root()).trash else {
+            panic!("no trash");
+        };
+        let mut second = entries[0].clone();
+        second.id.0 = "1-abc-2".to_owned();
+        let other = identity(&filesystem(&root()), 8888);
+        second.data = Known::Known(other.clone());
+        if let Known::Known(manifest) = &mut second.manifest {
+            manifest.id = second.id.clone();
+            manifest.identity = other;
+        }
+        entries.push(second);
+    });
+    assert!(plan_of(&facts).is_idle());
 }

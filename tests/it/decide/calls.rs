@@ -5,6 +5,7 @@ use mesos_volumed::decide::check::check;
 use mesos_volumed::decide::facts::{
     AgentProcess, Facts, Known, MountContent, OwedFill, WipeMethod,
 };
+use mesos_volumed::decide::guards::Reason;
 use mesos_volumed::decide::memory::VolumeRecord;
 use mesos_volumed::decide::plan::Plan;
 use mesos_volumed::decide::steps::{Evidence, MasterCall, Step};
@@ -15,7 +16,7 @@ use mesos_volumed::mesos::resource::Resource;
 use mesos_volumed::units::Megabytes;
 
 use super::barrier::{KEY, changed, free, lists, made, ours, owed, with};
-use super::builder::{World, identity, key, mount, path};
+use super::builder::{World, a_volume, identity, key, mount, path};
 use super::lies::refused;
 use super::prepared::Change as Case;
 
@@ -174,9 +175,51 @@ fn no_disk_is_reserved_while_another_agent_may_run() {
         })
     };
     let another = "another agent may run";
-    says(good.clone(), &running(|one| one.ours = false), another);
-    let elsewhere = running(|one| one.work_dir = Known::Known("/other".into()));
-    says(good, &elsewhere, another);
+    let changes: [fn(&mut AgentProcess); 2] = [
+        |one| one.ours = false,
+        |one| one.work_dir = Known::Known("/other".into()),
+    ];
+    for change in changes {
+        let facts = running(change);
+        says(good.clone(), &facts, another);
+        assert!(made(&facts).steps.is_empty());
+    }
+    // Nor is one emptied then that is reserved already.
+    let reserved = with(&ours(&free()));
+    let good = made(&reserved);
+    for change in changes {
+        let facts = changed(&reserved, |facts| {
+            if let Known::Known(all) = &mut facts.agent.processes {
+                change(&mut all[0]);
+            }
+        });
+        assert!(made(&facts).steps.is_empty());
+        assert!(check(good.clone(), &facts).is_err());
+    }
+}
+
+#[test]
+fn a_disk_with_a_volume_on_it_is_not_reserved_and_that_is_said() {
+    let facts = changed(&owed(), |facts| {
+        lists(facts, a_volume(&mount(), &key("db/next")));
+    });
+    let kept = made(&facts);
+    assert!(kept.steps.is_empty(), "{:?}", kept.steps);
+    let mut reasons = kept.kept.iter().flat_map(|kept| &kept.reasons);
+    let said = |reason: &Reason| reason.to_string().contains("volume db/next is on it");
+    assert!(reasons.any(said), "{:?}", kept.kept);
+}
+
+#[test]
+fn an_empty_disk_is_given_back_whatever_is_remembered() {
+    for memory in [Known::Absent, Known::unknown("it could not be read")] {
+        let facts = changed(&emptied(), |facts| facts.memory = memory);
+        let given: Vec<_> = made(&facts).steps;
+        assert!(
+            matches!(given.as_slice(), [Step::Bar { volume: None, .. }]),
+            "{given:?}"
+        );
+    }
 }
 
 /// The disk was emptied behind our reservation, which is to be given back.

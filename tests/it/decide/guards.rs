@@ -31,7 +31,7 @@ fn checked(facts: &Facts) -> Plan {
 }
 
 /// The marker of PATH tells of this machine and root.
-fn marked(facts: &mut Facts, machine: &str, at: &str) {
+pub(crate) fn marked(facts: &mut Facts, machine: &str, at: &str) {
     facts.disk(&path()).filesystem.marker_of = Some(MarkerOf {
         machine_id: machine.into(),
         root: at.into(),

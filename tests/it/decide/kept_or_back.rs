@@ -10,20 +10,22 @@ use mesos_volumed::decide::facts::{
     AdoptWord, AgentAnswer, DeviceNumber, Facts, FileKind, Known, OperationKind, OperationState,
     RootFacts, Who,
 };
+use mesos_volumed::decide::guards::Refusal;
 use mesos_volumed::decide::manifest::{AdoptedMark, TrashState};
 use mesos_volumed::decide::memory::VolumeRecord;
-use mesos_volumed::decide::plan::Plan;
+use mesos_volumed::decide::plan::{Plan, is_whole};
 use mesos_volumed::decide::steps::{Evidence, Step, TrashId};
 use mesos_volumed::mesos::disk::{DiskRef, DiskType};
 use mesos_volumed::units::Span;
 
 use super::builder::{
-    World, a_root, a_task, a_volume, filesystem, healthy, identity, key, mount, path, root, unknown,
+    DAY, World, a_root, a_task, a_volume, filesystem, healthy, identity, key, mount, path, root,
+    unknown,
 };
 use super::guards::orphaned;
 use super::lies::{changed, elsewhere, manifest, refused, retold};
 use super::second_reading::{forged, mark, passes, spoilt};
-use super::story::{plan_of, settle, steps};
+use super::story::{codes, plan_of, settle, steps};
 use super::undelete::{adopting, asked, destroyed, emptied, frame, orphan, prepared, quiet};
 
 /// A restore is asked for; another volume of that root is marked already.
@@ -477,4 +479,107 @@ fn a_frame_of_a_destroy_that_nobody_confirmed_stays_once_its_data_was_moved() {
     manifest(&mut facts, &root()).version += 1;
     let why = refused(good, &facts, "another manifest");
     assert!(why.contains("the manifest of"), "{why}");
+}
+
+// What the planner says of them.
+
+#[test]
+fn a_restore_that_was_begun_gives_way_to_what_goes_back_in_any_case() {
+    let (mut facts, id) = destroyed();
+    facts.mark(&root(), &key("db/a"), Some(id));
+    manifest(&mut facts, &root()).state = TrashState::Moved;
+    assert_eq!(steps(&plan_of(&facts)), ["restore"]);
+    facts.providers = unknown();
+    assert_eq!(steps(&plan_of(&facts)), ["put_back"]);
+}
+
+#[test]
+fn a_directory_that_can_not_be_told_from_another_is_not_adopted() {
+    let mut facts = adopting(&orphan(), false);
+    if let Known::Known(dirs) = &mut facts.disk(&path()).dirs {
+        dirs[0].identity = unknown();
+    }
+    // Of the directory it is said in any case; of the wish to adopt it where nothing else is.
+    let said = |facts: &Facts| {
+        let made = plan_of(facts);
+        let reasons = made.kept.iter().flat_map(|kept| &kept.reasons);
+        let told = reasons.filter(|reason| reason.code == Refusal::NoIdentity);
+        told.count()
+    };
+    assert_eq!(said(&facts), 2);
+    facts.tasks = Known::Known(vec![a_task(&key("db/o"))]);
+    assert_eq!(said(&facts), 1);
+}
+
+#[test]
+fn a_command_says_what_it_is_about_and_nothing_else() {
+    let mut facts = healthy();
+    for (disk, name) in [(path(), "db/o"), (path(), "db/p"), (root(), "db/q")] {
+        facts.mkdir(&disk, &key(name));
+    }
+    facts.trash(&path(), &key("db/o"), TrashState::Cleared);
+    manifest(&mut facts, &path()).retention = Span::seconds(DAY);
+    facts.pass();
+    let said = |facts: &Facts| -> Vec<(String, bool)> {
+        let kept = plan_of(facts).kept;
+        let mut said: Vec<_> = kept
+            .iter()
+            .map(|kept| {
+                let volume = kept.volume.as_ref().map(ToString::to_string);
+                (volume.unwrap_or_default(), kept.trash.is_some())
+            })
+            .collect();
+        said.sort();
+        said
+    };
+    let about = |name: &str, trash: bool| (name.to_owned(), trash);
+    assert_eq!(
+        said(&facts),
+        [
+            about("db/o", false),
+            about("db/o", true),
+            about("db/p", false),
+            about("db/q", false)
+        ]
+    );
+    assert!(is_whole(&facts));
+    let mut accepting = facts.clone();
+    accepting.words.accept_root = Some(path().root);
+    assert_eq!(
+        said(&accepting),
+        [
+            about("db/o", false),
+            about("db/o", true),
+            about("db/p", false)
+        ]
+    );
+    assert!(!is_whole(&accepting));
+    // The mark is made, or why not is said, of the directory.
+    let mut hindered = adopting(&facts, false);
+    hindered.tasks = unknown();
+    assert_eq!(said(&hindered), [about("db/o", false)]);
+}
+
+#[test]
+fn what_lies_on_a_side_that_can_not_be_seen_is_left_alone() {
+    let (mut facts, good) = due(TrashState::Cleared);
+    assert_eq!(steps(&good), ["wipe"]);
+    facts.disk(&root()).hidden = unknown();
+    let made = plan_of(&facts);
+    assert!(made.is_idle(), "{:?}", made.steps);
+    assert!(codes(&made, "db/x").contains(&Refusal::NotMounted));
+    let kept = made.kept.iter().find(|kept| kept.trash.is_some()).unwrap();
+    let id = manifest(&mut facts, &root()).id.to_string();
+    let at = root().root.join("volumes/.mesos-volumed/trash").join(id);
+    assert_eq!(kept.path, at);
+}
+
+#[test]
+fn an_empty_frame_is_no_rival_of_an_entry_with_data() {
+    let (mut facts, good) = due(TrashState::Moved);
+    assert_eq!(steps(&good), ["clear"]);
+    facts.trash(&root(), &key("db/x"), TrashState::Moved).data = Known::Absent;
+    let mut made = steps(&plan_of(&facts));
+    made.sort();
+    assert_eq!(made, ["clear", "void"]);
 }

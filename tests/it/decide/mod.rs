@@ -30,6 +30,7 @@ mod prepared;
 mod properties;
 mod radar;
 mod random;
+mod remembered;
 mod second_reading;
 mod story;
 mod undelete;

@@ -7,7 +7,7 @@
 )]
 
 use mesos_volumed::decide::check::check;
-use mesos_volumed::decide::facts::{Facts, FreeBelow, Known, MountContent};
+use mesos_volumed::decide::facts::{Facts, FreeBelow, HolderKind, Known, MountContent};
 use mesos_volumed::decide::guards::Refusal;
 use mesos_volumed::decide::manifest::{Manifest, TrashState};
 use mesos_volumed::decide::memory::{Gone, VolumeRecord};
@@ -276,4 +276,56 @@ fn an_empty_disk_has_nothing_that_could_be_moved_out() {
     facts.disk(&mount()).content = Known::Known(MountContent::Empty);
     let why = refused(good, &facts, "nothing");
     assert!(why.contains("holds nothing to move"), "{why}");
+}
+
+#[test]
+fn what_goes_in_any_case_counts_before_anything_goes_early() {
+    // The youngest is over its time, and that is enough.
+    let mut facts = heap(&[Some(GIB), Some(GIB), Some(GIB)]);
+    facts.policy.trash.max_bytes = Some(Bytes(2 * GIB));
+    if let Known::Known(entries) = &mut facts.disk(&root()).trash
+        && let Known::Known(manifest) = &mut entries[2].manifest
+    {
+        manifest.retention = Span::ZERO;
+    }
+    assert_eq!(wiped(&facts), ["db/t2"]);
+    // What two roots show, or what has no data, takes up no more.
+    let mut facts = heap(&[Some(GIB), Some(GIB)]);
+    facts.pass();
+    facts.policy.trash.max_bytes = Some(Bytes(2 * GIB));
+    bind(&mut facts, &root(), "", DiskType::Path);
+    assert_eq!(wiped(&facts), [""; 0]);
+    let mut facts = heap(&[Some(GIB), Some(GIB)]);
+    facts.policy.trash.max_bytes = Some(Bytes(GIB));
+    if let Known::Known(entries) = &mut facts.disk(&root()).trash {
+        entries[1].data = Known::Absent;
+    }
+    assert_eq!(wiped(&facts), [""; 0]);
+}
+
+#[test]
+fn an_entry_that_may_not_be_wiped_is_passed_over_whatever_keeps_it() {
+    let mut facts = heap(&[Some(GIB), Some(GIB), Some(GIB)]);
+    facts.policy.trash.max_bytes = Some(Bytes(2 * GIB));
+    assert_eq!(wiped(&facts), ["db/t0"]);
+    let cases: [fn(&mut Facts); 5] = [
+        |facts| manifest(facts, &root()).unconfirmed = true,
+        |facts| manifest(facts, &root()).machine_id = "another".into(),
+        |facts| {
+            let id = manifest(facts, &root()).id.clone();
+            facts.mark(&root(), &key("db/t0"), Some(id));
+            facts.mkdir(&root(), &key("db/t0"));
+        },
+        |facts| facts.create(&root(), &key("db/t0")),
+        |facts| {
+            let id = manifest(facts, &root()).id.clone();
+            let at = format!("volumes/.mesos-volumed/trash/{id}/data");
+            facts.hold(&root(), &at, HolderKind::OpenFile);
+        },
+    ];
+    for change in cases {
+        let mut facts = facts.clone();
+        change(&mut facts);
+        assert_eq!(wiped(&facts), ["db/t1"]);
+    }
 }

@@ -1,0 +1,337 @@
+//! What is taken from the memory and noted in it, where a moment, an order or one fact decides.
+
+#![expect(
+    clippy::semicolon_if_nothing_returned,
+    reason = "tables of one-line changes"
+)]
+
+use mesos_volumed::decide::check::check;
+use mesos_volumed::decide::facts::{
+    AgentAnswer, CheckpointFile, Drive, Facts, Known, MountContent, ResourceState,
+};
+use mesos_volumed::decide::guards::Refusal;
+use mesos_volumed::decide::ledger::Verified;
+use mesos_volumed::decide::memory::UnwitnessedBatch;
+use mesos_volumed::decide::plan::{Plan, plan};
+use mesos_volumed::decide::steps::Step;
+use mesos_volumed::units::{Megabytes, Span};
+
+use super::builder::{
+    DAY, World, a_reservation, a_task, a_volume, first_met, healthy, key, mount, path, root,
+    unknown,
+};
+use super::guards::{destroyed, marked, orphaned};
+use super::lies::refused;
+use super::places::mount_destroyed;
+use super::second_reading::{passes, spoilt};
+use super::story::{codes, plan_of, records, steps};
+
+// The brake.
+
+#[test]
+fn what_went_within_a_day_counts_for_the_brake_and_what_went_before_does_not() {
+    let mut facts = orphaned();
+    facts.policy.brake_min = 1;
+    facts.policy.brake_percent = 1;
+    let good = plan_of(&facts);
+    assert_eq!(steps(&good), ["quarantine"]);
+    assert_eq!(good.memory.clock.lived, Span::seconds(DAY));
+    passes(
+        &good,
+        &facts,
+        &[("a day ago", |facts| went(facts, Span::ZERO))],
+    );
+    spoilt(
+        &good,
+        &facts,
+        &[
+            ("unwitnessed steps in 24 hours", |facts| {
+                went(facts, Span::seconds(1))
+            }),
+            ("unwitnessed steps in 24 hours", |facts| {
+                went(facts, Span::seconds(DAY))
+            }),
+        ],
+    );
+}
+
+fn went(facts: &mut Facts, at: Span) {
+    facts.memory().unwitnessed.push(UnwitnessedBatch {
+        at,
+        count: 5,
+        of: 10,
+    });
+}
+
+// Order.
+
+#[test]
+fn a_memory_out_of_order_or_with_a_volume_twice_says_the_same() {
+    let mut facts = destroyed();
+    facts.create(&root(), &key("db/b"));
+    facts.create(&root(), &key("db/c"));
+    facts.pass();
+    let good = plan_of(&facts);
+    assert_eq!(steps(&good), ["quarantine"]);
+    let names = records(&facts);
+    assert_eq!(names, ["db/a", "db/b", "db/c"]);
+    let mut reversed = facts.clone();
+    reversed.memory().volumes.reverse();
+    let mut twice = facts.clone();
+    let again = twice.memory().volumes.clone();
+    twice.memory().volumes = again
+        .iter()
+        .flat_map(|one| [one.clone(), one.clone()])
+        .collect();
+    let mut alone = facts.clone();
+    let first = alone.memory().volumes[0].clone();
+    alone.memory().volumes = vec![first.clone(), first];
+    for facts in [&mut reversed, &mut twice, &mut alone] {
+        assert_eq!(steps(&plan_of(facts)), ["quarantine"]);
+        facts.pass();
+        assert_eq!(records(facts), names);
+    }
+}
+
+// Who names what.
+
+/// The newer file names nothing at all.
+fn nothing(facts: &mut Facts) {
+    facts.checkpoint.state = CheckpointFile::Whole(ResourceState::default());
+}
+
+#[test]
+fn a_file_that_names_nothing_is_believed_where_the_older_one_agrees() {
+    let mut facts = orphaned();
+    nothing(&mut facts);
+    let with = |facts: &Facts, info: CheckpointFile<Vec<_>>| {
+        let mut facts = facts.clone();
+        facts.checkpoint.info = info;
+        codes(&plan_of(&facts), "db/o").contains(&Refusal::AuthorityEmpty)
+    };
+    assert!(!with(&facts, CheckpointFile::Whole(Vec::new())));
+    assert!(!with(&facts, CheckpointFile::Empty));
+    assert!(with(&facts, CheckpointFile::Missing));
+    let other = vec![a_reservation("other")];
+    assert!(with(&facts, CheckpointFile::Whole(other)));
+}
+
+/// `db/s` is a directory that only the older file names, and the agent, which answers, does not.
+fn released() -> (Facts, Plan) {
+    let mut facts = healthy();
+    if let CheckpointFile::Whole(resources) = &mut facts.checkpoint.info {
+        resources.push(a_volume(&path(), &key("db/s")));
+    }
+    facts.mkdir(&path(), &key("db/s"));
+    for _ in 0..3 {
+        facts.pass();
+        facts.later(DAY);
+    }
+    let good = plan_of(&facts);
+    assert_eq!(steps(&good), ["quarantine"]);
+    (facts, good)
+}
+
+#[test]
+fn an_older_files_name_is_released_by_the_answer_of_an_agent_that_was_long_without_it() {
+    let (facts, good) = released();
+    spoilt(
+        &good,
+        &facts,
+        &[("db/s is held", |facts| {
+            facts.answer = AgentAnswer::NotConfigured
+        })],
+    );
+    let mut lied = good;
+    lied.memory.stale[0].since = lied.memory.clock.lived;
+    let why = refused(lied, &facts, "just now");
+    assert!(why.contains("db/s is held"), "{why}");
+}
+
+#[test]
+fn what_a_provider_has_is_held_on_no_disk_of_the_agents() {
+    let mut facts = healthy();
+    facts.later(60);
+    facts.create(&path(), &key("db/new"));
+    facts.rmdir(&path(), &key("db/new"));
+    let good = plan_of(&facts);
+    assert_eq!(steps(&good), ["create"]);
+    spoilt(
+        &good,
+        &facts,
+        &[
+            ("is not held on", |facts| {
+                let volume = facts.state().resources.last_mut().unwrap();
+                volume.provider_id = Some("csi".into());
+            }),
+            ("is not held on", |facts| {
+                let volume = facts.state().resources.last_mut().unwrap();
+                volume.source.as_mut().unwrap().id = Some("volume-1".into());
+            }),
+        ],
+    );
+}
+
+#[test]
+fn a_mount_disk_that_lies_in_a_held_volume_is_not_emptied() {
+    let facts = mount_destroyed();
+    let good = plan_of(&facts);
+    assert_eq!(steps(&good), ["empty_mount"]);
+    spoilt(
+        &good,
+        &facts,
+        &[("a held volume shares its place", |facts| {
+            let held = facts.disk(&root()).dirs.known().unwrap()[0].clone();
+            let inside = held.location.known().unwrap().clone();
+            if let Known::Known(mount) = &mut facts.disk(&mount()).mount {
+                mount.location = inside;
+                mount.location.path = mount.location.path.join("below");
+            }
+        })],
+    );
+}
+
+// Roots.
+
+fn adopts(facts: &Facts) -> Vec<&'static str> {
+    let made = plan_of(facts);
+    let disks = made.steps.iter().map(|step| match step {
+        Step::AdoptRoot { disk, .. } if *disk == path() => "path",
+        Step::AdoptRoot { .. } => "another",
+        _ => "?",
+    });
+    disks.collect()
+}
+
+#[test]
+fn our_marker_is_written_again_where_it_is_gone_or_where_the_operator_accepts_the_disk() {
+    let mut facts = healthy();
+    assert_eq!(adopts(&facts), [""; 0]);
+    facts.disk(&path()).filesystem.marker = Known::Absent;
+    assert_eq!(adopts(&facts), ["path"]);
+    let mut moved = healthy();
+    marked(&mut moved, "another machine", "/mnt/data");
+    assert_eq!(adopts(&moved), [""; 0]);
+    moved.words.accept_root = Some(path().root);
+    assert_eq!(adopts(&moved), ["path"]);
+    let mut copied = healthy();
+    copied.disk(&path()).filesystem.marker = Known::Known("other".to_owned());
+    assert_eq!(adopts(&copied), [""; 0]);
+    copied.words.accept_root = Some(path().root);
+    assert_eq!(adopts(&copied), ["path"]);
+}
+
+fn drive(serial: &str) -> Drive {
+    Drive {
+        serial: Some(serial.into()),
+        wwn: None,
+        size_bytes: None,
+        name: "sdb1".into(),
+    }
+}
+
+#[test]
+fn another_drive_is_noted_on_the_operators_word() {
+    let mut facts = healthy();
+    facts.disk(&path()).filesystem.verified = Some(Verified {
+        total_bytes: 100 << 30,
+        overdrawn: false,
+        drive: Some(drive("A1")),
+    });
+    facts.words.accept_root = Some(path().root);
+    assert_eq!(adopts(&facts), [""; 0]);
+    if let Known::Known(mount) = &mut facts.disk(&path()).mount {
+        mount.drive = Some(drive("A1"));
+    }
+    assert_eq!(adopts(&facts), [""; 0]);
+    if let Known::Known(mount) = &mut facts.disk(&path()).mount {
+        mount.drive = Some(drive("B2"));
+    }
+    assert_eq!(adopts(&facts), ["path"]);
+    facts.words.accept_root = None;
+    assert_eq!(adopts(&facts), [""; 0]);
+}
+
+#[test]
+fn a_disk_that_is_advertised_to_its_last_byte_is_not_noted_as_overdrawn() {
+    for (megabytes, expected) in [(102_400, false), (102_401, true)] {
+        let mut facts = first_met();
+        facts.disk(&path()).filesystem.advertised = Some(Megabytes::whole(megabytes));
+        let noted = plan_of(&facts)
+            .steps
+            .into_iter()
+            .find_map(|step| match step {
+                Step::AdoptRoot { disk, verified, .. } if disk == path() => {
+                    Some(verified.overdrawn)
+                }
+                _ => None,
+            });
+        assert_eq!(noted, Some(expected), "{megabytes}");
+    }
+}
+
+// Orphans.
+
+fn is_due(facts: &Facts) -> bool {
+    let made = plan(facts);
+    let kept = made
+        .kept
+        .iter()
+        .find(|kept| kept.volume == Some(key("db/o")));
+    kept.unwrap().due
+}
+
+#[test]
+fn an_orphan_is_overdue_in_a_doubtful_pass_once_its_time_has_come() {
+    let mut facts = healthy();
+    facts.mkdir(&path(), &key("db/o"));
+    facts.pass();
+    let doubtful = |after: u64| {
+        let mut facts = facts.clone();
+        facts.later(after);
+        facts.providers = unknown();
+        is_due(&facts)
+    };
+    assert!(!doubtful(60));
+    assert!(doubtful(DAY));
+    // Once is not twice, however short the grace.
+    let mut hasty = healthy();
+    hasty.policy.grace = Span::ZERO;
+    hasty.mkdir(&path(), &key("db/o"));
+    assert!(!is_due(&hasty));
+}
+
+#[test]
+fn a_second_between_two_looks_is_written_down() {
+    let mut facts = healthy();
+    facts.pass();
+    facts.words.later_round = true;
+    assert!(plan(&facts).memory_written);
+    facts.host.now.since_boot = facts.host.now.since_boot.plus(Span::seconds(1));
+    assert!(!plan(&facts).memory_written);
+}
+
+// What is left of a volume on a disk that is reserved to us.
+
+#[test]
+fn a_disk_is_given_back_over_data_of_a_volume_that_a_task_is_to_have_again() {
+    let mut facts = super::barrier::with(&super::barrier::ours(&super::barrier::free()));
+    assert_eq!(
+        facts.disk(&mount()).content,
+        Known::Known(MountContent::Data)
+    );
+    assert_eq!(steps(&plan_of(&facts)), ["empty_mount"]);
+    facts.tasks = Known::Known(vec![a_task(&key(super::barrier::KEY))]);
+    let made = plan_of(&facts);
+    assert_eq!(steps(&made), ["bar"]);
+    check(made, &facts).unwrap();
+}
+
+#[test]
+fn an_agent_before_the_newer_file_reserves_in_the_older_one() {
+    let mut facts = super::barrier::with(&super::barrier::ours(&super::barrier::free()));
+    let resources = facts.state().resources.clone();
+    facts.checkpoint.state = CheckpointFile::Missing;
+    facts.checkpoint.info = CheckpointFile::Whole(resources);
+    assert_eq!(steps(&plan_of(&facts)), ["empty_mount"]);
+}

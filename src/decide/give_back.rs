@@ -360,8 +360,7 @@ fn offered<'a>(facts: &'a Facts, disk: &DiskRef) -> Option<&'a Resource> {
         let dynamic = |reservation: &crate::mesos::resource::Reservation| {
             reservation.kind == ReservationType::Dynamic
         };
-        resource.name == Raw::from("disk")
-            && resource.persistence.is_none()
+        resource.persistence.is_none()
             && resource.provider_id.is_none()
             && !resource.reservations.iter().any(dynamic)
             && resource.disk(&facts.agent.work_dir).as_ref() == Some(disk)

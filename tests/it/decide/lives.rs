@@ -17,7 +17,7 @@ use super::builder::{
 use super::story::{codes, evidence_for, gone, plan_of, quarantined, records, settle, steps};
 
 /// A host that held `db/a` on this disk a minute ago, and holds another volume that stays.
-fn held_on(disk: &DiskRef) -> Facts {
+pub(crate) fn held_on(disk: &DiskRef) -> Facts {
     let mut facts = healthy();
     facts.create(disk, &key("db/a"));
     facts.create(&root(), &key("db/stays"));
@@ -27,7 +27,7 @@ fn held_on(disk: &DiskRef) -> Facts {
     facts
 }
 
-fn held() -> Facts {
+pub(crate) fn held() -> Facts {
     held_on(&root())
 }
 
@@ -455,7 +455,7 @@ fn a_change_of_the_file_that_the_agent_believes_is_no_destroy() {
 }
 
 /// Everything was held and nothing is, across a start of the agent; both files agree.
-fn all_lost() -> Facts {
+pub(crate) fn all_lost() -> Facts {
     let mut facts = healthy();
     facts.create(&root(), &key("db/a"));
     facts.create(&path(), &key("db/b"));

@@ -883,7 +883,7 @@ fn a_mount_belongs_to_its_new_tenant_with_all_that_lies_on_it() {
 
 /// `db/m` was on the MOUNT disk in one pass, and `db/tenant` is in the next; `between` happens in
 /// between, by an agent of 1.`minor`.
-fn taken_over(minor: u64, between: impl FnOnce(&mut Facts)) -> Facts {
+pub(crate) fn taken_over(minor: u64, between: impl FnOnce(&mut Facts)) -> Facts {
     let mut facts = healthy();
     facts.create(&mount(), &key("db/m"));
     facts.create(&root(), &key("db/stays"));

@@ -7,24 +7,29 @@
 
 use mesos_volumed::decide::check::check;
 use mesos_volumed::decide::facts::{
-    AgentAnswer, CheckpointFile, Drive, Facts, Known, MountContent, ResourceState,
+    AgentAnswer, CheckpointFile, Drive, Facts, Known, MountContent, OperationKind, OperationState,
+    ProviderState, ResourceState,
 };
 use mesos_volumed::decide::guards::Refusal;
 use mesos_volumed::decide::ledger::Verified;
-use mesos_volumed::decide::memory::UnwitnessedBatch;
+use mesos_volumed::decide::manifest::TrashState;
+use mesos_volumed::decide::memory::{UnwitnessedBatch, VolumeRecord};
 use mesos_volumed::decide::plan::{Plan, plan};
-use mesos_volumed::decide::steps::Step;
+use mesos_volumed::decide::steps::{Evidence, Step};
+use mesos_volumed::mesos::disk::DiskRef;
 use mesos_volumed::units::{Megabytes, Span};
 
 use super::builder::{
-    DAY, World, a_reservation, a_task, a_volume, first_met, healthy, key, mount, path, root,
-    unknown,
+    DAY, World, a_reservation, a_task, a_volume, an_operation, filesystem, first_met, healthy,
+    identity, key, mount, path, root, unknown, uuid,
 };
 use super::guards::{destroyed, marked, orphaned};
 use super::lies::refused;
-use super::places::mount_destroyed;
+use super::lives::{all_lost, held, held_on};
+use super::places::{mount_destroyed, taken_over};
+use super::prepared;
 use super::second_reading::{passes, spoilt};
-use super::story::{codes, plan_of, records, steps};
+use super::story::{codes, evidence_for, plan_of, records, steps};
 
 // The brake.
 
@@ -334,4 +339,197 @@ fn an_agent_before_the_newer_file_reserves_in_the_older_one() {
     facts.checkpoint.state = CheckpointFile::Missing;
     facts.checkpoint.info = CheckpointFile::Whole(resources);
     assert_eq!(steps(&plan_of(&facts)), ["empty_mount"]);
+}
+
+// Destroys that were read, and those of another life.
+
+fn record<'a>(facts: &'a mut Facts, name: &str) -> &'a mut VolumeRecord {
+    let mut records = facts.memory().volumes.iter_mut();
+    records.find(|record| record.key == key(name)).unwrap()
+}
+
+fn operate(facts: &mut Facts, state: OperationState) {
+    facts.state().operations.clear();
+    let volume = a_volume(&root(), &key("db/a"));
+    facts.operate(OperationKind::Destroy, state, 7, volume);
+}
+
+/// The operation is told otherwise by a provider.
+fn denied(facts: &mut Facts) {
+    let volume = a_volume(&root(), &key("db/a"));
+    let operation = an_operation(OperationKind::Destroy, OperationState::Failed, 7, &[volume]);
+    facts.providers = Known::Known(vec![ProviderState {
+        file: "resource_provider.state".into(),
+        content: ResourceState {
+            operations: vec![operation],
+            resources: Vec::new(),
+        },
+    }]);
+}
+
+/// It is not named any more, across a start of the agent, which witnesses nothing by itself.
+fn went_across_a_start(facts: &mut Facts) -> Option<Evidence> {
+    facts.forget(&key("db/a"));
+    facts.restart_agent();
+    facts.later(5);
+    evidence_for(&plan_of(facts), "db/a")
+}
+
+#[test]
+fn a_destroy_that_any_file_denies_is_no_evidence() {
+    let mut facts = held();
+    operate(&mut facts, OperationState::Finished);
+    let mut alone = facts.clone();
+    let seven = Some(Evidence::DestroyOperation(uuid(7)));
+    alone.forget(&key("db/a"));
+    assert_eq!(evidence_for(&plan_of(&alone), "db/a"), seven);
+    facts.forget(&key("db/a"));
+    facts.restart_agent();
+    denied(&mut facts);
+    assert_eq!(evidence_for(&plan_of(&facts), "db/a"), None);
+    // One that was pending, and failed.
+    let mut facts = held();
+    operate(&mut facts, OperationState::Pending);
+    facts.pass();
+    facts.later(5);
+    operate(&mut facts, OperationState::Failed);
+    assert_eq!(went_across_a_start(&mut facts), None);
+    // One that is pending by one file, and failed by another.
+    let mut facts = held();
+    operate(&mut facts, OperationState::Pending);
+    facts.pass();
+    assert_eq!(record(&mut facts, "db/a").pending_destroys, [uuid(7)]);
+    denied(&mut facts);
+    facts.later(5);
+    facts.pass();
+    assert!(record(&mut facts, "db/a").pending_destroys.is_empty());
+}
+
+#[test]
+fn a_destroy_that_its_volume_survived_is_another_lifes_also_without_an_answer() {
+    let mut facts = held();
+    facts.answer = AgentAnswer::NotConfigured;
+    operate(&mut facts, OperationState::Finished);
+    facts.pass();
+    facts.state().operations.clear();
+    assert_eq!(went_across_a_start(&mut facts), None);
+}
+
+#[test]
+fn a_destroy_that_was_read_as_pending_stays_evidence_while_it_is_pending_or_unclear() {
+    for state in [OperationState::Pending, OperationState::Unclear] {
+        let mut facts = held();
+        operate(&mut facts, OperationState::Pending);
+        facts.pass();
+        facts.later(5);
+        operate(&mut facts, state);
+        facts.pass();
+        facts.later(5);
+        facts.state().operations.clear();
+        let seven = Some(Evidence::DestroyOperation(uuid(7)));
+        assert_eq!(went_across_a_start(&mut facts), seven, "{state:?}");
+    }
+}
+
+// Places.
+
+#[test]
+fn the_older_file_tells_the_place_of_a_volume_of_which_nothing_else_is_known() {
+    let mut facts = held_on(&path());
+    let on = |facts: &mut Facts, name: &str| -> Vec<DiskRef> {
+        let places = record(facts, name).places.iter();
+        places.map(|place| place.disk.clone()).collect()
+    };
+    assert_eq!(on(&mut facts, "db/a"), [path()]);
+    facts.forget(&key("db/a"));
+    if let CheckpointFile::Whole(resources) = &mut facts.checkpoint.info {
+        resources.push(a_volume(&root(), &key("db/a")));
+        resources.push(a_volume(&root(), &key("db/b")));
+    }
+    facts.pass();
+    assert_eq!(on(&mut facts, "db/a"), [path()]);
+    assert_eq!(on(&mut facts, "db/b"), [root()]);
+}
+
+#[test]
+fn an_accepted_emptiness_counts_after_its_grace_and_not_before() {
+    let mut facts = all_lost();
+    facts.words.accept_empty = true;
+    facts.pass();
+    facts.words.accept_empty = false;
+    assert!(facts.memory().lost_across_start);
+    facts.later(DAY - 60);
+    facts.pass();
+    assert!(facts.memory().lost_across_start);
+    facts.later(60);
+    facts.pass();
+    assert!(!facts.memory().lost_across_start);
+}
+
+#[test]
+fn what_lies_on_a_mount_after_its_entry_was_cleared_is_not_moved_out_again() {
+    let moves = |since: Option<u64>| {
+        let mut facts = prepared::destroyed();
+        let gone = record(&mut facts, "db/m").gone.clone().unwrap().since;
+        let found = prepared::entry(&mut facts, TrashState::Cleared);
+        if let Known::Known(manifest) = &mut found.manifest {
+            manifest.retention = Span::seconds(7 * DAY);
+            manifest.lived_at = since.map_or(Span::ZERO, |after| gone.plus(Span::seconds(after)));
+        }
+        facts.gate.closed_for = Known::Absent;
+        steps(&plan_of(&facts)).contains(&"move_out".to_owned())
+    };
+    assert!(!moves(Some(0)));
+    assert!(!moves(Some(1)));
+    // Of an earlier life: this one's data is still to go.
+    assert!(moves(None));
+}
+
+#[test]
+fn the_claim_of_the_older_file_ages_while_the_whole_answer_lacks_it_and_starts_anew_otherwise() {
+    let (mut facts, _) = released();
+    facts.pass();
+    assert_eq!(facts.memory().stale.len(), 1);
+    let silent: [fn(&mut Facts); 2] = [
+        |facts| facts.answer = AgentAnswer::NotConfigured,
+        // What it hides it may hold.
+        |facts| {
+            if let AgentAnswer::State(state) = &mut facts.answer {
+                state.roles.clear();
+            }
+        },
+    ];
+    for change in silent {
+        let mut facts = facts.clone();
+        change(&mut facts);
+        facts.pass();
+        assert_eq!(facts.memory().stale, []);
+    }
+}
+
+#[test]
+fn what_a_volume_left_on_a_disk_that_can_not_be_looked_at_is_told() {
+    let mut facts = taken_over(11, |facts| facts.destroy(&key("db/m"), 7));
+    assert_eq!(plan(&facts).memory.left_on, []);
+    facts.disk(&mount()).filesystem.present = unknown();
+    assert_eq!(plan(&facts).memory.left_on.len(), 1);
+}
+
+#[test]
+fn another_directory_of_an_orphans_name_and_one_that_was_named_meanwhile_start_anew() {
+    let mut facts = orphaned();
+    let sighted = |facts: &mut Facts| facts.memory().sightings.first().map(|one| one.times);
+    facts.pass();
+    assert_eq!(sighted(&mut facts), Some(2));
+    let mut named = facts.clone();
+    named.tasks = Known::Known(vec![a_task(&key("db/o"))]);
+    named.later(5);
+    named.pass();
+    assert_eq!(sighted(&mut named), None);
+    if let Known::Known(dirs) = &mut facts.disk(&path()).dirs {
+        dirs[0].identity = Known::Known(identity(&filesystem(&path()), 99));
+    }
+    facts.later(5);
+    facts.pass();
+    assert_eq!(sighted(&mut facts), Some(1));
 }

@@ -149,19 +149,19 @@ impl Planner<'_> {
         }
     }
 
-    /// Whether this plan does something on the disk.
+    /// Whether this plan empties the disk, or puts data back on it.
     fn acts_on(&self, disk: &DiskRef) -> bool {
         self.steps.iter().any(|step| match step {
             Step::EmptyMount { authorization, .. } | Step::MoveOut { authorization, .. } => {
                 authorization.disk() == disk
             }
-            Step::Bar { disk: other, .. } => other == disk,
             Step::PutBack { entry } | Step::Restore { entry, .. } => entry.disk == *disk,
             Step::AdoptRoot { .. }
             | Step::Quarantine { .. }
             | Step::Clear { .. }
             | Step::Void { .. }
             | Step::Wipe { .. }
+            | Step::Bar { .. }
             | Step::OpenGate
             | Step::Adopt { .. }
             | Step::Unadopt { .. }

@@ -27,7 +27,7 @@ use super::builder::{
     World, a_task, a_volume, filesystem, fingerprint, healthy, identity, key, mount, path, root,
     unknown,
 };
-use super::lies::{changed as both, elsewhere, entry_of, manifest, refused, retold};
+use super::lies::{another_directory, changed as both, entry_of, manifest, refused, retold};
 use super::own::{KEY, aside, changed, master, pending, registered, wanted, words};
 use super::places::bind;
 use super::prepared::Change as Case;
@@ -334,16 +334,7 @@ fn only_a_destroy_of_ours_that_waits_is_confirmed_and_its_age_counts_from_now() 
             |m| m.state = TrashState::Cleared,
         ],
     );
-    retold(
-        &good,
-        &facts,
-        "is another directory",
-        &[|m| m.identity = identity("other", 1)],
-    );
-    // Entry and manifest agree, and both lie.
-    let (other, lied) = elsewhere(&facts, &good);
-    let why = refused(lied, &other, "another file system");
-    assert!(why.ends_with("is another directory"), "{why}");
+    another_directory(&good, &facts, "is another directory");
     forged(
         &good,
         &facts,
@@ -625,4 +616,20 @@ fn of_two_entries_that_were_set_aside_none_goes_back() {
         entries.push(second);
     });
     assert!(plan_of(&facts).is_idle());
+}
+
+#[test]
+fn what_the_agents_file_names_elsewhere_or_not_at_all_does_not_go_back_here() {
+    let elsewhere = changed(&aside(false), |facts| {
+        facts.forget(&key(KEY));
+        let volume = a_volume(&path(), &key(KEY));
+        facts.state().resources.push(volume);
+    });
+    assert!(plan_of(&elsewhere).is_idle());
+    // The agent's answer alone is not what it would believe after a crash.
+    let mut answered = aside(false);
+    let answer = answered.answer.clone();
+    answered.forget(&key(KEY));
+    answered.answer = answer;
+    assert!(plan_of(&answered).is_idle());
 }

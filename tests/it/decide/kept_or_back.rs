@@ -23,7 +23,7 @@ use super::builder::{
     unknown,
 };
 use super::guards::orphaned;
-use super::lies::{changed, elsewhere, manifest, refused, retold};
+use super::lies::{another_directory, changed, manifest, refused, retold};
 use super::second_reading::{forged, mark, passes, spoilt};
 use super::story::{codes, plan_of, settle, steps};
 use super::undelete::{adopting, asked, destroyed, emptied, frame, orphan, prepared, quiet};
@@ -47,16 +47,7 @@ fn only_what_was_destroyed_for_good_and_is_whole_comes_back() {
         "nobody confirmed the destroy",
         &[|m| m.unconfirmed = true],
     );
-    retold(
-        &good,
-        &facts,
-        "is another directory",
-        &[|m| m.identity = identity("other", 1)],
-    );
-    // Entry and manifest agree, and both lie.
-    let (other, lied) = elsewhere(&facts, &good);
-    let why = refused(lied, &other, "another file system");
-    assert!(why.ends_with("is on another file system"), "{why}");
+    another_directory(&good, &facts, "is on another file system");
     spoilt(
         &good,
         &facts,

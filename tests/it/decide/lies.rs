@@ -125,7 +125,7 @@ pub(crate) fn changed(facts: &Facts, good: &Plan, change: impl Fn(&mut Manifest)
 }
 
 /// The data is another directory, of another file system, as the manifest says as well.
-pub(crate) fn elsewhere(facts: &Facts, good: &Plan) -> (Facts, Plan) {
+fn elsewhere(facts: &Facts, good: &Plan) -> (Facts, Plan) {
     let other = identity("other", 1);
     let (mut facts, mut lied) = changed(facts, good, |m| m.identity = identity("other", 1));
     let entry = entry_of(&mut lied);
@@ -134,6 +134,16 @@ pub(crate) fn elsewhere(facts: &Facts, good: &Plan) -> (Facts, Plan) {
     }
     entry.data = Some(other);
     (facts, lied)
+}
+
+/// Data that is not the directory of the manifest is none that may go anywhere.
+pub(crate) fn another_directory(good: &Plan, facts: &Facts, on_another_disk: &str) {
+    let other: [fn(&mut Manifest); 1] = [|m| m.identity = identity("other", 1)];
+    retold(good, facts, "is another directory", &other);
+    // Entry and manifest agree, and both lie.
+    let (other, lied) = elsewhere(facts, good);
+    let why = refused(lied, &other, "another file system");
+    assert!(why.ends_with(on_another_disk), "{why}");
 }
 
 /// Each of these changes in both makes the check refuse, and say so.

@@ -1,15 +1,17 @@
 //! Whether a volume may be created, of what, and when the directory that was made for one may go again.
 
 use mesos_volumed::decide::facts::{
-    CheckpointFile, Facts, FileKind, HolderKind, Known, MountContent, OperationKind,
+    AgentAnswer, CheckpointFile, Facts, FileKind, HolderKind, Known, MountContent, OperationKind,
     OperationState, Registered, Why,
 };
 use mesos_volumed::decide::guards::Refusal;
+use mesos_volumed::decide::ledger::{Ledger, LedgerRoot};
 use mesos_volumed::decide::lifecycle::{
     Holder, NewPlace, Order, Stock, SupplyError, lies_there, may_create, may_withdraw, stock,
     supply,
 };
 use mesos_volumed::decide::manifest::TrashState;
+use mesos_volumed::decide::prepare::{ReleaseFacts, Rule, release};
 use mesos_volumed::mesos::disk::{DiskRef, SourceExtras};
 use mesos_volumed::mesos::ids::Role;
 use mesos_volumed::mesos::operator::{reserved, reserved_part, whole};
@@ -386,4 +388,54 @@ fn what_the_role_above_has_is_reserved_further_below_it() {
     assert_eq!(again.reserve, None);
     let none = supply(&of(Vec::new()), &work_dir, &order).unwrap_err();
     assert!(matches!(none, SupplyError::TooLittle { .. }));
+}
+
+// When a disk may be taken from the agent.
+
+#[test]
+fn a_disk_is_given_back_to_the_host_once_no_file_of_the_agent_names_it() {
+    let ledger = Ledger {
+        roots: vec![LedgerRoot {
+            disk: mount(),
+            fingerprint: None,
+            role: None,
+            advertised: None,
+            extras: SourceExtras::default(),
+            parts: Vec::new(),
+            adopted: None,
+            place: None,
+            first_seen: 0,
+            last_seen: 0,
+            changes: Vec::new(),
+            verified: None,
+        }],
+        ..Ledger::default()
+    };
+    let is_held = |facts: &Facts| {
+        let judged = release(&ReleaseFacts {
+            facts,
+            root: mount().root,
+            record: Known::Absent,
+            ledger: &ledger,
+            trash: Known::Absent,
+            data: Known::Absent,
+            umount: Known::Absent,
+            systemctl: Known::Absent,
+            systemd: false,
+        });
+        judged.refusals().any(|tried| tried.rule == Rule::Held)
+    };
+    // The agent offers it.
+    let offered = changed(&host(), |facts| {
+        if let AgentAnswer::State(state) = &mut facts.answer {
+            state.resources.push(free(&mount(), 100));
+        }
+    });
+    assert!(!is_held(&offered));
+    let reserved = changed(&offered, |facts| {
+        let role = Role::new("db");
+        let held = reserved(&free(&mount(), 100), &role, None, Vec::new()).unwrap();
+        facts.state().resources.push(held);
+    });
+    assert!(is_held(&reserved));
 }

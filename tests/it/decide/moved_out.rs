@@ -12,17 +12,19 @@ use mesos_volumed::decide::guards::Refusal;
 use mesos_volumed::decide::manifest::{Manifest, TrashState};
 use mesos_volumed::decide::memory::{Gone, VolumeRecord};
 use mesos_volumed::decide::plan::Plan;
-use mesos_volumed::decide::steps::{Evidence, TrashId};
+use mesos_volumed::decide::steps::{Evidence, Kept, TrashId};
 use mesos_volumed::mesos::disk::DiskType;
 use mesos_volumed::units::{Bytes, Span};
 
+use super::barrier::{free, ours};
 use super::builder::{BOOT, DAY, World, fingerprint, identity, key, mount, path, root, uuid};
 use super::lies::{entry_of, manifest, refused};
+use super::own::changed;
 use super::places::bind;
 use super::prepared::{destroyed, entry, half};
 use super::second_reading::{forged, spoilt};
 use super::story::{codes, plan_of, steps};
-use super::undelete::{GIB, heap, wiped};
+use super::undelete::{GIB, asked, emptied, heap, wiped};
 
 fn fresh() -> (Facts, Plan) {
     let facts = destroyed();
@@ -328,4 +330,27 @@ fn an_entry_that_may_not_be_wiped_is_passed_over_whatever_keeps_it() {
         change(&mut facts);
         assert_eq!(wiped(&facts), ["db/t1"]);
     }
+}
+
+#[test]
+fn what_is_in_doubt_is_not_told_as_due_because_space_is_short() {
+    let mut facts = heap(&[Some(GIB), Some(GIB)]);
+    facts.policy.trash.max_bytes = Some(Bytes(GIB));
+    facts.providers = super::builder::unknown();
+    let made = plan_of(&facts);
+    assert!(made.is_idle());
+    assert!(!made.blocked(), "{:#?}", made.kept);
+}
+
+#[test]
+fn a_disk_that_data_goes_back_to_is_not_told_as_one_to_give_back() {
+    let (facts, id) = emptied();
+    let facts = changed(&asked(&facts, &id), |facts| {
+        let reserved = ours(&free());
+        facts.state().resources.push(reserved);
+    });
+    let made = plan_of(&facts);
+    assert_eq!(steps(&made), ["restore"]);
+    let on_disk = |kept: &&Kept| kept.disk == mount() && kept.volume.is_none();
+    assert_eq!(made.kept.iter().find(on_disk), None);
 }

@@ -20,8 +20,8 @@ use mesos_volumed::mesos::disk::DiskRef;
 use mesos_volumed::units::{Megabytes, Span};
 
 use super::builder::{
-    DAY, World, a_reservation, a_task, a_volume, an_operation, filesystem, first_met, healthy,
-    identity, key, mount, path, root, unknown, uuid,
+    DAY, World, a_reservation, a_task, a_volume, an_operation, filesystem, fingerprint, first_met,
+    healthy, identity, key, mount, path, root, unknown, uuid,
 };
 use super::guards::{destroyed, marked, orphaned};
 use super::lies::refused;
@@ -532,4 +532,62 @@ fn another_directory_of_an_orphans_name_and_one_that_was_named_meanwhile_start_a
     facts.later(5);
     facts.pass();
     assert_eq!(sighted(&mut facts), Some(1));
+}
+
+#[test]
+fn a_disk_is_not_given_back_in_the_pass_that_empties_it_on_an_operators_word() {
+    let mut facts = super::barrier::with(&super::barrier::ours(&super::barrier::free()));
+    // The older file names the volume on another disk, and the agent has long denied it.
+    let volume = key(super::barrier::KEY);
+    if let CheckpointFile::Whole(resources) = &mut facts.checkpoint.info {
+        resources.push(a_volume(&path(), &volume));
+    }
+    for _ in 0..3 {
+        facts.pass();
+        facts.later(DAY);
+    }
+    if let AgentAnswer::State(state) = &mut facts.answer {
+        state.asked_at = facts.host.now.since_boot;
+    }
+    facts.words.wipe = Some(volume);
+    assert_eq!(steps(&plan_of(&facts)), ["empty_mount"]);
+}
+
+#[test]
+fn a_name_in_the_older_files_target_is_the_older_files() {
+    let mut facts = healthy();
+    facts.mkdir(&path(), &key("db/s"));
+    let mut named = vec![a_reservation("other"), a_volume(&path(), &key("db/s"))];
+    facts.checkpoint.info = CheckpointFile::Whole(named.clone());
+    facts.checkpoint.info_target = CheckpointFile::Whole(std::mem::take(&mut named));
+    for _ in 0..3 {
+        facts.pass();
+        facts.later(DAY);
+    }
+    assert_eq!(steps(&plan_of(&facts)), ["quarantine"]);
+    // Without the newer file it is what the agent is about to believe.
+    facts.checkpoint.state = CheckpointFile::Missing;
+    assert!(plan_of(&facts).is_idle());
+    assert!(codes(&plan_of(&facts), "db/s").contains(&Refusal::Held));
+}
+
+#[test]
+fn an_orphan_on_a_disk_that_another_took_the_place_of_is_sighted_anew() {
+    let facts = orphaned();
+    assert_eq!(steps(&plan_of(&facts)), ["quarantine"]);
+    let away: [fn(&mut Facts); 2] = [
+        |facts| facts.disk(&path()).filesystem.present = Known::Known(fingerprint("other")),
+        |facts| facts.disk(&path()).dirs = Known::Absent,
+    ];
+    for change in away {
+        let mut other = facts.clone();
+        change(&mut other);
+        other.pass();
+        assert_eq!(other.memory().sightings, []);
+    }
+    // What can't be listed for once is neither confirmed nor refuted.
+    let mut unread = facts;
+    unread.disk(&path()).dirs = unknown();
+    unread.pass();
+    assert_eq!(unread.memory().sightings.len(), 1);
 }

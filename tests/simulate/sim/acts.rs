@@ -23,8 +23,8 @@ pub(crate) enum Act {
     /// CREATE on a root; the agent crashes after so many writes.
     Create(usize, VolumeKey, usize, bool),
     Destroy(VolumeKey, usize, bool),
-    /// A DESTROY that deletes nothing: what is deleted comes back, or was never there to be deleted. The agent
-    /// may hang over it, and answer nobody.
+    /// A DESTROY that deletes nothing: what is deleted comes back, or was never there to be deleted. It may be
+    /// that the agent can't be asked whether it is still at it.
     DestroyLeaving(VolumeKey, bool),
     Grow(VolumeKey, usize),
     TaskStart(VolumeKey),
@@ -107,10 +107,10 @@ pub(crate) fn apply(world: &mut World, act: &Act) -> bool {
         Act::Destroy(key, crash, acknowledged) => {
             return destroy(world, key, *crash, *acknowledged);
         }
-        Act::DestroyLeaving(key, hangs) => {
+        Act::DestroyLeaving(key, unasked) => {
             world.agent.keeps = true;
-            if *hangs {
-                world.odd.insert(Oddity::Silent);
+            if *unasked {
+                world.odd.insert(Oddity::Unasked);
             }
             let done = destroy(world, key, usize::MAX, true);
             world.agent.keeps = false;

@@ -206,7 +206,7 @@ impl Oddity {
                     root.filesystem.present = Known::unknown("it gives no file handles");
                 }
             }
-            Self::Silent => facts.answer = AgentAnswer::Unknown(Why("it hangs".to_owned())),
+            Self::Unasked => facts.answer = AgentAnswer::NotConfigured,
             Self::Unnamed => {
                 for root in &mut facts.roots {
                     root.named_by = [RootWitness::Config].into();

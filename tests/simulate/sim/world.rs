@@ -128,8 +128,8 @@ pub(crate) enum Oddity {
     NoIdentity,
     /// The agent asks for more authorities than we could read.
     Unread,
-    /// The agent does not answer.
-    Silent,
+    /// Nobody told us where the agent can be asked.
+    Unasked,
     /// Nothing but our own configuration names a root.
     Unnamed,
     /// What lies at the volumes' places is of another file system than the root.
@@ -146,7 +146,7 @@ impl Oddity {
         Self::Network,
         Self::NoIdentity,
         Self::Unread,
-        Self::Silent,
+        Self::Unasked,
         Self::Unnamed,
         Self::Beyond,
     ];

@@ -109,7 +109,12 @@ pub(crate) fn run(built: &Path, results: &Path, choice: &Choice) {
             .iter()
             .filter(|test| test.reaches[place] == 1)
             .collect();
-        let (kind, note) = match ask(&built, **id, &those) {
+        let end = match ask(&built, **id, &those) {
+            // Perhaps the machine was busy.
+            End::TooLong => ask(&built, **id, &those),
+            end => end,
+        };
+        let (kind, note) = match end {
             End::Failed(test) => (0, test),
             End::Passed => (1, format!("{} tests came by", those.len())),
             End::TooLong => (2, String::new()),

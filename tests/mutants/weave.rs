@@ -63,12 +63,17 @@ impl Mutant {
         }
     }
 
-    /// Whether it returns another type than the function does, which doesn't name it.
+    /// Whether it returns another type than the function does, which doesn't name it, and so that it can't be woven.
     fn is_opaque(&self) -> bool {
         let is_opaque = |function: &Function| function.return_type.contains("impl ");
-        self.genre == Genre::FnValue && self.function.as_ref().is_some_and(is_opaque)
+        self.genre == Genre::FnValue
+            && self.function.as_ref().is_some_and(is_opaque)
+            && self.replacement != NOTHING
     }
 }
+
+/// What iterates over nothing: of another type than what it stands for, which can be woven all the same.
+const NOTHING: &str = "::std::iter::empty()";
 
 type At = BTreeMap<usize, Vec<(u32, Genre, String)>>;
 
@@ -215,8 +220,13 @@ impl Weaver<'_> {
         if let (Some(first), Some(last)) = (block.stmts.first(), block.stmts.last()) {
             let inside = range(first).start..range(last).end;
             for (id, value) in self.here(inside.start, Genre::FnValue) {
-                let question = format!("\nif crate::mutants::is({id}) {{ return {value}; }}\n");
-                self.around(&inside, &question, "");
+                if value == NOTHING {
+                    let after = format!(").filter(move |_| !crate::mutants::is({id}))");
+                    self.around(&range(last), "(", &after);
+                } else {
+                    let question = format!("\nif crate::mutants::is({id}) {{ return {value}; }}\n");
+                    self.around(&inside, &question, "");
+                }
                 self.woven([id], Fate::Woven);
             }
         }

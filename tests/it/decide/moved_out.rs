@@ -24,7 +24,7 @@ use super::places::bind;
 use super::prepared::{destroyed, entry, half};
 use super::second_reading::{forged, spoilt};
 use super::story::{codes, plan_of, steps};
-use super::undelete::{GIB, asked, emptied, heap, wiped};
+use super::undelete::{GIB, emptied, heap, wiped};
 
 fn fresh() -> (Facts, Plan) {
     let facts = destroyed();
@@ -345,7 +345,8 @@ fn what_is_in_doubt_is_not_told_as_due_because_space_is_short() {
 #[test]
 fn a_disk_that_data_goes_back_to_is_not_told_as_one_to_give_back() {
     let (facts, id) = emptied();
-    let facts = changed(&asked(&facts, &id), |facts| {
+    let facts = changed(&facts, |facts| {
+        facts.mark(&mount(), &key("db/m"), Some(id));
         let reserved = ours(&free());
         facts.state().resources.push(reserved);
     });

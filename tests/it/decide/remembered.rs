@@ -408,10 +408,11 @@ fn a_destroy_that_any_file_denies_is_no_evidence() {
 #[test]
 fn a_destroy_that_its_volume_survived_is_another_lifes_also_without_an_answer() {
     let mut facts = held();
-    facts.answer = AgentAnswer::NotConfigured;
+    let answer = std::mem::replace(&mut facts.answer, AgentAnswer::NotConfigured);
     operate(&mut facts, OperationState::Finished);
     facts.pass();
     facts.state().operations.clear();
+    facts.answer = answer;
     assert_eq!(went_across_a_start(&mut facts), None);
 }
 

@@ -196,6 +196,27 @@ fn a_mount_disk_that_lies_in_a_held_volume_is_not_emptied() {
     );
 }
 
+#[test]
+fn an_orphan_that_lies_in_a_held_mount_disk_stays() {
+    let mut facts = orphaned();
+    facts.create(&mount(), &key("db/m"));
+    let good = plan_of(&facts);
+    assert_eq!(steps(&good), ["quarantine"]);
+    spoilt(
+        &good,
+        &facts,
+        &[("lies in a held volume", |facts| {
+            let inside = facts.disk(&mount()).mount.known().unwrap().location.clone();
+            if let Known::Known(dirs) = &mut facts.disk(&path()).dirs {
+                dirs[0].location = Known::Known(inside);
+                if let Known::Known(location) = &mut dirs[0].location {
+                    location.path = location.path.join("below");
+                }
+            }
+        })],
+    );
+}
+
 // Roots.
 
 fn adopts(facts: &Facts) -> Vec<&'static str> {

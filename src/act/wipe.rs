@@ -253,7 +253,7 @@ pub fn promise<S: Sys>(
         return Ok(());
     };
     match method.mode {
-        WipeMode::Overwrite => match overwrite::survey(dir, control) {
+        WipeMode::Overwrite => match overwrite::survey(dir, method, control) {
             Ok(None) => Ok(()),
             Ok(Some((why, path))) => Err(Broken::Short(why, path)),
             Err(reason) => Err(Broken::Stopped(reason)),

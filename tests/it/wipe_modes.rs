@@ -8,6 +8,9 @@
     reason = "test arithmetic"
 )]
 
+mod overwrite;
+mod reformat;
+
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
@@ -570,6 +573,77 @@ fn root_a_discard_is_looked_at_and_without_one_it_is_called_an_unlink() {
 }
 
 #[test]
+fn root_a_discard_says_what_has_names_or_blocks_elsewhere_and_looks_only_where_data_lay() {
+    if !entered(
+        "wipe_modes::root_a_discard_says_what_has_names_or_blocks_elsewhere_and_looks_only_where_data_lay",
+    ) {
+        return;
+    }
+    let discard = method(WipeMode::Discard);
+    let linked = Site::on(LoopDisk::new(Fs::Ext4, 64));
+    for (name, other) in [("f", "outside/other"), ("twice", "volume/again")] {
+        let path = linked.volume.join(name);
+        std::fs::write(&path, pattern(100_000)).unwrap();
+        std::fs::hard_link(&path, linked.disk.path().join(other)).unwrap();
+    }
+    sh!("sync", "-f", linked.volume);
+    let report = linked.wipe_by(discard, &Control::new(0));
+    assert_eq!(short(&report), [(ShortOf::HardLink, 1)], "{report:?}");
+    let other = std::fs::read(linked.outside.join("other")).unwrap();
+    assert!(report.complete && other == pattern(100_000));
+    assert_eq!(report.proof.short[0].paths, ["f".into()]);
+    assert_eq!(report.proof.guarantee, Guarantee::BestEffort);
+
+    let shared = Site::on(LoopDisk::new(Fs::Xfs, 320));
+    std::fs::write(shared.volume.join("f"), pattern(MIB)).unwrap();
+    sh!("sync", "-f", shared.volume);
+    let (from, to) = (shared.volume.join("f"), shared.outside.join("copy"));
+    sh!("cp", "--reflink=always", from, to);
+    let report = shared.wipe(discard);
+    assert!(
+        short(&report).contains(&(ShortOf::SharedBlocks, 1)),
+        "{report:?}"
+    );
+
+    // Where nothing was removed nobody can hold it open.
+    let empty = Site::on(LoopDisk::new(Fs::Ext4, 64));
+    assert_eq!(empty.wipe(discard).still_open, None);
+
+    // What was not written out yet has no place on the device.
+    let fresh = Site::on(LoopDisk::new(Fs::Ext4, 64));
+    std::fs::write(fresh.volume.join("f"), pattern(MIB)).unwrap();
+    let report = fresh.wipe(discard);
+    assert_eq!(report.proof.guarantee, Guarantee::Guaranteed, "{report:?}");
+}
+
+/// A file system of which a listing does not say what is a directory.
+#[test]
+fn root_files_of_which_a_listing_tells_nothing_are_looked_through_and_overwritten() {
+    if !entered(
+        "wipe_modes::root_files_of_which_a_listing_tells_nothing_are_looked_through_and_overwritten",
+    ) {
+        return;
+    }
+    let mkfs = ["-O", "^filetype"];
+    let site = Site::on(LoopDisk::with(Fs::Ext4, 64, &mkfs, "rw"));
+    std::fs::create_dir(site.volume.join("d")).unwrap();
+    for name in ["a", "d/b"] {
+        std::fs::write(site.volume.join(name), pattern(100_000)).unwrap();
+    }
+    sh!("sync", "-f", site.volume);
+    assert_eq!(site.promise(OVERWRITE), Ok(()));
+    std::fs::hard_link(site.volume.join("d/b"), site.outside.join("other")).unwrap();
+    let refused = site.promise(OVERWRITE).unwrap_err();
+    assert!(refused.starts_with("d/b: "), "{refused}");
+    std::fs::remove_file(site.outside.join("other")).unwrap();
+    let report = site.wipe(OVERWRITE);
+    assert_eq!(report.proof.guarantee, Guarantee::Guaranteed, "{report:?}");
+    assert_eq!(report.proof.overwritten_files, 2);
+    site.disk.unmount();
+    assert_eq!(found(&site.disk.image()), 0);
+}
+
+#[test]
 fn root_filling_the_free_space_takes_also_what_was_deleted_long_ago() {
     if !entered("wipe_modes::root_filling_the_free_space_takes_also_what_was_deleted_long_ago") {
         return;
@@ -592,6 +666,12 @@ fn root_filling_the_free_space_takes_also_what_was_deleted_long_ago() {
             method: method(WipeMode::ZeroFree),
         };
         let free = kernel.space(&root).unwrap().free_bytes;
+        let name = disk.device().file_name().unwrap();
+        let kept = Path::new("/sys/fs/ext4")
+            .join(name)
+            .join("reserved_clusters");
+        let kept_before = std::fs::read(&kept).ok();
+        assert_eq!(kept_before.is_some(), fs == Fs::Ext4);
         let authorization = authorize(&identity);
         let (control, progress) = (Control::new(0), Progress::default());
         let report = wipe(
@@ -603,6 +683,8 @@ fn root_filling_the_free_space_takes_also_what_was_deleted_long_ago() {
             &progress,
         );
         assert!(report.complete, "{report:?}");
+        // What ext4 keeps for its own needs is lifted for that time only.
+        assert_eq!(std::fs::read(&kept).ok(), kept_before);
         // A file system may give space back behind the call.
         wait_until("it was given back", Duration::from_secs(10), || {
             kernel.space(&root).unwrap().free_bytes > free

@@ -222,3 +222,6 @@ fn look(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

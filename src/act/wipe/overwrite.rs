@@ -324,7 +324,7 @@ impl<'a> Overwrite<'a> {
                     self.account.read_back(bytes);
                     Ok(short.or_else(|| {
                         if wrong.is_empty() {
-                            self.unread(bytes)
+                            self.storage.unread(self.method)
                         } else {
                             Some(ShortOf::Differs)
                         }
@@ -336,15 +336,6 @@ impl<'a> Overwrite<'a> {
             };
         }
         Ok(Some(ShortOf::Changing))
-    }
-
-    /// Where a promise to read back can't be kept for want of the device.
-    fn unread(&self, bytes: u64) -> Option<ShortOf> {
-        (self.method.verify && self.storage.device.is_none() && bytes == 0).then_some(
-            ShortOf::NotReadBack {
-                errno: Errno::NODEV.raw_os_error(),
-            },
-        )
     }
 
     /// Whether it was overwritten, read back, and not changed since.
@@ -462,5 +453,130 @@ fn grown(file: BorrowedFd<'_>, before: &Look, covered: &Covered) -> bool {
     match target::look(file) {
         Ok(Some(now)) => now.links != 1 || now.size > before.size.max(covered.end),
         Ok(None) | Err(_) => true,
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests make files of their own")]
+mod tests {
+    use std::fs::File;
+    use std::os::unix::fs::FileExt as _;
+
+    use super::*;
+    use crate::act::wipe::tests::temp;
+    use crate::decide::facts::DeviceNumber;
+
+    const KIB: u64 = 1 << 10;
+
+    /// An overwrite whose device is this file.
+    fn overwrite(device: Option<File>, watched: &(Control, Progress, Account)) -> Overwrite<'_> {
+        Overwrite {
+            method: WipeMethod::UNLINK,
+            control: &watched.0,
+            progress: &watched.1,
+            account: &watched.2,
+            storage: Storage {
+                kind: FsKind::Ext4,
+                short: None,
+                device: device.map(OwnedFd::from),
+                number: DeviceNumber { major: 0, minor: 0 },
+            },
+            mark: Mark::random().unwrap(),
+            zeros: Aligned::zeros(),
+            random: None,
+            links: Links::default(),
+            memory: Mutex::default(),
+        }
+    }
+
+    fn watched() -> (Control, Progress, Account) {
+        (Control::new(0), Progress::default(), Account::default())
+    }
+
+    #[test]
+    fn of_a_block_that_was_read_back_as_something_else_all_files_are_done_again_and_no_other() {
+        let (temp, watched) = (temp(), watched());
+        let device = tempfile::tempfile_in(temp.path()).unwrap();
+        device.set_len(8 << 20).unwrap();
+        // In the second of three blocks, all in one run, and in a place by itself.
+        device.write_all_at(b"x", 1500 * KIB).unwrap();
+        device.write_all_at(b"x", 6000 * KIB).unwrap();
+        let of = |inode: u64, from: u64, to: u64| Piece {
+            physical: from * KIB,
+            length: (to - from) * KIB,
+            inode,
+        };
+        let pieces = vec![
+            of(6, 6000, 6004),
+            of(1, 0, 1024),
+            of(2, 1024, 1028),
+            of(3, 1028, 2047),
+            of(4, 2047, 2048),
+            of(5, 2048, 3072),
+            of(7, 7000, 7004),
+        ];
+        let all: u64 = pieces.iter().map(|piece| piece.length).sum();
+        let (again, good) = overwrite(Some(device), &watched)
+            .read_pieces(pieces)
+            .unwrap();
+        assert_eq!(again, BTreeSet::from([2, 3, 4, 6]));
+        assert_eq!(good, all - 1024 * KIB - 4 * KIB);
+    }
+
+    #[test]
+    fn a_mark_counts_for_nothing_once_something_else_was_read_back() {
+        let (temp, watched) = (temp(), watched());
+        let overwrite = overwrite(None, &watched);
+        let file = tempfile::tempfile_in(temp.path()).unwrap();
+        let is_done = || overwrite.is_done(&target::look(file.as_fd()).unwrap().unwrap());
+        assert!(!is_done());
+        overwrite.mark.set(file.as_fd()).unwrap();
+        assert!(is_done());
+        let inode = target::look(file.as_fd()).unwrap().unwrap().inode;
+        overwrite.memory().again.insert(inode + 1);
+        assert!(is_done(), "another one's");
+        overwrite.memory().again.insert(inode);
+        assert!(!is_done());
+        overwrite.memory().again.clear();
+        overwrite.memory().all_again = true;
+        assert!(!is_done());
+    }
+
+    #[test]
+    fn what_has_another_name_or_is_another_file_is_not_opened_for_writing() {
+        let temp = temp();
+        let at = |name: &str| temp.path().join(name);
+        for name in ["file", "other"] {
+            std::fs::write(at(name), "data").unwrap();
+        }
+        let dir = File::open(temp.path()).unwrap();
+        let (entry, look) = target::find(dir.as_fd(), b"file").unwrap().unwrap();
+        let (_, other) = target::find(dir.as_fd(), b"other").unwrap().unwrap();
+        assert!(take(&entry, &look, false).unwrap().is_some());
+        assert!(take(&entry, &other, false).unwrap().is_none());
+        std::fs::hard_link(at("file"), at("outside")).unwrap();
+        assert!(take(&entry, &look, false).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_file_that_became_longer_or_got_another_name_is_seen_to_have() {
+        let temp = temp();
+        let path = temp.path().join("file");
+        std::fs::write(&path, "data").unwrap();
+        let file = File::options().write(true).open(&path).unwrap();
+        let before = target::look(file.as_fd()).unwrap().unwrap();
+        let covered = |end| Covered {
+            bytes: 4,
+            end,
+            short: None,
+            grew: false,
+        };
+        assert!(!grown(file.as_fd(), &before, &covered(4)));
+        file.set_len(5000).unwrap();
+        assert!(grown(file.as_fd(), &before, &covered(4096)));
+        // To the end of its last block, which was written over.
+        assert!(!grown(file.as_fd(), &before, &covered(8192)));
+        std::fs::hard_link(&path, temp.path().join("other")).unwrap();
+        assert!(grown(file.as_fd(), &before, &covered(8192)));
     }
 }

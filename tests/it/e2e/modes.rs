@@ -386,13 +386,26 @@ fn root_a_whole_device_that_nothing_uses_is_zeroed_or_discarded_and_read_back() 
         return;
     }
     let host = Host::new(Parts::default());
-    let image = host.temp().join("spare.img");
-    let spare = image.to_str().unwrap();
-    for mode in ["zero_device", "discard_device"] {
+    // What lies in the other can't have holes punched, so that a device on it takes no discard.
+    let (punched, whole) = (host.temp().join("punched"), host.temp().join("whole"));
+    for folder in [&punched, &whole] {
+        std::fs::create_dir(folder).unwrap();
+    }
+    must("mount", &["-t", "ramfs", "ramfs", whole.to_str().unwrap()]);
+    for (folder, mode) in [
+        (&punched, "zero_device"),
+        (&punched, "discard_device"),
+        (&whole, "zero_device"),
+        (&whole, "discard_device"),
+    ] {
+        let image = folder.join("spare.img");
         std::fs::write(&image, "SECRET ".repeat(3 << 20)).unwrap();
-        let device = must("losetup", &["--find", "--show", spare])
+        let device = must("losetup", &["--find", "--show", image.to_str().unwrap()])
             .trim()
             .to_owned();
+        let open = std::fs::File::open(&device).unwrap();
+        // When nobody has it open any more, also where this test is killed.
+        must("losetup", &["--detach", &device]);
         let name = device.trim_start_matches("/dev/");
         let arguments = [
             "wipe",
@@ -403,12 +416,17 @@ fn root_a_whole_device_that_nothing_uses_is_zeroed_or_discarded_and_read_back() 
             "--mode",
             mode,
         ];
-        let said = host
-            .run(&[&arguments[..], &["--output", "json"]].concat())
-            .ends(0)
-            .json();
-        must("losetup", &["--detach", &device]);
+        let ran = host.run(&[&arguments[..], &["--output", "json"]].concat());
+        drop(open);
+        if folder == &whole && mode == "discard_device" {
+            let said = ran.ends(5);
+            assert!(said.err.contains("takes no discard"), "{}", said.err);
+            assert!(contains(&image, b"SECRET"));
+            continue;
+        }
+        let said = ran.ends(0).json();
         let receipt = receipt(&said, "wipe_device");
+        assert_eq!(receipt["verified"], true);
         assert_eq!(receipt["mode"], mode);
         assert_eq!(receipt["proof"]["guarantee"], "guaranteed", "{receipt:#}");
         let size = image.metadata().unwrap().len();

@@ -198,12 +198,16 @@ impl Overwrite<'_> {
         }
         self.account.written(covered.bytes);
         let grew = covered.grew || grown(file.as_fd(), &look, &covered);
-        if !last || grew || self.mark.set(file.as_fd()).is_err() {
+        let short = self.storage.short.or(covered.short);
+        let short = short.or_else(|| self.storage.unread(self.method));
+        // Strictly, the walk has it stay.
+        let stays = short.is_some() && self.method.strict;
+        if !last || grew || stays || self.mark.set(file.as_fd()).is_err() {
             return Ok(());
         }
         self.account.file();
         self.progress.overwritten(covered.bytes);
-        if let Some(short) = self.storage.short.or(covered.short) {
+        if let Some(short) = short {
             self.account.short(short, Some(&|| (files.path)(name)));
         }
         Ok(())

@@ -417,6 +417,40 @@ mod tests {
         }
     }
 
+    /// Threads that write or read, of this test and of others.
+    fn threads() -> usize {
+        let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+        tasks
+            .filter_map(|task| std::fs::read(task.path().join("comm")).ok())
+            .filter(|name| name.trim_ascii() == b"overwrite")
+            .count()
+    }
+
+    #[test]
+    fn where_there_is_a_rate_to_keep_to_no_two_pieces_are_under_way_at_once() {
+        let (file, control) = (file(12), Control::new(1000));
+        let many = [range(0, 12 * MIB)];
+        let here = std::thread::current().id();
+        read_back(file.as_fd(), &many, &control, &|_, _| {
+            assert_eq!(std::thread::current().id(), here);
+        })
+        .unwrap();
+        control.pause();
+        std::thread::scope(|scope| {
+            scope.spawn(|| write_over(file.as_fd(), &many, Aligned::zeros().get(), &control));
+            std::thread::sleep(Duration::from_millis(100));
+            let begun = Instant::now();
+            // Those of other tests end.
+            while threads() > 0 && begun.elapsed() < Duration::from_secs(10) {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            let running = threads();
+            control.resume();
+            assert_eq!(running, 0);
+        });
+        assert!(bytes(&file).iter().all(|byte| *byte == 0));
+    }
+
     #[test]
     fn a_call_that_hangs_is_not_waited_for_once_it_is_to_stop_and_a_slow_one_is() {
         let file = file(0);

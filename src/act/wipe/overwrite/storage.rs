@@ -8,7 +8,7 @@ use rustix::io::{Errno, retry_on_intr};
 
 use crate::act::sys::FsKind;
 use crate::act::wipe::proof::ShortOf;
-use crate::decide::facts::DeviceNumber;
+use crate::decide::facts::{DeviceNumber, WipeMethod};
 use crate::sys::{ReadError, fs_uuid, mount_id, node, read_bounded};
 
 /// A file system and the block device that it lies on.
@@ -57,6 +57,13 @@ impl Storage {
             device,
             number,
         })
+    }
+
+    /// Why nothing that is overwritten can be read back, where that is part of the promise and there is no
+    /// device to read from.
+    pub(super) fn unread(&self, method: WipeMethod) -> Option<ShortOf> {
+        let errno = Errno::NODEV.raw_os_error();
+        (method.verify && self.device.is_none()).then_some(ShortOf::NotReadBack { errno })
     }
 
     /// Whether the device takes word of free blocks; `false` also where that can't be told.
@@ -337,5 +344,15 @@ mod tests {
             return;
         }
         println!("skipped: needs a block device");
+    }
+
+    #[test]
+    fn options_of_a_mount_are_told_from_those_that_begin_alike() {
+        let options = ["rw", "data=journal", "rtdev=/dev/sdb"].map(|one| one.as_bytes().to_vec());
+        let mount = Mount {
+            options: options.to_vec(),
+        };
+        assert!(mount.has("data=journal") && mount.has_key("rtdev"));
+        assert!(!mount.has("data") && !mount.has_key("rt") && !mount.has_key("rw"));
     }
 }

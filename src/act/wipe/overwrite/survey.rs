@@ -11,6 +11,7 @@ use crate::act::sys::FsKind;
 use crate::act::wipe::control::Control;
 use crate::act::wipe::proof::ShortOf;
 use crate::act::wipe::report::StopReason;
+use crate::decide::facts::WipeMethod;
 use crate::sys::OpenError;
 use crate::sys::ioctl::{FileExtent, file_extents};
 use crate::units::Raw;
@@ -19,10 +20,11 @@ use crate::units::Raw;
 /// can't be kept.
 pub(in crate::act::wipe) fn survey(
     root: BorrowedFd<'_>,
+    method: WipeMethod,
     control: &Control,
 ) -> Result<Option<(ShortOf, Raw)>, StopReason> {
     let storage = Storage::of(root).map_err(StopReason::from_errno)?;
-    if let Some(short) = storage.short {
+    if let Some(short) = storage.short.or_else(|| storage.unread(method)) {
         return Ok(Some((short, Raw::from("."))));
     }
     let mut found = None;

@@ -286,5 +286,7 @@ mod tests {
             let flags = rustix::io::fcntl_getfd(fd).unwrap();
             assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
         }
+        assert_eq!(rustix::io::write(&write, b"over"), Ok(4));
+        assert_eq!(rustix::io::write(&read, b"over"), Err(Errno::BADF));
     }
 }

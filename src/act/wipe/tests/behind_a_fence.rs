@@ -189,3 +189,43 @@ fn workers_behind_a_fence_leave_what_lies_deep_to_the_single_walk() {
     assert_eq!(tally.dirs + done.tally.dirs, dirs);
     assert!(is_empty(temp.path()));
 }
+
+/// At 32,768 levels it would take the kernel many minutes.
+#[test]
+fn behind_a_fence_no_way_down_is_longer_than_a_few_thousand_levels() {
+    let temp = temp();
+    let flags = rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC;
+    let mut dir = rustix::fs::open(temp.path(), flags, rustix::fs::Mode::empty()).unwrap();
+    for _ in 0..4200 {
+        rustix::fs::mkdirat(&dir, "d", rustix::fs::Mode::RWXU).unwrap();
+        dir = rustix::fs::openat(&dir, "d", flags, rustix::fs::Mode::empty()).unwrap();
+    }
+    let hook = |call: &'static str, _: &[u8]| match call {
+        "rename_noreplace" => Err(Errno::XDEV),
+        _ => Ok(()),
+    };
+    let (tally, stopped) = empty(&Hooked::new(&hook), temp.path(), Limits::USUAL.fenced());
+    let left: Vec<_> = tally.left.into_keys().collect();
+    assert_eq!((left, stopped), (vec![LeftKind::TooDeep], None));
+    let (tally, stopped) = empty(&Kernel::new(), temp.path(), Limits::USUAL);
+    assert_eq!((tally.dirs, tally.left.len(), stopped), (4200, 0, None));
+}
+
+#[test]
+fn a_directory_that_the_fence_keeps_because_it_was_moved_out_is_not_called_left() {
+    let temp = temp();
+    let (volume, outside) = (temp.path().join("volume"), temp.path().join("outside"));
+    std::fs::create_dir_all(volume.join("a/sub/empty")).unwrap();
+    std::fs::create_dir(&outside).unwrap();
+    let hook = |call: &'static str, name: &[u8]| {
+        if call == "rmdir" && name == b"empty" {
+            std::fs::rename(volume.join("a/sub"), outside.join("sub")).unwrap();
+            return Err(Errno::ACCESS);
+        }
+        Ok(())
+    };
+    let (tally, stopped) = empty(&Hooked::new(&hook), &volume, Limits::USUAL.fenced());
+    assert!(tally.left.is_empty(), "{:?}", tally.left);
+    assert_eq!((tally.dirs, stopped), (1, None));
+    assert!(is_empty(&volume) && outside.join("sub/empty").is_dir());
+}

@@ -643,6 +643,50 @@ fn root_files_of_which_a_listing_tells_nothing_are_looked_through_and_overwritte
     assert_eq!(found(&site.disk.image()), 0);
 }
 
+/// Empties a MOUNT disk, and fills its free space.
+fn empty_and_fill(disk: &LoopDisk) -> WipeReport {
+    let kernel = Kernel::new();
+    let root = kernel.open_root(&disk.path()).unwrap();
+    let identity = kernel.identity(&root).unwrap();
+    let volume = VolumeDir::open(&kernel, &root, &[], &identity).unwrap();
+    let options = Options {
+        extent: Extent::Content,
+        method: method(WipeMode::ZeroFree),
+    };
+    let (control, progress) = (Control::new(0), Progress::default());
+    let authorization = authorize(&identity);
+    wipe(
+        &kernel,
+        volume,
+        &authorization,
+        options,
+        &control,
+        &progress,
+    )
+}
+
+#[test]
+fn root_the_free_space_of_a_disk_on_which_something_stays_is_not_filled() {
+    if !entered("wipe_modes::root_the_free_space_of_a_disk_on_which_something_stays_is_not_filled")
+    {
+        return;
+    }
+    let disk = LoopDisk::new(Fs::Ext4, 64);
+    for name in ["inside", "goes"] {
+        std::fs::write(disk.path().join(name), "x").unwrap();
+    }
+    sh!(
+        "mount",
+        "--bind",
+        "/proc/version",
+        disk.path().join("inside")
+    );
+    let report = empty_and_fill(&disk);
+    assert_eq!(report.left[0].kind, LeftKind::Mount, "{report:?}");
+    assert_eq!((report.files, report.proof.overwritten_bytes), (1, 0));
+    disk.unmount_inside();
+}
+
 #[test]
 fn root_filling_the_free_space_takes_also_what_was_deleted_long_ago() {
     if !entered("wipe_modes::root_filling_the_free_space_takes_also_what_was_deleted_long_ago") {
@@ -659,12 +703,6 @@ fn root_filling_the_free_space_takes_also_what_was_deleted_long_ago() {
         sh!("sync", "-f", disk.path());
         let kernel = Kernel::new();
         let root = kernel.open_root(&disk.path()).unwrap();
-        let identity = kernel.identity(&root).unwrap();
-        let volume = VolumeDir::open(&kernel, &root, &[], &identity).unwrap();
-        let options = Options {
-            extent: Extent::Content,
-            method: method(WipeMode::ZeroFree),
-        };
         let free = kernel.space(&root).unwrap().free_bytes;
         let name = disk.device().file_name().unwrap();
         let kept = Path::new("/sys/fs/ext4")
@@ -672,16 +710,7 @@ fn root_filling_the_free_space_takes_also_what_was_deleted_long_ago() {
             .join("reserved_clusters");
         let kept_before = std::fs::read(&kept).ok();
         assert_eq!(kept_before.is_some(), fs == Fs::Ext4);
-        let authorization = authorize(&identity);
-        let (control, progress) = (Control::new(0), Progress::default());
-        let report = wipe(
-            &kernel,
-            volume,
-            &authorization,
-            options,
-            &control,
-            &progress,
-        );
+        let report = empty_and_fill(&disk);
         assert!(report.complete, "{report:?}");
         // What ext4 keeps for its own needs is lifted for that time only.
         assert_eq!(std::fs::read(&kept).ok(), kept_before);

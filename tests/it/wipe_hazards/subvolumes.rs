@@ -1,5 +1,7 @@
 //! btrfs: subvolumes and read-only snapshots.
 
+use std::path::Path;
+
 use mesos_volumed::act::wipe::LeftKind;
 
 use super::{Site, left};
@@ -87,24 +89,33 @@ fn root_hazard_mount_inside_a_subvolume() {
     if !entered("wipe_hazards::subvolumes::root_hazard_mount_inside_a_subvolume") {
         return;
     }
-    let site = Site::new(Fs::Btrfs);
-    let subvolume = site.volume.join("sub volume");
-    sh!("btrfs", "subvolume", "create", &subvolume);
-    plant(&subvolume, 2, 1);
-    let point = subvolume.join("dir1/bind");
-    std::fs::create_dir(&point).unwrap();
-    sh!("mount", "--bind", &site.outside, &point);
-    sh!("btrfs", "property", "set", &subvolume, "ro", "true");
-    let report = site.wipe();
-    assert_eq!(
-        left(&report),
-        [(LeftKind::Mount, 1, "sub volume/dir1/bind".to_owned())]
-    );
-    site.assert_untouched();
-    assert!(
-        point.join("file1").symlink_metadata().is_ok(),
-        "still mounted"
-    );
-    sh!("umount", &point);
-    site.wipe_whole();
+    // In one that lies in the volume, and in the volume that is one itself.
+    for name in ["sub volume", ""] {
+        let site = Site::new(Fs::Btrfs);
+        let subvolume = if name.is_empty() {
+            std::fs::remove_dir(&site.volume).unwrap();
+            site.volume.clone()
+        } else {
+            site.volume.join(name)
+        };
+        sh!("btrfs", "subvolume", "create", &subvolume);
+        plant(&subvolume, 2, 1);
+        let point = subvolume.join("dir1/bind");
+        std::fs::create_dir(&point).unwrap();
+        sh!("mount", "--bind", &site.outside, &point);
+        sh!("btrfs", "property", "set", &subvolume, "ro", "true");
+        let report = site.wipe();
+        let at = Path::new(name).join("dir1/bind");
+        let at = at.to_str().unwrap().to_owned();
+        assert_eq!(left(&report), [(LeftKind::Mount, 1, at)]);
+        assert_eq!(report.subvolumes, 0);
+        site.assert_untouched();
+        assert!(
+            point.join("file1").symlink_metadata().is_ok(),
+            "still mounted"
+        );
+        sh!("umount", &point);
+        // At once, now that nothing is mounted in it.
+        assert_eq!(site.wipe_whole().subvolumes, 1);
+    }
 }

@@ -15,6 +15,38 @@ fn deep(site: &Site) -> PathBuf {
     path
 }
 
+/// Overwrites a large file to which something is appended when a part of it was written over; `None` where
+/// all of it was by then.
+fn appended_meanwhile(site: &Site, path: &Path) -> Option<WipeReport> {
+    const SIZE: usize = 32 * MIB;
+    std::fs::write(path, pattern(SIZE)).unwrap();
+    sh!("sync", "-f", site.volume);
+    // By the steps of one thread.
+    let control = Control::new(1_000_000);
+    let mut file = File::options().append(true).open(path).unwrap();
+    let reader = File::open(path).unwrap();
+    let is_zero = |at: usize| {
+        let mut byte = [b'x'];
+        reader.read_exact_at(&mut byte, at as u64).unwrap();
+        byte == [0]
+    };
+    std::thread::scope(|scope| {
+        let wipe = scope.spawn(|| site.wipe_by(OVERWRITE, &control));
+        while !is_zero(0) && !wipe.is_finished() {
+            std::hint::spin_loop();
+        }
+        control.pause();
+        std::thread::sleep(Duration::from_millis(20));
+        let in_time = !is_zero(SIZE - 1);
+        file.write_all(&pattern(MIB)).unwrap();
+        file.sync_all().unwrap();
+        drop(file);
+        control.resume();
+        let report = wipe.join().unwrap();
+        in_time.then_some(report)
+    })
+}
+
 #[test]
 fn root_what_is_appended_while_a_file_is_overwritten_is_overwritten_too() {
     if !entered(
@@ -23,33 +55,21 @@ fn root_what_is_appended_while_a_file_is_overwritten_is_overwritten_too() {
         return;
     }
     for lies_deep in [false, true] {
-        let site = Site::new(Fs::Ext4);
-        let dir = if lies_deep {
-            deep(&site)
-        } else {
-            site.volume.clone()
-        };
-        let path = dir.join("f");
-        std::fs::write(&path, pattern(96 * MIB)).unwrap();
-        sh!("sync", "-f", site.volume);
-        // By the steps of one thread.
-        let control = Control::new(1_000_000);
-        let report = std::thread::scope(|scope| {
-            let mut file = File::options().append(true).open(&path).unwrap();
-            let wipe = scope.spawn(|| site.wipe_by(OVERWRITE, &control));
-            let reader = File::open(&path).unwrap();
-            let mut first = [b'x'];
-            while first != [0] && !wipe.is_finished() {
-                reader.read_exact_at(&mut first, 0).unwrap();
-            }
-            control.pause();
-            std::thread::sleep(Duration::from_millis(20));
-            file.write_all(&pattern(4 * MIB)).unwrap();
-            file.sync_all().unwrap();
-            drop(file);
-            control.resume();
-            wipe.join().unwrap()
+        // A busy machine may be too late.
+        let seen = (0..10).find_map(|_| {
+            let site = Site::on(LoopDisk::new(Fs::Ext4, 128));
+            let dir = if lies_deep {
+                deep(&site)
+            } else {
+                site.volume.clone()
+            };
+            let report = appended_meanwhile(&site, &dir.join("f"))?;
+            Some((site, report))
         });
+        let Some((site, report)) = seen else {
+            println!("skipped: needs a machine that is less busy");
+            return;
+        };
         assert!(report.complete, "{report:?}");
         assert_eq!(report.proof.guarantee, Guarantee::Guaranteed, "{report:?}");
         site.disk.unmount();
@@ -113,37 +133,40 @@ fn root_a_file_in_hundreds_of_pieces_is_overwritten_to_its_end() {
     }
 }
 
-/// Shared behind the first pieces that one call tells of, which a look at these alone does not show.
+/// The first or the last of more pieces than one call tells of.
 #[test]
-fn root_blocks_that_are_shared_are_found_in_the_last_piece_as_well_and_not_written_to() {
+fn root_blocks_that_are_shared_are_found_in_whatever_piece_and_not_written_to() {
     if !entered(
-        "wipe_modes::overwrite::root_blocks_that_are_shared_are_found_in_the_last_piece_as_well_and_not_written_to",
+        "wipe_modes::overwrite::root_blocks_that_are_shared_are_found_in_whatever_piece_and_not_written_to",
     ) {
         return;
     }
-    let site = Site::on(LoopDisk::new(Fs::Xfs, 320));
-    let path = site.volume.join("f");
-    std::fs::write(&path, pattern(4096)).unwrap();
-    sh!("sync", "-f", site.volume);
-    sh!("cp", "--reflink=always", path, site.outside.join("copy"));
-    let file = File::options().write(true).open(&path).unwrap();
-    assert!(site.promise(OVERWRITE).is_err());
-    sh!(
-        "xfs_io",
-        "-c",
-        format!("reflink {} 0 4194304 4096", path.display()),
-        path
-    );
-    for piece in 1..300 {
-        file.write_all_at(&pattern(4096), piece * 3 * 4096).unwrap();
+    for last in [true, false] {
+        let site = Site::on(LoopDisk::new(Fs::Xfs, 320));
+        let path = site.volume.join("f");
+        std::fs::write(&path, pattern(4096)).unwrap();
+        sh!("sync", "-f", site.volume);
+        sh!("cp", "--reflink=always", path, site.outside.join("copy"));
+        let file = File::options().write(true).open(&path).unwrap();
+        // So that xfs allocates nothing ahead.
+        file.set_len((4 << 20) + 4096).unwrap();
+        for piece in 1..300 {
+            file.write_all_at(&pattern(4096), piece * 3 * 4096).unwrap();
+        }
+        if last {
+            let order = format!("reflink {} 0 4194304 4096", path.display());
+            sh!("xfs_io", "-c", order, path);
+            // Another block than the one that is shared.
+            file.write_all_at(&pattern(4096), 0).unwrap();
+        }
+        sh!("sync", "-f", site.volume);
+        let refused = site.promise(OVERWRITE).unwrap_err();
+        assert!(refused.starts_with("f: "), "{refused}");
+        let report = site.wipe(OVERWRITE);
+        assert_eq!(short(&report), [(ShortOf::SharedBlocks, 1)]);
+        let pieces = if last { 300 } else { 299 };
+        assert_eq!(report.proof.overwritten_bytes, pieces * 4096);
     }
-    file.write_all_at(&pattern(4096), 0).unwrap();
-    sh!("sync", "-f", site.volume);
-    let refused = site.promise(OVERWRITE).unwrap_err();
-    assert!(refused.starts_with("f: "), "{refused}");
-    let report = site.wipe(OVERWRITE);
-    assert_eq!(short(&report), [(ShortOf::SharedBlocks, 1)]);
-    assert_eq!(report.proof.overwritten_bytes, 300 * 4096);
 }
 
 #[test]

@@ -290,3 +290,43 @@ fn monotonic() -> Duration {
         u32::try_from(now.tv_nsec).unwrap_or(0),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn window(dirty: u64, extents: usize) -> Window {
+        let piece = Piece {
+            physical: 0,
+            length: 4096,
+            inode: 1,
+        };
+        Window {
+            pieces: vec![piece; extents],
+            dirty,
+        }
+    }
+
+    /// What bounds memory, and what others' syncs wait for.
+    #[test]
+    fn a_window_is_full_by_bytes_or_by_extents_and_two_halves_fit_into_it() {
+        for (paced, dirty, extents) in [
+            (true, DIRTY, EXTENTS),
+            (false, DIRTY_UNPACED, EXTENTS_UNPACED),
+        ] {
+            assert!(!window(dirty - 1, extents - 1).is_full(paced));
+            assert!(window(dirty, 0).is_full(paced));
+            assert!(window(0, extents).is_full(paced));
+        }
+        let (dirty, extents) = (DIRTY_UNPACED / 2, EXTENTS_UNPACED / 2);
+        let mut all = window(dirty - 1, extents - 1);
+        assert!(!all.is_half_full());
+        assert!(window(dirty, 0).is_half_full() && window(0, extents).is_half_full());
+        all.take(window(dirty, extents));
+        assert_eq!(
+            (all.dirty, all.pieces.len()),
+            (2 * dirty - 1, 2 * extents - 1)
+        );
+        assert!(!all.is_full(false));
+    }
+}

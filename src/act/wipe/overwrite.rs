@@ -469,7 +469,10 @@ mod tests {
     const KIB: u64 = 1 << 10;
 
     /// An overwrite whose device is this file.
-    fn overwrite(device: Option<File>, watched: &(Control, Progress, Account)) -> Overwrite<'_> {
+    pub(super) fn overwrite(
+        device: Option<File>,
+        watched: &(Control, Progress, Account),
+    ) -> Overwrite<'_> {
         Overwrite {
             method: WipeMethod::UNLINK,
             control: &watched.0,
@@ -489,7 +492,7 @@ mod tests {
         }
     }
 
-    fn watched() -> (Control, Progress, Account) {
+    pub(super) fn watched() -> (Control, Progress, Account) {
         (Control::new(0), Progress::default(), Account::default())
     }
 

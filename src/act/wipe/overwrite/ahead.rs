@@ -193,9 +193,7 @@ impl Overwrite<'_> {
                 return halt.errno().map(|_again_later| ());
             }
         };
-        if !direct {
-            window.dirty = window.dirty.saturating_add(covered.bytes);
-        }
+        window.wrote(covered.bytes, direct);
         self.account.written(covered.bytes);
         let grew = covered.grew || grown(file.as_fd(), &look, &covered);
         let short = self.storage.short.or(covered.short);
@@ -269,6 +267,13 @@ impl Window {
         self.dirty >= dirty || self.pieces.len() >= extents
     }
 
+    /// What was written past the page cache waits for no sync.
+    fn wrote(&mut self, bytes: u64, direct: bool) {
+        if !direct {
+            self.dirty = self.dirty.saturating_add(bytes);
+        }
+    }
+
     /// Whether it and another one are as much as fits.
     fn is_half_full(&self) -> bool {
         self.dirty >= DIRTY_UNPACED / 2 || self.pieces.len() >= EXTENTS_UNPACED / 2
@@ -292,8 +297,11 @@ fn monotonic() -> Duration {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests make files of their own")]
 mod tests {
+    use super::super::tests::{overwrite, watched};
     use super::*;
+    use crate::act::wipe::tests::temp;
 
     fn window(dirty: u64, extents: usize) -> Window {
         let piece = Piece {
@@ -305,6 +313,57 @@ mod tests {
             pieces: vec![piece; extents],
             dirty,
         }
+    }
+
+    #[test]
+    fn bytes_that_went_past_the_page_cache_wait_for_no_sync() {
+        let mut window = Window::default();
+        window.wrote(5, false);
+        window.wrote(7, true);
+        assert_eq!(window.dirty, 5);
+    }
+
+    #[test]
+    fn a_window_that_is_settled_beside_is_read_back_and_what_that_found_is_not_lost() {
+        let (temp, watched) = (temp(), watched());
+        let device = tempfile::tempfile_in(temp.path()).unwrap();
+        device.set_len(1 << 20).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&device, b"x", 0).unwrap();
+        let overwrite = overwrite(Some(device), &watched);
+        let dir = std::fs::File::open(temp.path()).unwrap();
+        let root = dir.as_fd();
+        let again = || std::mem::take(&mut overwrite.memory().again);
+        // On a thread of its own, and where there is a rate to keep to, at once.
+        for rate in [0, 1000] {
+            watched.0.set_rate(rate);
+            let mut window = window(DIRTY_UNPACED, 1);
+            std::thread::scope(|scope| {
+                let beside = overwrite.settle_beside(scope, root, &mut window).unwrap();
+                assert_eq!(beside.is_some(), rate == 0);
+                assert!(window.pieces.is_empty() && window.dirty == 0);
+                overwrite.settled(beside).unwrap();
+            });
+            assert_eq!(again(), [1].into(), "it is not what was written: {rate}");
+        }
+        assert!(overwrite.settled(None).is_ok());
+        std::thread::scope(|scope| {
+            let failed = scope.spawn(|| Err(StopReason::Cancelled));
+            assert_eq!(overwrite.settled(Some(failed)), Err(StopReason::Cancelled));
+            assert!(!overwrite.memory().all_again);
+            let panicked = scope.spawn(|| panic!("as a test wants it"));
+            assert_eq!(overwrite.settled(Some(panicked)), Ok(()));
+            assert!(
+                overwrite.memory().all_again,
+                "what it would have found is not known"
+            );
+        });
+    }
+
+    #[test]
+    fn the_clock_that_a_rate_is_kept_by_goes_on() {
+        let begun = monotonic();
+        std::thread::sleep(Duration::from_millis(2));
+        assert!(monotonic() > begun);
     }
 
     /// What bounds memory, and what others' syncs wait for.

@@ -297,7 +297,6 @@ fn monotonic() -> Duration {
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "tests make files of their own")]
 mod tests {
     use super::super::tests::{overwrite, watched};
     use super::*;

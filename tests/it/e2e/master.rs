@@ -464,9 +464,8 @@ fn root_a_mount_is_never_emptied_before_its_destroy_is_committed() {
     );
     assert_eq!(tree(&site.host.root("MOUNT")), before);
     site.delivers();
-    wait_until("the agent destroys it", PATIENCE, || {
-        !site.held().contains("r/m")
-    });
+    let what = format!("the agent destroys it, which ended so: {}", undecided.err);
+    wait_until(&what, PATIENCE, || !site.held().contains("r/m"));
     // It was the agent's to empty.
     assert_ne!(tree(&site.host.root("MOUNT")), before);
     site.host.sweep(0);

@@ -54,10 +54,13 @@ impl Limits {
 
     /// The same, behind a fence. What can't be moved up is removed where it lies down to a depth at which
     /// that is a matter of seconds; at 32,768 it would be one of many minutes.
+    ///
+    /// Of a chain of 3,000, moving up each 16 levels was as quick as each 8, and faster than each 64 by a
+    /// sixth (ext4 and xfs); few trees of tenants are that deep at all.
     pub(super) const fn fenced(self) -> Self {
         Self {
             deepest: 1 << 12,
-            shallow: Some(64),
+            shallow: Some(16),
             ..self
         }
     }

@@ -69,7 +69,8 @@ fn root_hazard_tree_moved_away_while_we_are_inside() {
     }
     for fs in Fs::ALL {
         let mut site = Site::new(fs);
-        // Deep enough that the way back is by `..`, and slow enough to move it meanwhile.
+        // Slow enough to move it while the walk is on its way down, before it moves up what lies deep; without
+        // a fence deep enough that the way back is by `..`.
         let top = site.volume.join("a/b");
         std::fs::create_dir_all(&top).unwrap();
         plant_chain(&top, 200);
@@ -78,15 +79,16 @@ fn root_hazard_tree_moved_away_while_we_are_inside() {
         std::fs::create_dir_all(shelter.join("d/d")).unwrap();
         plant(&shelter, 2, 1);
         site.look();
-        let (control, progress) = (Control::new(400), Progress::default());
+        let (control, progress) = (Control::new(40), Progress::default());
         let when_moved = Mutex::new(String::new());
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                while progress.now().files < 45 {
+                while progress.now().files < 5 {
                     std::thread::sleep(Duration::from_millis(1));
                 }
                 let moved = site.outside.join("moved");
                 std::fs::rename(top.join("d"), &moved).unwrap();
+                control.set_rate(0);
                 if fence::is_there() {
                     // What was begun before may still end.
                     std::thread::sleep(Duration::from_millis(50));

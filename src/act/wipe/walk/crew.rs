@@ -26,6 +26,10 @@ use crate::sys::{self, Batch, NameStack};
 /// More gain nothing.
 const MOST_WORKERS: u32 = 4;
 
+/// Behind a fence, workers can't move up what lies deeper than this, and leave it to the single walk. That is
+/// slower than their going there, unless it is deep.
+const DEEP: usize = 64;
+
 /// So that all workers together keep to the memory of one walk.
 const SHARED: Limits = Limits {
     window: 32,
@@ -73,7 +77,10 @@ pub(in crate::act::wipe) fn hasten(
     before: Option<&dyn BeforeUnlink>,
     fenced: bool,
 ) -> Done {
-    let limits = if fenced { SHARED.fenced() } else { SHARED };
+    let limits = Limits {
+        shallow: fenced.then_some(DEEP),
+        ..if fenced { SHARED.fenced() } else { SHARED }
+    };
     match kernel.fs_kind(root) {
         Ok(kind @ (FsKind::Ext4 | FsKind::Xfs)) => {
             hasten_within(kernel, (root, kind), (control, progress), before, limits)

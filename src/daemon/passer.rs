@@ -43,7 +43,7 @@ pub(super) struct Passer {
     /// What was asked for and is not answered yet.
     pub(super) waiting: Vec<Waiting>,
     /// What is kept, as last logged: a line a change, not a line a pass.
-    pub(super) said: Vec<String>,
+    pub(super) said: BTreeSet<String>,
 }
 
 impl Passer {
@@ -188,10 +188,11 @@ impl Passer {
                 ));
             }
         }
-        for line in said.iter().filter(|line| !self.said.contains(line)) {
+        for line in said.iter().filter(|line| !self.said.contains(*line)) {
             tracing::warn!("{line}, keeping");
         }
-        self.said = said;
+        // Of tens of thousands each is looked up.
+        self.said = said.into_iter().collect();
         let held = pass
             .last
             .memory

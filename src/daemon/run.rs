@@ -11,6 +11,7 @@
 //!
 //! The main thread only ever waits, so that a signal is answered at once whatever a disk does.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::mpsc as std_mpsc;
 use std::sync::{Arc, Mutex};
@@ -259,7 +260,7 @@ impl Daemon {
             board: board.clone(),
             again: bells.ended.clone(),
             waiting: Vec::new(),
-            said: Vec::new(),
+            said: BTreeSet::new(),
         };
         let looker = Looker::new(settings, store, figures.clone(), board);
         let (looks, ordered) = std_mpsc::channel();

@@ -162,7 +162,7 @@ fn fenced<S: Sys>(
             let watched = (control, progress);
             fence::within(volume.dir().as_fd(), parent, |fenced| {
                 let limits = if fenced {
-                    Limits::USUAL.fenced()
+                    Limits::USUAL.fenced(Limits::SHALLOW)
                 } else {
                     Limits::USUAL
                 };

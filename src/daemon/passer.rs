@@ -42,7 +42,8 @@ pub(super) struct Passer {
     pub(super) again: Bell,
     /// What was asked for and is not answered yet.
     pub(super) waiting: Vec<Waiting>,
-    /// What is kept, as last logged: a line a change, not a line a pass.
+    /// What is kept, as last logged: a line a change, not a line a pass. There may be tens of thousands, of
+    /// which each is looked up.
     pub(super) said: BTreeSet<String>,
 }
 
@@ -191,7 +192,6 @@ impl Passer {
         for line in said.iter().filter(|line| !self.said.contains(*line)) {
             tracing::warn!("{line}, keeping");
         }
-        // Of tens of thousands each is looked up.
         self.said = said.into_iter().collect();
         let held = pass
             .last

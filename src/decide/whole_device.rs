@@ -140,11 +140,12 @@ fn used(seen: &Seen<'_>, part: &BlockDevice, reasons: &mut Vec<String>) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::decide::facts::Content;
 
-    fn device(name: &str, minor: u32) -> BlockDevice {
+    /// A disk of which nothing keeps it from being wiped.
+    pub(crate) fn device(name: &str, minor: u32) -> BlockDevice {
         BlockDevice {
             name: name.into(),
             number: DeviceNumber { major: 8, minor },

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::files::Stamp;
 use super::places::Places;
-use super::usage::{quota, reach};
+use super::usage::{UsageError, quota, reach};
 use super::{health, mountinfo, read, units};
 use crate::decide::facts::{
     BootMount, FileAccess, FileKind, Known, ProjectUse, RootFacts, SocketAccess, UnitOrder,
@@ -110,13 +110,7 @@ pub fn access(path: &Path, what: &'static str, forbidden: u32) -> FileAccess {
 /// trash entries. MOUNT disks have none that Mesos gave.
 #[must_use]
 pub fn projects(roots: &[RootFacts]) -> Vec<ProjectUse> {
-    let is_xfs = |root: &&RootFacts| {
-        root.kind() != DiskType::Mount
-            && root
-                .mount
-                .known()
-                .is_some_and(|mount| mount.fs_type == "xfs")
-    };
+    let is_xfs = |root: &&RootFacts| root.kind() != DiskType::Mount && root.is_on_xfs();
     let mut found = Vec::new();
     for root in roots.iter().filter(is_xfs) {
         let project = |path: Raw, trash: Option<TrashId>| {
@@ -126,9 +120,10 @@ pub fn projects(roots: &[RootFacts]) -> Vec<ProjectUse> {
                 .filter(|name| !name.is_empty());
             ProjectUse {
                 project: reach(root.disk.root.as_path(), names)
-                    .map_err(|error| chain(&error))
-                    .and_then(|dir| quota::project(&dir).map_err(|errno| errno.to_string()))
-                    .map(|found| found.map(|project| (project.device, project.id))),
+                    .map_err(UsageError::from)
+                    .and_then(|dir| Ok(quota::project(&dir)?))
+                    .map(|found| found.map(|project| (project.device, project.id)))
+                    .map_err(|error| chain(&error)),
                 disk: root.disk.clone(),
                 path,
                 trash,

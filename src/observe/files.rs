@@ -9,8 +9,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Dir, FileType, Mode, OFlags};
-use rustix::io::{Errno, retry_on_intr};
+use rustix::io::Errno;
 
+use crate::sys::open::quietly;
 use crate::units::Raw;
 
 /// Why a file or folder could not be read whole.
@@ -115,12 +116,7 @@ pub(super) struct Content {
 
 fn open(path: &Path, more: OFlags) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | more;
-    let open = |flags| retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()));
-    match open(flags | OFlags::NOATIME) {
-        // Only the owner and root may leave the access time alone.
-        Err(Errno::PERM) => open(flags),
-        result => result,
-    }
+    quietly(flags, |flags| rustix::fs::open(path, flags, Mode::empty()))
 }
 
 fn open_error(path: &Path, errno: Errno) -> FileError {

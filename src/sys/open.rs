@@ -180,7 +180,7 @@ pub(crate) fn without_noatime_if_refused(
 }
 
 /// Reading should not write; `O_NOATIME` is refused to non-owners.
-pub(super) fn quietly(
+pub(crate) fn quietly(
     flags: OFlags,
     open: impl Fn(OFlags) -> Result<OwnedFd, Errno>,
 ) -> Result<OwnedFd, Errno> {
@@ -208,13 +208,9 @@ fn open_beneath_by_mount_id(dir: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd,
 }
 
 fn open_root_step_by_step(path: &Path) -> Result<OwnedFd, OpenError> {
-    let mut at = openat(
-        CWD,
-        c"/",
-        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )
-    .map_err(OpenError::from_errno)?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let mut at =
+        retry_on_intr(|| openat(CWD, c"/", flags, Mode::empty())).map_err(OpenError::from_errno)?;
     for component in path.components() {
         match component {
             Component::RootDir | Component::CurDir | Component::Prefix(_) => {}

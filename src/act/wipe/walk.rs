@@ -52,15 +52,19 @@ impl Limits {
         names_most: 5 << 19,
     };
 
-    /// The same, behind a fence. What can't be moved up is removed where it lies down to a depth at which
-    /// that is a matter of seconds; at 32,768 it would be one of many minutes.
+    /// At each so many levels the walk moves up what lies deeper, behind a fence.
     ///
-    /// Of a chain of 3,000, moving up each 16 levels was as quick as each 8, and faster than each 64 by a
-    /// sixth (ext4 and xfs); few trees of tenants are that deep at all.
-    pub(super) const fn fenced(self) -> Self {
+    /// Of a chain of 3,000, each 16 was as quick as each 8, and faster than each 64 by a sixth (ext4 and xfs); few
+    /// trees of tenants are that deep at all.
+    pub(super) const SHALLOW: usize = 16;
+
+    /// The same, behind a fence, where it is a long way at each so many levels. What can't be moved up is
+    /// removed where it lies down to a depth at which that is a matter of seconds; at 32,768 it would be one
+    /// of many minutes.
+    pub(super) const fn fenced(self, shallow: usize) -> Self {
         Self {
             deepest: 1 << 12,
-            shallow: Some(16),
+            shallow: Some(shallow),
             ..self
         }
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::cli::progress::Progress as Line;
-use crate::decide::facts::{Facts, Known};
+use crate::decide::facts::{Facts, Known, RootFacts};
 use crate::decide::listing::{VolumeRow, VolumeState};
 use crate::mesos::disk::{DiskRef, DiskType};
 use crate::observe::usage::{
@@ -74,13 +74,8 @@ impl Projects {
             let Some(disk) = row.disk.as_ref() else {
                 continue;
             };
-            // No other file system of ours has projects that are relied on (`counted`).
-            let is_xfs = facts
-                .root(disk)
-                .and_then(|root| root.mount.known())
-                .is_some_and(|mount| mount.fs_type == "xfs");
             if disk.kind == DiskType::Mount
-                || !is_xfs
+                || !facts.root(disk).is_some_and(RootFacts::is_on_xfs)
                 || row.state == VolumeState::Vanished
                 || answers(disk, facts).is_err()
             {
@@ -89,11 +84,9 @@ impl Projects {
             let Some(below) = below(row, disk) else {
                 continue;
             };
-            match reach(disk.root.as_path(), components(below)) {
-                Ok(dir) => match project(&dir) {
-                    Ok(found) => all.found.extend(found),
-                    Err(_) => all.unknown = true,
-                },
+            let found = reach(disk.root.as_path(), components(below));
+            match found.and_then(|dir| project(&dir).map_err(OpenError::Io)) {
+                Ok(found) => all.found.extend(found),
                 // It carries none of an xfs that has others here.
                 Err(OpenError::Missing | OpenError::Mount) => {}
                 Err(_) => all.unknown = true,
@@ -132,18 +125,25 @@ fn of_row(row: &VolumeRow, facts: &Facts, projects: &Projects, progress: &Progre
         DiskType::Mount => of_filesystem(root),
         DiskType::Root | DiskType::Path => {
             let below = below(row, disk).ok_or("it does not lie on its disk")?;
-            reach(root, components(below))
-                .map_err(UsageError::from)
-                .and_then(
-                    |dir| match counted(&dir, |project| projects.is_lone(project)) {
-                        Ok(Some(used)) => Ok(used),
-                        // What the walk meets it says itself.
-                        Ok(None) | Err(_) => of_directory(dir, THREADS, progress),
-                    },
-                )
+            of_carved(root, below, projects, progress)
         }
     };
     used.map_err(|error| chain(&error))
+}
+
+/// What lies in a directory of a root.
+fn of_carved(
+    root: &Path,
+    below: &[u8],
+    projects: &Projects,
+    progress: &Progress,
+) -> Result<Usage, UsageError> {
+    let dir = reach(root, components(below))?;
+    match counted(&dir, |project| projects.is_lone(project)) {
+        Ok(Some(used)) => Ok(used),
+        // What the walk meets it says itself.
+        Ok(None) | Err(_) => of_directory(dir, THREADS, progress),
+    }
 }
 
 /// When a row's directory was made and last changed. A MOUNT's own root is as old as its file system,

@@ -232,6 +232,12 @@ impl RootFacts {
         self.disk.kind
     }
 
+    /// Whether it is seen to be on an xfs: no other file system has projects that anything is counted by.
+    #[must_use]
+    pub fn is_on_xfs(&self) -> bool {
+        matches!(&self.mount, Known::Known(mount) if mount.fs_type == "xfs")
+    }
+
     /// Where its trash lies.
     #[must_use]
     pub fn trash_path(&self) -> Raw {

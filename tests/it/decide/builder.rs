@@ -1,13 +1,15 @@
 //! Facts of a healthy host, and small changes to them. A [`Facts`] here is the world: time passes
 //! in it, volumes come and go, and a pass leaves its memory in it.
 
+use std::collections::BTreeSet;
+
 use mesos_volumed::decide::facts::{
     AgentAnswer, AgentFacts, AgentProcess, AgentRun, AgentState, AgentVersion, AgentView,
     CheckpointFacts, CheckpointFile, DeviceNumber, DirFacts, Facts, FileIdentity, FileKind,
-    Fingerprint, FsFacts, FsLocation, GateFacts, Holder, HolderKind, HostFacts, Known, Moment,
-    MountContent, Operation, OperationKind, OperationState, OrphanPolicy, PidNamespace, Policy,
-    ResourceState, RootFacts, RootMount, RootWitness, SlaveInfo, TaskUse, TrashFacts, WipeMethod,
-    Words,
+    Fingerprint, FsFacts, FsLocation, GateFacts, Holder, HolderKind, HostFacts, Known, MasterFacts,
+    Moment, MountContent, Operation, OperationKind, OperationState, OrphanPolicy, PidNamespace,
+    Policy, Registered, ResourceState, RootFacts, RootMount, RootWitness, SlaveInfo, TaskUse,
+    TrashFacts, WipeMethod, Words,
 };
 use mesos_volumed::decide::manifest::{AdoptedMark, Manifest, TrashState};
 use mesos_volumed::decide::memory::Memory;
@@ -24,6 +26,13 @@ pub(crate) const BOOT: &str = "0b0a7d52-32b5-4e3a-8b52-0a3c6d0e0001";
 pub(crate) const MACHINE: &str = "6f2d1c5a0b9e4d7f8a3b2c1d0e9f8a7b";
 pub(crate) const HOUR: u64 = 3600;
 pub(crate) const DAY: u64 = 86_400;
+
+/// Of Mesos.
+const VERSION: AgentVersion = AgentVersion {
+    major: 1,
+    minor: 11,
+    patch: 0,
+};
 
 /// ROOT: the work_dir.
 pub(crate) fn root() -> DiskRef {
@@ -328,11 +337,7 @@ pub(crate) fn first_met() -> Facts {
         master: Known::Absent,
         answer: AgentAnswer::State(AgentState {
             id: "agent-S0".into(),
-            version: Some(AgentVersion {
-                major: 1,
-                minor: 11,
-                patch: 0,
-            }),
+            version: Some(VERSION),
             roles: [Role::new("other")].into(),
             resources,
             flag_roots: Known::Known(vec![path().root, mount().root]),
@@ -387,6 +392,27 @@ pub(crate) trait World {
     fn trash(&mut self, disk: &DiskRef, key: &VolumeKey, state: TrashState) -> &mut TrashFacts;
     /// A mark that the volume is wanted, made now; of a restore, where an entry is named.
     fn mark(&mut self, disk: &DiskRef, key: &VolumeKey, entry: Option<TrashId>);
+}
+
+/// The agent as a master lists it that has these resources of it.
+pub(crate) fn a_registration(since: &str, resources: &[Resource]) -> Registered {
+    Registered {
+        id: "agent-S0".into(),
+        active: true,
+        since: since.to_owned(),
+        resizes: true,
+        resources: resources.to_vec(),
+        used: BTreeSet::new(),
+    }
+}
+
+/// The leading master, which has this agent.
+pub(crate) fn a_master(agent: Registered) -> MasterFacts {
+    MasterFacts {
+        version: VERSION,
+        principal: None,
+        agent: Known::Known(agent),
+    }
 }
 
 /// A directory with a stable identity; `life` tells one of the same name from another.

@@ -27,7 +27,7 @@ use super::second_reading::{forged, passes, spoilt};
 use super::story::{codes, plan_of, steps};
 
 /// `db/new` came while we watched, and has no directory.
-fn came() -> (Facts, Plan) {
+pub(super) fn came() -> (Facts, Plan) {
     let mut facts = healthy();
     facts.later(60);
     facts.create(&path(), &key("db/new"));

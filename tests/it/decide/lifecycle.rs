@@ -395,20 +395,7 @@ fn what_the_role_above_has_is_reserved_further_below_it() {
 #[test]
 fn a_disk_is_given_back_to_the_host_once_no_file_of_the_agent_names_it() {
     let ledger = Ledger {
-        roots: vec![LedgerRoot {
-            disk: mount(),
-            fingerprint: None,
-            role: None,
-            advertised: None,
-            extras: SourceExtras::default(),
-            parts: Vec::new(),
-            adopted: None,
-            place: None,
-            first_seen: 0,
-            last_seen: 0,
-            changes: Vec::new(),
-            verified: None,
-        }],
+        roots: vec![LedgerRoot::new(mount(), 0)],
         ..Ledger::default()
     };
     let is_held = |facts: &Facts| {

@@ -2,8 +2,8 @@
 
 use mesos_volumed::decide::check::check;
 use mesos_volumed::decide::facts::{
-    AgentAnswer, AgentVersion, Destroying, Facts, HolderKind, Known, MasterFacts, OperationKind,
-    OperationState, Phase, Registered, Words,
+    AgentAnswer, Destroying, Facts, HolderKind, Known, MasterFacts, OperationKind, OperationState,
+    Phase, Registered, Words,
 };
 use mesos_volumed::decide::guards::Refusal;
 use mesos_volumed::decide::manifest::{Asked, Manifest, TrashState};
@@ -13,7 +13,9 @@ use mesos_volumed::mesos::operator::Change;
 use mesos_volumed::mesos::resource::Resource;
 use mesos_volumed::units::Raw;
 
-use super::builder::{World, a_task, a_volume, healthy, key, mount, root};
+use super::builder::{
+    World, a_master, a_registration, a_task, a_volume, healthy, key, mount, root,
+};
 use super::ideal::apply as execute;
 use super::story::codes;
 
@@ -34,22 +36,7 @@ pub(crate) fn master(facts: &mut Facts, since: &str) {
     let AgentAnswer::State(state) = &facts.answer else {
         panic!("{:?}", facts.answer)
     };
-    facts.master = Known::Known(MasterFacts {
-        version: AgentVersion {
-            major: 1,
-            minor: 11,
-            patch: 0,
-        },
-        principal: None,
-        agent: Known::Known(Registered {
-            id: "agent-S0".into(),
-            active: true,
-            since: since.to_owned(),
-            resizes: true,
-            resources: state.resources.clone(),
-            used: std::collections::BTreeSet::new(),
-        }),
-    });
+    facts.master = Known::Known(a_master(a_registration(since, &state.resources)));
 }
 
 /// Our agent there.

@@ -23,6 +23,7 @@ use super::builder::{
     DAY, World, a_reservation, a_task, a_volume, an_operation, filesystem, fingerprint, first_met,
     healthy, identity, key, mount, path, root, unknown, uuid,
 };
+use super::grounds::came;
 use super::guards::{destroyed, marked, orphaned};
 use super::lies::refused;
 use super::lives::{all_lost, held, held_on};
@@ -155,12 +156,7 @@ fn an_older_files_name_is_released_by_the_answer_of_an_agent_that_was_long_witho
 
 #[test]
 fn what_a_provider_has_is_held_on_no_disk_of_the_agents() {
-    let mut facts = healthy();
-    facts.later(60);
-    facts.create(&path(), &key("db/new"));
-    facts.rmdir(&path(), &key("db/new"));
-    let good = plan_of(&facts);
-    assert_eq!(steps(&good), ["create"]);
+    let (facts, good) = came();
     spoilt(
         &good,
         &facts,

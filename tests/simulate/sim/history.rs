@@ -331,11 +331,14 @@ impl History<'_> {
         self.model.world().pass_time(5);
     }
 
+    /// What the agent holds.
+    fn held(&self) -> Vec<VolumeKey> {
+        let total = &self.model.world().agent.total;
+        total.iter().filter_map(Resource::volume_key).collect()
+    }
+
     fn draw(&mut self) -> Act {
-        let held: Vec<VolumeKey> = {
-            let total = &self.model.world().agent.total;
-            total.iter().filter_map(Resource::volume_key).collect()
-        };
+        let held = self.held();
         let tape = &mut self.tape;
         let all = keys();
         let any = tape.of(&all);
@@ -694,10 +697,7 @@ impl History<'_> {
 
     /// `volumes destroy`, in whose middle the process may be killed, and something else happen.
     fn own_destroy(&mut self) {
-        let held: Vec<VolumeKey> = {
-            let total = &self.model.world().agent.total;
-            total.iter().filter_map(Resource::volume_key).collect()
-        };
+        let held = self.held();
         if held.is_empty() {
             return;
         }

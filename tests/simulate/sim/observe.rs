@@ -17,11 +17,10 @@ use mesos_volumed::mesos::checkpoint::{Content, DecodeError, decode_info, decode
 use mesos_volumed::mesos::disk::{DiskRef, DiskType};
 use mesos_volumed::mesos::ids::{PersistenceId, Role};
 use mesos_volumed::mesos::paths;
-use mesos_volumed::mesos::state::AgentVersion;
 use mesos_volumed::observe::{gate, state_dir};
 use mesos_volumed::units::{Megabytes, Raw, Span};
 
-use super::builder::first_met;
+use super::builder::{a_master, a_registration, first_met};
 use super::disk::{Disk, Node};
 use super::sys::identity;
 use super::world::{HIDDEN, Oddity, Spot, World, roots};
@@ -292,22 +291,12 @@ fn answer(world: &World) -> AgentAnswer {
 /// The leading master, which knows at once what the agent does.
 fn master(world: &World) -> MasterFacts {
     let agent = &world.agent;
-    MasterFacts {
-        version: AgentVersion {
-            major: 1,
-            minor: 11,
-            patch: 0,
-        },
-        principal: None,
-        agent: Known::Known(Registered {
-            id: "agent-S0".into(),
-            active: agent.running && !agent.recovering,
-            since: format!("registered {}", agent.runs),
-            resizes: true,
-            resources: agent.total.clone(),
-            used: world.tasks.iter().map(|task| task.key.clone()).collect(),
-        }),
-    }
+    let since = format!("registered {}", agent.runs);
+    a_master(Registered {
+        active: agent.running && !agent.recovering,
+        used: world.tasks.iter().map(|task| task.key.clone()).collect(),
+        ..a_registration(&since, &agent.total)
+    })
 }
 
 fn holders(world: &World) -> Vec<Holder> {

@@ -15,6 +15,7 @@ use super::*;
 use crate::act::wipe::tests::temp;
 use crate::decide::facts::{BlockDevice, DeviceNumber, Known};
 use crate::decide::ledger::Ledger;
+use crate::decide::whole_device::tests::device;
 use crate::decide::whole_device::{Seen, authorize};
 
 const MIB: u64 = 1 << 20;
@@ -59,26 +60,13 @@ impl Device {
     fn authorization(&self, larger: u64, further: u32) -> DeviceAuthorization {
         let found = fstat(&self.open).unwrap().st_rdev;
         let device = BlockDevice {
-            name: self.path.trim_start_matches("/dev/").into(),
             number: DeviceNumber {
                 major: rustix::fs::major(found),
                 minor: rustix::fs::minor(found) + further,
             },
-            parent: None,
-            mapper_name: None,
             size_bytes: Known::Known(self.size() + larger),
-            read_only: Known::Known(false),
-            removable: Known::Known(false),
-            rotational: Known::Known(false),
             is_virtual: true,
-            backing_file: None,
-            holders: Vec::new(),
-            slaves: Vec::new(),
-            partitions: Vec::new(),
-            model: None,
-            serial: Some("S3R1AL".into()),
-            wwn: None,
-            content: Known::Absent,
+            ..device(self.path.trim_start_matches("/dev/"), 0)
         };
         let seen = Seen {
             devices: &[device],

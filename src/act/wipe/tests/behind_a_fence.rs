@@ -85,7 +85,7 @@ fn what_is_moved_out_of_a_volume_while_the_walk_is_in_it_stays_behind_a_fence_an
         println!("skipped: needs Landlock (Linux 5.19 or later, with landlock among its LSMs)");
         return;
     }
-    let (stay, tally, stopped) = moved_out(Limits::USUAL.fenced(), true);
+    let (stay, tally, stopped) = moved_out(Limits::USUAL.fenced(Limits::SHALLOW), true);
     // It is none of ours any more: neither removed nor reported as left.
     assert_eq!((stay, tally.files, stopped), (10, 0, None));
     assert!(tally.left.is_empty(), "{:?}", tally.left);
@@ -204,7 +204,11 @@ fn behind_a_fence_no_way_down_is_longer_than_a_few_thousand_levels() {
         "rename_noreplace" => Err(Errno::XDEV),
         _ => Ok(()),
     };
-    let (tally, stopped) = empty(&Hooked::new(&hook), temp.path(), Limits::USUAL.fenced());
+    let (tally, stopped) = empty(
+        &Hooked::new(&hook),
+        temp.path(),
+        Limits::USUAL.fenced(Limits::SHALLOW),
+    );
     let left: Vec<_> = tally.left.into_keys().collect();
     assert_eq!((left, stopped), (vec![LeftKind::TooDeep], None));
     let (tally, stopped) = empty(&Kernel::new(), temp.path(), Limits::USUAL);
@@ -224,7 +228,11 @@ fn a_directory_that_the_fence_keeps_because_it_was_moved_out_is_not_called_left(
         }
         Ok(())
     };
-    let (tally, stopped) = empty(&Hooked::new(&hook), &volume, Limits::USUAL.fenced());
+    let (tally, stopped) = empty(
+        &Hooked::new(&hook),
+        &volume,
+        Limits::USUAL.fenced(Limits::SHALLOW),
+    );
     assert!(tally.left.is_empty(), "{:?}", tally.left);
     assert_eq!((tally.dirs, stopped), (1, None));
     assert!(is_empty(&volume) && outside.join("sub/empty").is_dir());

@@ -26,7 +26,7 @@ fn refused(limits: Limits, call: &'static str, errno: Errno) -> (Vec<&'static st
 #[test]
 fn flags_are_looked_for_only_where_they_may_be_the_reason() {
     use LeftKind::{Failed, NotPermitted};
-    let (usual, fenced) = (Limits::USUAL, Limits::USUAL.fenced());
+    let (usual, fenced) = (Limits::USUAL, Limits::USUAL.fenced(Limits::SHALLOW));
     // Of the directory first, then of the entry; neither has one.
     let flags = vec!["unlink", "clear_flags", "unlink_flagged"];
     for (limits, errno) in [

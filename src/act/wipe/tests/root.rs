@@ -126,7 +126,7 @@ fn refused(
 #[test]
 fn what_keeps_it_from_being_removed_is_taken_away_or_told() {
     use LeftKind::{Failed, NoSpace, NotPermitted};
-    let (usual, fenced) = (Limits::USUAL, Limits::USUAL.fenced());
+    let (usual, fenced) = (Limits::USUAL, Limits::USUAL.fenced(Limits::SHALLOW));
     let neither = vec![NotPermitted];
     for found in [[true, false], [false, true], [true, true]] {
         let ended = refused(usual, (Errno::PERM, 1), &found);

@@ -77,10 +77,7 @@ pub(in crate::act::wipe) fn hasten(
     before: Option<&dyn BeforeUnlink>,
     fenced: bool,
 ) -> Done {
-    let limits = Limits {
-        shallow: fenced.then_some(DEEP),
-        ..if fenced { SHARED.fenced() } else { SHARED }
-    };
+    let limits = if fenced { SHARED.fenced(DEEP) } else { SHARED };
     match kernel.fs_kind(root) {
         Ok(kind @ (FsKind::Ext4 | FsKind::Xfs)) => {
             hasten_within(kernel, (root, kind), (control, progress), before, limits)

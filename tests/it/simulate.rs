@@ -25,7 +25,16 @@ use sim::history::{run, run_with, scratch, tape_of};
 use sim::observe::Blunder;
 
 /// Seeds of histories that once found something; each stays in every run.
-const FOUND: [u64; 3] = [1031, 1640, 6_001_307];
+const FOUND: [u64; 8] = [
+    1031,
+    1640,
+    6_001_307,
+    700_001_189,
+    700_006_158,
+    700_036_967,
+    700_042_119,
+    700_042_121,
+];
 
 /// Mistakes of a program, and the seeds of histories that find them.
 const BITTEN: [(Blunder, u64); 5] = [

@@ -20,8 +20,6 @@ struct Destroy<'a> {
     state: OperationState,
     /// Whether the same file names the volume all the same. Finished, it was an earlier life then.
     survived: bool,
-    /// Whether the file is a committed one: what a target says is still being carried out.
-    committed: bool,
 }
 
 /// Every DESTROY in the files, by the volumes they name.
@@ -46,15 +44,15 @@ impl<'a> Destroys<'a> {
             denied: BTreeSet::new(),
         };
         if let Some(target) = checkpoint.state_target.whole() {
-            destroys.file(target, false);
+            destroys.file(target);
         }
         for file in committed {
-            destroys.file(file, true);
+            destroys.file(file);
         }
         destroys
     }
 
-    fn file(&mut self, file: &'a ResourceState, committed: bool) {
+    fn file(&mut self, file: &'a ResourceState) {
         if file.operations.is_empty() {
             return;
         }
@@ -76,7 +74,6 @@ impl<'a> Destroys<'a> {
                     uuid: &operation.uuid,
                     state: operation.state,
                     survived,
-                    committed,
                 });
             }
         }
@@ -149,8 +146,10 @@ impl<'a> Destroys<'a> {
                 // Only the older file names it. That may be a crash between the two files; or an agent was
                 // downgraded below 1.8 since, which writes the older file alone, and made the volume
                 // anew. The files say the same in both cases, and only in one the data is dead: so that
-                // DESTROY is no witness for what lies there.
-                OperationState::Finished if destroy.committed && claim.stale_only() => {
+                // DESTROY is no witness for what lies there. Neither is one in a target: while it is on
+                // its way the committed file names the volume still, and where that file is cut to
+                // nothing, an agent below 1.8 believes the older one.
+                OperationState::Finished if claim.stale_only() => {
                     spent.add(destroy.uuid, &key);
                 }
                 // Finished in a target, while the volume still stands in the committed file; or

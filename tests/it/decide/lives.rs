@@ -349,6 +349,46 @@ fn a_target_that_the_running_agent_does_not_believe_is_not_taken_for_this_lifes_
 }
 
 #[test]
+fn a_target_beside_a_committed_file_of_0_bytes_is_not_taken_for_this_lifes_destroy() {
+    // The same, with the committed file cut to nothing and nobody who asks the agent: only the older
+    // file tells that an agent of 0.28 may hold the volume.
+    let mut facts = held();
+    let volume = a_volume(&root(), &key("db/a"));
+    facts.checkpoint.info = CheckpointFile::Whole(facts.state().resources.clone());
+    facts.pass();
+    let mut target = facts.state().clone();
+    target
+        .resources
+        .retain(|one| one.volume_key() != Some(key("db/a")));
+    target.operations.push(super::builder::an_operation(
+        OperationKind::Destroy,
+        OperationState::Finished,
+        7,
+        std::slice::from_ref(&volume),
+    ));
+    let answer = std::mem::replace(&mut facts.answer, AgentAnswer::NotConfigured);
+    facts.later(3);
+    facts.restart_agent();
+    facts.checkpoint.state_target = CheckpointFile::Whole(target.clone());
+    facts.checkpoint.state = CheckpointFile::Empty;
+    facts.pass();
+    facts.later(3);
+    facts.answer = answer;
+    facts.forget(&key("db/a"));
+    facts.checkpoint.state_target = CheckpointFile::Missing;
+    facts.checkpoint.info = CheckpointFile::Whole(target.resources.clone());
+    facts.checkpoint.state = CheckpointFile::Whole(target);
+    facts.restart_agent();
+    facts.words.accept_empty = true;
+    let made = plan_of(&facts);
+    assert_eq!(evidence_for(&made, "db/a"), None);
+    assert!(
+        codes(&made, "db/a").contains(&Refusal::GracePeriod),
+        "{made:#?}"
+    );
+}
+
+#[test]
 fn one_destroy_of_two_volumes_is_spent_for_the_one_that_lives_again_only() {
     let mut facts = held();
     facts.create(&root(), &key("db/b"));

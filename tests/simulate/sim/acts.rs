@@ -15,6 +15,8 @@ use super::world::{DATA, Hold, Life, Oddity, PLAIN, PREPARED, SLAVE, Task, World
 
 /// What a foreign entry of a trash holds.
 pub(crate) const FOREIGN: &[u8] = b"of nobody here";
+/// What somebody left where a volume's directory would be.
+const STRAY: &[u8] = b"notes";
 
 /// Something that happens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -185,7 +187,7 @@ pub(crate) fn apply(world: &mut World, act: &Act) -> bool {
         }
         Act::Stray(root, key) => {
             return in_place_of(world, *root, key, |disk, dir, name| {
-                disk.file(dir, name, b"notes", None)
+                disk.file(dir, name, STRAY, None)
             });
         }
         Act::Foreign(root, torn) => return foreign_entry(world, *root, *torn),
@@ -617,6 +619,25 @@ fn by_hand(world: &mut World, root: usize, key: &VolumeKey) -> bool {
     true
 }
 
+/// The agent can make no directory where such a file lies, and does not start for as long as it does.
+fn clear_strays(disk: &mut Disk) {
+    let strays: Vec<Vec<u8>> = disk
+        .all()
+        .filter(|(_, inode)| inode.node == Node::File(STRAY.to_vec()))
+        .filter_map(|(ino, _)| disk.path(ino))
+        .collect();
+    for path in strays {
+        let mut names: Vec<&[u8]> = path.split(|byte| *byte == b'/').collect();
+        let Some(name) = names.pop() else { continue };
+        let folder = names
+            .iter()
+            .filter(|name| !name.is_empty())
+            .try_fold(ROOT, |dir, name| disk.lookup(dir, name));
+        disk.unlink(folder.unwrap(), name).unwrap();
+    }
+    disk.sync_all();
+}
+
 /// Everything as it should be: the end of a history.
 pub(crate) fn calm(world: &mut World) {
     world.locked_elsewhere = false;
@@ -644,6 +665,7 @@ pub(crate) fn calm(world: &mut World) {
         for ino in flagged {
             world.disks[disk].flag(ino, false).unwrap();
         }
+        clear_strays(&mut world.disks[disk]);
     }
     // A checkpoint that can't be read is brought back as the agent last had it.
     // One failed start after a crash between two renames is Mesos's own (F§3.4).

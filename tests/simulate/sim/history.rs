@@ -638,12 +638,19 @@ impl History<'_> {
         let kept = self.keep_state();
         let first = before.fate.calls;
         // Undisturbed.
-        self.pass(&words);
+        let one = self.pass(&words);
         let calls = self.model.world().fate.calls - first;
-        self.pass(&Words::default());
-        self.pass(&Words::default());
+        let two = self.pass(&Words::default());
+        let three = self.pass(&Words::default());
         let expected = picture(&self.model.world());
         if !self.findings().is_empty() {
+            let none = Words::default();
+            for (words, passed) in [(&words, one), (&none, two), (&none, three)] {
+                if let Some(Ok(passed)) = passed {
+                    self.note(format!("not killed: {}", said(words, &passed)));
+                    self.last = Some(passed);
+                }
+            }
             return;
         }
         // Killed.

@@ -27,6 +27,9 @@ pub(crate) struct Oracle {
     pub(crate) state_dir: PathBuf,
     /// By any authority, when the program last looked.
     named: BTreeSet<VolumeKey>,
+    /// Since when nobody but the older file has named a volume, beside an agent that answers and
+    /// does not hold it.
+    older: BTreeMap<VolumeKey, u64>,
     /// By any process, when the program last looked.
     used: BTreeSet<(usize, u64)>,
     /// An authority could not be read when the program last looked.
@@ -36,7 +39,7 @@ pub(crate) struct Oracle {
     told: BTreeSet<String>,
     /// Lives whose data are to be seen in another's volume.
     exposed: BTreeSet<(usize, usize)>,
-    /// Lives that a pass saw named.
+    /// Lives that a pass saw named, on their own disk.
     met: BTreeSet<usize>,
     /// `volumes destroy` is at it: what it moves aside is named, and its life may go on.
     pub(crate) destroying: Option<VolumeKey>,
@@ -87,32 +90,73 @@ const FILES: [&str; 4] = [
 impl World {
     /// Every volume that a file, the running agent or a task names now.
     pub(crate) fn named_now(&self) -> BTreeSet<VolumeKey> {
-        let keys = |resources: &[Resource]| -> Vec<VolumeKey> {
-            resources.iter().filter_map(Resource::volume_key).collect()
-        };
-        let mut named: BTreeSet<VolumeKey> =
-            self.tasks.iter().map(|task| task.key.clone()).collect();
-        for file in FILES {
+        self.named_by(&FILES)
+    }
+
+    /// What is named by nobody but the files of older agents, which is not what the next agent that
+    /// starts believes.
+    fn named_by_older_alone(&self) -> BTreeSet<VolumeKey> {
+        let whole = self
+            .meta
+            .get(paths::STATE)
+            .is_some_and(|bytes| matches!(decode_state(bytes), Ok(Content::Whole(_))));
+        if !whole {
+            return BTreeSet::new();
+        }
+        let others = self.named_by(&[paths::STATE, paths::STATE_TARGET]);
+        self.named_by(&[paths::INFO, paths::INFO_TARGET])
+            .difference(&others)
+            .cloned()
+            .collect()
+    }
+
+    /// The same by these files, the running agent and tasks.
+    fn named_by(&self, files: &[&'static str]) -> BTreeSet<VolumeKey> {
+        let tasks = self.tasks.iter().map(|task| task.key.clone());
+        let resources = self.resources_in(files);
+        tasks
+            .chain(resources.iter().filter_map(Resource::volume_key))
+            .collect()
+    }
+
+    /// What these files and the running agent hold, or are changing.
+    fn resources_in(&self, files: &[&'static str]) -> Vec<Resource> {
+        let mut all = Vec::new();
+        for &file in files {
             let Some(bytes) = self.meta.get(file) else {
                 continue;
             };
             if file == paths::STATE || file == paths::STATE_TARGET {
                 if let Ok(Content::Whole(state)) = decode_state(bytes) {
-                    named.extend(keys(&state.resources));
-                    for operation in &state.operations {
+                    all.extend(state.resources);
+                    for operation in state.operations {
                         if operation.state == OperationState::Pending {
-                            named.extend(keys(&operation.volumes));
+                            all.extend(operation.volumes);
                         }
                     }
                 }
             } else if let Ok(Content::Whole(resources)) = decode_info(bytes) {
-                named.extend(keys(&resources));
+                all.extend(resources);
             }
         }
         if self.agent.running {
-            named.extend(keys(&self.agent.total));
+            all.extend(self.agent.total.iter().cloned());
         }
-        named
+        all
+    }
+
+    /// The lives that are named where they are: another disk's volume of that name, or a torn file
+    /// that a wrong root came of, tells nobody of them.
+    fn lives_named(&self) -> BTreeSet<usize> {
+        let all = roots();
+        let work_dir = &all[0].root;
+        self.resources_in(&FILES)
+            .iter()
+            .filter_map(|resource| {
+                let life = self.life_of(&resource.volume_key()?)?;
+                (resource.disk(work_dir)? == all[self.lives[life].root]).then_some(life)
+            })
+            .collect()
     }
 
     /// Whether a checkpoint file is damaged.
@@ -129,8 +173,9 @@ impl World {
     /// Writes down which volumes are named now.
     pub(crate) fn note_named(&mut self) {
         let now = self.passed;
-        for key in self.named_now() {
-            if let Some(life) = self.life_of(&key) {
+        let older = self.named_by_older_alone();
+        for key in self.named_now().difference(&older) {
+            if let Some(life) = self.life_of(key) {
                 self.lives[life].named_at = now;
             }
         }
@@ -140,6 +185,19 @@ impl World {
     pub(crate) fn looked_at(&mut self) {
         self.note_named();
         self.oracle.named = self.named_now();
+        // Beside an agent that answers and does not hold it, such a name ends with the grace.
+        let (now, grace) = (self.passed, self.oracle.grace);
+        let answers = self.agent.running && !self.agent.recovering;
+        let before = std::mem::take(&mut self.oracle.older);
+        for key in self.named_by_older_alone() {
+            let Some(since) = before.get(&key).copied().or(answers.then_some(now)) else {
+                continue;
+            };
+            if answers && now.saturating_sub(since) >= grace {
+                self.oracle.named.remove(&key);
+            }
+            self.oracle.older.insert(key, since);
+        }
         // A checkpoint that was rolled back brings a volume to life again, where anybody sees it.
         for index in 0..self.lives.len() {
             let key = self.lives[index].key.clone();
@@ -167,12 +225,7 @@ impl World {
             .flat_map(|disk| disk.all().filter_map(|(_, inode)| inode.owner))
             .collect();
         self.oracle.met.retain(|life| there.contains(life));
-        let met: Vec<usize> = self
-            .oracle
-            .named
-            .iter()
-            .filter_map(|key| self.life_of(key))
-            .collect();
+        let met = self.lives_named();
         self.oracle.met.extend(met);
     }
 

@@ -96,6 +96,9 @@ pub fn remember(facts: &Facts, claims: &Claims, views: &[RootView<'_>]) -> Memor
         memory.run = facts.agent.run.known().cloned();
         note_stale(&mut memory, facts, claims);
     } else {
+        if claims.empty.is_some() {
+            void_witnesses(&mut memory, &mut spent);
+        }
         // Named again in the meantime: such a sighting is void even in a doubtful pass.
         memory
             .sightings
@@ -160,6 +163,26 @@ fn pass_time(memory: &mut Memory, facts: &Facts) -> bool {
         lived: memory.clock.lived.plus(step),
     };
     same_boot && passed <= cap
+}
+
+/// A checkpoint that was lost may have had what was destroyed, and not yet removed, created anew since the
+/// last look: from here on it goes like what went without a witness.
+fn void_witnesses(memory: &mut Memory, spent: &mut Spent) {
+    for record in &mut memory.volumes {
+        let Some(gone) = &mut record.gone else {
+            continue;
+        };
+        match &gone.evidence {
+            Some(Evidence::DestroyOperation(uuid)) => {
+                spent.add(uuid, &record.key);
+                gone.evidence = None;
+            }
+            Some(Evidence::GoneWithinRun) => gone.evidence = None,
+            // The operator's own word.
+            Some(Evidence::OwnDestroy | Evidence::Operator | Evidence::Unwitnessed { .. })
+            | None => {}
+        }
+    }
 }
 
 /// Everything gone across an agent start is no proof, whatever the files say; but what a DESTROY

@@ -25,15 +25,18 @@ use sim::history::{run, run_with, scratch, tape_of};
 use sim::observe::Blunder;
 
 /// Seeds of histories that once found something; each stays in every run.
-const FOUND: [u64; 8] = [
+const FOUND: [u64; 11] = [
     1031,
     1640,
     6_001_307,
     700_001_189,
     700_006_158,
+    700_025_758,
     700_036_967,
     700_042_119,
-    700_042_121,
+    700_053_173,
+    700_078_616,
+    700_093_512,
 ];
 
 /// Mistakes of a program, and the seeds of histories that find them.

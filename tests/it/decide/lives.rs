@@ -389,6 +389,37 @@ fn a_target_beside_a_committed_file_of_0_bytes_is_not_taken_for_this_lifes_destr
 }
 
 #[test]
+fn what_waits_to_be_removed_when_the_checkpoint_is_lost_waits_like_an_orphan() {
+    // It may have been created anew, and adopted, after the last look and before the checkpoint went.
+    for witnessed in [true, false] {
+        let mut facts = held();
+        let held = std::mem::replace(&mut facts.holders, unknown());
+        if witnessed {
+            facts.destroy(&key("db/a"), 7);
+        } else {
+            facts.forget(&key("db/a"));
+        }
+        facts.pass();
+        assert!(gone(&facts, "db/a").is_some(), "{witnessed}");
+        let whole = facts.checkpoint.clone();
+        facts.later(60);
+        facts.restart_agent();
+        facts.checkpoint.state = CheckpointFile::Missing;
+        facts.checkpoint.info = CheckpointFile::Missing;
+        facts.pass();
+        facts.later(60);
+        facts.checkpoint = whole;
+        facts.holders = held;
+        let made = plan_of(&facts);
+        assert_eq!(evidence_for(&made, "db/a"), None, "{witnessed}");
+        assert_eq!(codes(&made, "db/a"), [Refusal::GracePeriod]);
+        facts.pass();
+        facts.later(DAY);
+        assert_eq!(quarantined(&plan_of(&facts)), ["db/a"]);
+    }
+}
+
+#[test]
 fn one_destroy_of_two_volumes_is_spent_for_the_one_that_lives_again_only() {
     let mut facts = held();
     facts.create(&root(), &key("db/b"));

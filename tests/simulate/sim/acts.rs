@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use mesos_volumed::act::sys::Errno;
 use mesos_volumed::decide::facts::{GateFile, HolderKind};
 use mesos_volumed::decide::manifest::OURS;
+use mesos_volumed::mesos::checkpoint::{decode_info, decode_state};
 use mesos_volumed::mesos::disk::DiskType;
 use mesos_volumed::mesos::ids::VolumeKey;
 use mesos_volumed::mesos::paths;
@@ -417,6 +418,16 @@ fn damage(world: &mut World, file: usize, how: usize) -> bool {
             let middle = torn.len() / 2;
             if let Some(byte) = torn.get_mut(middle) {
                 *byte ^= 0x55;
+            }
+            // With a letter of a name changed it is whole, and the agent holds another volume: Mesos
+            // keeps no checksum by which anybody could tell.
+            let whole = if file == paths::STATE || file == paths::STATE_TARGET {
+                decode_state(&torn).is_ok()
+            } else {
+                decode_info(&torn).is_ok()
+            };
+            if whole {
+                torn.truncate(middle);
             }
             world.meta.insert(file, torn);
         }

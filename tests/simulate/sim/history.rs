@@ -518,6 +518,8 @@ impl History<'_> {
     fn pass(&mut self, words: &Words) -> Option<Result<Pass, PassError<Infallible>>> {
         let (model, state, policy) = (&self.model, &self.state, &self.policy);
         let blunder = self.blunder;
+        let memory = state.join(STATE[0]);
+        let (met, before) = (model.world().oracle.met(), std::fs::read(&memory).ok());
         let passed = catch_unwind(AssertUnwindSafe(|| {
             let mut process = Process::start(model, state);
             pass(
@@ -531,7 +533,13 @@ impl History<'_> {
         }));
         match passed {
             Ok(passed) => Some(passed),
-            Err(panic) if panic.is::<Killed>() => None,
+            Err(panic) if panic.is::<Killed>() => {
+                // What it saw it had not written down.
+                if std::fs::read(&memory).ok() == before {
+                    model.world().oracle.met_again(met);
+                }
+                None
+            }
             Err(panic) => {
                 for line in &self.log {
                     eprintln!("  {line}");

@@ -11,7 +11,7 @@ use mesos_volumed::decide::manifest::TrashState;
 use mesos_volumed::decide::plan::Plan;
 use mesos_volumed::decide::steps::Kept;
 use mesos_volumed::mesos::checkpoint::{Content, decode_info, decode_state};
-use mesos_volumed::mesos::disk::DiskType;
+use mesos_volumed::mesos::disk::{DiskRef, DiskType};
 use mesos_volumed::mesos::ids::VolumeKey;
 use mesos_volumed::mesos::paths;
 use mesos_volumed::mesos::resource::Resource;
@@ -41,6 +41,10 @@ pub(crate) struct Oracle {
     exposed: BTreeSet<(usize, usize)>,
     /// Lives that a pass saw named, on their own disk.
     met: BTreeSet<usize>,
+    /// The same, also of those that were forgotten since.
+    ever_met: BTreeSet<usize>,
+    /// MOUNT disks that a volume is on, when the program last looked.
+    taken: BTreeSet<usize>,
     /// `volumes destroy` is at it: what it moves aside is named, and its life may go on.
     pub(crate) destroying: Option<VolumeKey>,
     /// Lives that it moved aside.
@@ -66,12 +70,14 @@ impl Oracle {
     }
 
     /// What is remembered.
-    pub(crate) fn met(&self) -> BTreeSet<usize> {
-        self.met.clone()
+    pub(crate) fn met(&self) -> [BTreeSet<usize>; 2] {
+        [self.met.clone(), self.ever_met.clone()]
     }
 
-    pub(crate) fn met_again(&mut self, met: BTreeSet<usize>) {
+    /// What was seen since could not be written down.
+    pub(crate) fn met_again(&mut self, [met, ever]: [BTreeSet<usize>; 2]) {
         self.met = met;
+        self.ever_met = ever;
     }
 
     /// What was remembered is lost.
@@ -145,17 +151,33 @@ impl World {
         all
     }
 
-    /// The lives that are named where they are: another disk's volume of that name, or a torn file
-    /// that a wrong root came of, tells nobody of them.
+    /// The lives that are named where they are: a volume of that name on another disk tells nobody of
+    /// them.
     fn lives_named(&self) -> BTreeSet<usize> {
         let all = roots();
-        let work_dir = &all[0].root;
+        self.volumes_named()
+            .iter()
+            .filter_map(|(key, disk)| {
+                let life = self.life_of(key)?;
+                (*disk == all[self.lives[life].root]).then_some(life)
+            })
+            .collect()
+    }
+
+    /// The roots that volumes are named on.
+    fn roots_named(&self) -> BTreeSet<usize> {
+        let all = roots();
+        self.volumes_named()
+            .iter()
+            .filter_map(|(_, named)| all.iter().position(|root| root == named))
+            .collect()
+    }
+
+    fn volumes_named(&self) -> Vec<(VolumeKey, DiskRef)> {
+        let work_dir = &roots()[0].root;
         self.resources_in(&FILES)
             .iter()
-            .filter_map(|resource| {
-                let life = self.life_of(&resource.volume_key()?)?;
-                (resource.disk(work_dir)? == all[self.lives[life].root]).then_some(life)
-            })
+            .filter_map(|resource| Some((resource.volume_key()?, resource.disk(work_dir)?)))
             .collect()
     }
 
@@ -226,7 +248,9 @@ impl World {
             .collect();
         self.oracle.met.retain(|life| there.contains(life));
         let met = self.lives_named();
+        self.oracle.ever_met.extend(&met);
         self.oracle.met.extend(met);
+        self.oracle.taken = self.roots_named();
     }
 
     /// The program is about to remove an entry.
@@ -315,7 +339,13 @@ impl World {
         if self.oracle.damaged {
             why.push(format!("{subject} although an authority can't be read"));
         }
-        if first && !told.destroyed && !told.condemned && !asked {
+        // What was destroyed and not yet removed came to life again and lost its name, by a checkpoint
+        // that was lost, between two looks.
+        let unseen = !self.oracle.ever_met.contains(&life)
+            && self.lives[..life]
+                .iter()
+                .any(|earlier| earlier.key == told.key && earlier.destroyed);
+        if first && !told.destroyed && !told.condemned && !asked && !unseen {
             if self.oracle.orphans == Some(OrphanPolicy::Report) {
                 why.push(format!("{subject} although orphans are only reported"));
             }
@@ -380,10 +410,11 @@ impl World {
                 && let Ok(spot) = self.resolve(root.disk.root.as_bytes())
             {
                 // What another tenant has taken over can't be told apart any more.
-                let taken = self.oracle.named.iter().any(|key| {
-                    self.life_of(key)
-                        .is_some_and(|life| roots()[self.lives[life].root] == root.disk)
-                });
+                let taken = self
+                    .oracle
+                    .taken
+                    .iter()
+                    .any(|number| roots()[*number] == root.disk);
                 let owed = !taken
                     && self.owners_in(spot).into_iter().any(|life| {
                         self.lives[life].destroyed
@@ -536,17 +567,15 @@ impl World {
                 }
             }
         }
+        let tenants = self.roots_named();
         let mut owed = BTreeMap::<usize, Vec<String>>::new();
         for disk in 1..self.disks.len() {
             let on = &self.disks[disk];
             for (ino, inode) in on.all() {
                 let Some(life) = inode.owner else { continue };
                 let told = &self.lives[life];
-                let taken = roots()[told.root].kind == DiskType::Mount
-                    && named.iter().any(|key| {
-                        self.life_of(key)
-                            .is_some_and(|life| self.lives[life].root == told.root)
-                    });
+                let taken =
+                    roots()[told.root].kind == DiskType::Mount && tenants.contains(&told.root);
                 if told.destroyed && !taken && !named.contains(&told.key) {
                     let path = on.path(ino).unwrap_or_default();
                     owed.entry(life)

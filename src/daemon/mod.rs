@@ -11,6 +11,7 @@ pub mod clients;
 pub mod destroy;
 pub mod disks;
 pub mod doctor;
+mod due;
 mod events;
 pub mod figures;
 pub mod host;

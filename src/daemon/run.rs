@@ -26,6 +26,7 @@ use super::after;
 use super::answers::jobs::Job;
 use super::api::{self, Api, Rules};
 use super::board::Board;
+use super::due::Due;
 use super::figures::Figures;
 use super::host::Shared;
 use super::jobs::JobState;
@@ -128,10 +129,8 @@ struct Daemon {
     pass_thread: std::thread::JoinHandle<()>,
     stamps: Stamps,
     hints: Option<FileHints>,
-    /// A pass that was ordered and has not ended, since when.
-    passing: Option<Instant>,
-    /// When the next pass is due.
-    due: Instant,
+    /// When a pass is.
+    due: Due,
     status: String,
     /// The status that systemd has.
     told: String,
@@ -149,28 +148,19 @@ struct Bells {
 /// When the disks are looked at.
 struct Looks {
     orders: std_mpsc::Sender<offers::Order>,
-    /// When the next look is due.
-    due: Instant,
+    due: Due,
     /// Whether it is to be made although no mount of a disk changed.
     anyway: bool,
-    /// Whether one was ordered and has not ended.
-    looking: bool,
-    /// No look begins before.
-    not_before: Instant,
 }
 
 impl Looks {
     fn within(&mut self, span: Duration, anyway: bool) {
-        self.due = self.due.min(after(Instant::now(), span));
+        self.due.hint(after(Instant::now(), span));
         self.anyway |= anyway;
     }
 
-    fn begins(&self) -> Instant {
-        self.due.max(self.not_before)
-    }
-
     fn ended(&mut self, looked: Looked) {
-        self.looking = false;
+        self.due.ended(Instant::now());
         if let Some(span) = looked.again_in {
             // A little later, so that it has settled by then whatever the clocks' grain.
             self.within(span.saturating_add(DEBOUNCE), true);
@@ -180,13 +170,9 @@ impl Looks {
     /// Without a disks thread there is nobody to look: the daemon then ends, as without a pass
     /// thread.
     fn look_if_due(&mut self, every: Duration) -> Result<(), RunError> {
-        let now = Instant::now();
-        if self.looking || now < self.begins() {
+        if !self.due.begin(Instant::now(), every) {
             return Ok(());
         }
-        self.looking = true;
-        self.due = after(now, every);
-        self.not_before = after(now, BETWEEN_LOOKS);
         let anyway = std::mem::take(&mut self.anyway);
         self.orders
             .send(offers::Order::Look { anyway })
@@ -294,10 +280,8 @@ impl Daemon {
             suspend: Suspend::new(clock::since_boot().0, clock::precise()),
             looks: Looks {
                 orders: looks,
-                due: Instant::now(),
+                due: Due::new(Instant::now(), BETWEEN_LOOKS),
                 anyway: true,
-                looking: false,
-                not_before: Instant::now(),
             },
             figures,
             listen: Listen::new(settings),
@@ -305,8 +289,7 @@ impl Daemon {
             textfile: Textfile::new(settings),
             jobs,
             pass_thread,
-            passing: None,
-            due: Instant::now(),
+            due: Due::new(Instant::now(), Duration::ZERO),
             status: "first pass".to_owned(),
             told: String::new(),
             ready: false,
@@ -327,15 +310,15 @@ impl Daemon {
                 _ = signals.terminate.recv() => break,
                 _ = signals.interrupt.recv() => break,
                 _ = signals.reload.recv() => self.reload(),
-                _ = signals.now.recv() => self.due = Instant::now(),
+                _ = signals.now.recv() => self.due.now(Instant::now()),
                 event = self.events.recv() => self.event(event),
-                () = tokio::time::sleep_until(self.due), if self.passing.is_none() => {}
-                () = tokio::time::sleep_until(self.looks.begins()), if !self.looks.looking => {}
+                () = tokio::time::sleep_until(self.due.begins()), if self.due.since().is_none() => {}
+                () = tokio::time::sleep_until(self.looks.due.begins()), if self.looks.due.since().is_none() => {}
                 _ = tick.tick() => self.tick(),
                 () = next(&mut watchdog) => self.alive(),
             }
             if self.bells.ended.answered() {
-                self.due = Instant::now();
+                self.due.now(Instant::now());
             }
             if self.bells.hint.answered() {
                 self.compare();
@@ -358,7 +341,7 @@ impl Daemon {
     fn event(&mut self, event: Option<Event>) {
         match event {
             Some(Event::Passed(status)) => {
-                self.passing = None;
+                self.due.ended(Instant::now());
                 self.textfile.now();
                 self.status = status;
                 self.watch();
@@ -373,7 +356,7 @@ impl Daemon {
             Some(Event::Looked(looked)) => {
                 self.looks.ended(looked);
                 if looked.changed {
-                    self.due = Instant::now();
+                    self.due.hint(Instant::now());
                 }
             }
             // What a bell was rung for is seen at the end of each turn. `None` is never: this
@@ -389,31 +372,27 @@ impl Daemon {
                 "the host was suspended for {}; everything is looked at anew",
                 Span::seconds(slept.as_secs())
             );
-            self.due = Instant::now();
+            self.due.now(Instant::now());
             self.looks.within(Duration::ZERO, true);
         }
         self.compare();
     }
 
-    /// The truth about changes: stamps. The first change sets the time; later ones don't put it
-    /// off, so that an agent that never rests is looked at all the same.
+    /// The truth about changes: stamps. Later changes don't put off what the first one leads to, so that
+    /// an agent that never rests is looked at all the same.
     fn compare(&mut self) {
         let stamps = Stamps::read(&self.work_dir);
         if stamps != self.stamps {
             self.stamps = stamps;
-            let settled = after(Instant::now(), self.settle);
-            self.due = self.due.min(settled);
+            self.due.hint(after(Instant::now(), self.settle));
         }
         self.tell_status();
     }
 
     fn pass_if_due(&mut self) -> Result<(), RunError> {
-        let now = Instant::now();
-        if self.passing.is_some() || now < self.due {
+        if !self.due.begin(Instant::now(), self.every) {
             return Ok(());
         }
-        self.passing = Some(now);
-        self.due = after(now, self.every);
         self.orders
             .send(Order::Pass)
             .map_err(|_gone| RunError::PassThread)
@@ -437,7 +416,7 @@ impl Daemon {
                     .as_path()
                     .clone_into(&mut self.work_dir);
                 self.watch();
-                self.due = Instant::now();
+                self.due.now(Instant::now());
                 self.figures.stale_after(stale_after(self.every));
                 self.listen.set(&settings);
                 self.api.set(Rules::new(&settings));
@@ -464,7 +443,8 @@ impl Daemon {
 
     fn alive(&self) {
         let hangs = self
-            .passing
+            .due
+            .since()
             .is_some_and(|since| since.elapsed() > LONGEST_PASS);
         if !hangs {
             tell(&[NotifyState::Watchdog]);

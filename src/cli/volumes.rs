@@ -134,16 +134,15 @@ fn list(with_usage: bool, context: &Context) -> anyhow::Result<Exit> {
     let observer = Observer::new(context.settings());
     let (facts, checked) = look(&mut || observer.facts(&Words::default()))?;
     let plan = checked.plan();
-    let rows = listing::volumes(&facts, plan);
-    let alarms = listing::alarms(&facts, plan);
-    let used = with_usage.then(|| usage::of_rows(&rows, &facts));
+    let listing = listing::all(&facts, plan);
+    let used = with_usage.then(|| usage::of_rows(&listing.rows, &facts));
     let used = used.as_deref();
     if context.output.is_json() {
-        let answer = answers::volumes::volumes(&rows, &facts, plan, used);
+        let answer = answers::volumes::volumes(&listing, &facts, plan, used);
         context.output.json(&answer)?;
     } else {
-        let mut text = table(&rows, used, &plan.doubts, context);
-        for alarm in alarms.known().into_iter().flatten() {
+        let mut text = table(&listing.rows, used, &plan.doubts, context);
+        for alarm in listing.alarms.known().into_iter().flatten() {
             text.push_str(&alarm_text(alarm));
         }
         context.output.text(&text)?;

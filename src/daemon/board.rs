@@ -14,7 +14,7 @@ use super::answers::volumes::{AuthorityRead, authorities};
 use super::answers::{Why, status, trash, volumes, whys};
 use super::pass::Pass;
 use crate::decide::guards::Refusal;
-use crate::decide::listing::{self, VolumeRow, VolumeState};
+use crate::decide::listing::{self, Listing, VolumeState};
 use crate::decide::radar::AlarmKind;
 use crate::units::{Megabytes, Span};
 
@@ -52,18 +52,18 @@ impl Seen {
     ///
     /// # Errors
     /// Where an answer has no JSON form, which is a fault of this program.
-    pub fn of(pass: &Pass, rows: &[VolumeRow], at: i64) -> Result<Self, serde_json::Error> {
+    pub fn of(pass: &Pass, listing: &Listing, at: i64) -> Result<Self, serde_json::Error> {
         let items = listing::trash(&pass.facts, &pass.last);
         let uncounted = items.iter().filter(|item| item.size.is_none()).count();
         let mut states: BTreeMap<VolumeState, (u32, f64)> = BTreeMap::new();
-        for row in rows {
+        for row in &listing.rows {
             let (count, megabytes) = states.entry(row.state).or_default();
             *count = count.saturating_add(1);
             *megabytes += row.size.map_or(0.0, Megabytes::as_f64);
         }
         Ok(Self {
             at,
-            volumes: text(&volumes::volumes(rows, &pass.facts, &pass.last, None))?,
+            volumes: text(&volumes::volumes(listing, &pass.facts, &pass.last, None))?,
             trash_items: u32::try_from(items.len()).unwrap_or(u32::MAX),
             trash_bytes: items
                 .iter()

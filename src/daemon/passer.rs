@@ -17,12 +17,10 @@ use super::run::{Event, Order};
 use super::wake::Bell;
 use super::workers::Workers;
 use crate::act::outcome::Outcome;
-use crate::decide::authority::Claims;
 use crate::decide::facts::Words;
 use crate::decide::guards::Refusal;
-use crate::decide::listing::VolumeRow;
+use crate::decide::listing::Listing;
 use crate::decide::radar::AlarmKind;
-use crate::decide::roots::RootView;
 use crate::decide::{listing, trip};
 use crate::observe::clock;
 use crate::sys::heap;
@@ -158,7 +156,10 @@ impl Passer {
         let words = Words::default();
         let observer = &self.observer;
         match pass(&mut || observer.facts(&words), &mut self.workers) {
-            Ok(pass) => (self.tell(&pass), Ok(seen(&pass))),
+            Ok(pass) => {
+                let listing = listing::all(&pass.facts, &pass.last);
+                (self.tell(&pass, &listing), Ok(seen(&pass, &listing)))
+            }
             Err(error) => {
                 let error = chain(&error);
                 tracing::error!(error, "the pass failed");
@@ -167,15 +168,14 @@ impl Passer {
         }
     }
 
-    fn tell(&mut self, pass: &Pass) -> String {
+    fn tell(&mut self, pass: &Pass, listing: &Listing) -> String {
         let mut said: Vec<String> = Vec::new();
         for kept in pass.last.kept.iter().filter(|kept| kept.due) {
             let reasons: Vec<String> = kept.reasons.iter().map(ToString::to_string).collect();
             said.push(format!("{}: {}", kept.path, reasons.join("; ")));
         }
         said.extend(pass.last.doubts.iter().map(ToString::to_string));
-        let alarms = listing::alarms(&pass.facts, &pass.last);
-        let alarms = alarms.known().into_iter().flatten();
+        let alarms = listing.alarms.known().into_iter().flatten();
         said.extend(alarms.map(|alarm| format!("{alarm}; {}", alarm.kind.remedy())));
         for root in &pass.facts.roots {
             let differs = trip::root_drive_differences(root);
@@ -221,10 +221,9 @@ impl Passer {
 }
 
 /// What a pass saw, in numbers and for the board.
-fn seen(pass: &Pass) -> (PassFigures, Option<Seen>) {
-    let rows = listing::volumes(&pass.facts, &pass.last);
-    let figures = figures(pass, &rows);
-    match Seen::of(pass, &rows, clock::wall_seconds()) {
+fn seen(pass: &Pass, listing: &Listing) -> (PassFigures, Option<Seen>) {
+    let figures = figures(pass, listing);
+    match Seen::of(pass, listing, clock::wall_seconds()) {
         Ok(seen) => {
             let seen = Seen {
                 refusals: figures.refused.clone(),
@@ -241,33 +240,27 @@ fn seen(pass: &Pass) -> (PassFigures, Option<Seen>) {
     }
 }
 
-fn figures(pass: &Pass, rows: &[VolumeRow]) -> PassFigures {
-    let mut figures = PassFigures::default();
+fn figures(pass: &Pass, listing: &Listing) -> PassFigures {
+    let mut figures = PassFigures {
+        tripped: listing.tripped.clone(),
+        ..PassFigures::default()
+    };
     let count = |number: &mut u32| *number = number.saturating_add(1);
-    let claims = Claims::join(&pass.facts);
-    for view in RootView::all(&pass.facts, &claims) {
-        let codes: BTreeSet<Refusal> = view.reasons.iter().map(|reason| reason.code).collect();
-        for code in codes {
-            count(figures.tripped.entry(code).or_default());
-        }
-    }
     for kept in pass.last.kept.iter().filter(|kept| kept.due) {
         let codes: BTreeSet<Refusal> = kept.reasons.iter().map(|reason| reason.code).collect();
         for code in codes {
             count(figures.refused.entry(code).or_default());
         }
     }
-    for row in rows {
+    for row in &listing.rows {
         count(figures.volumes.entry(row.state).or_default());
     }
-    figures.alarms = listing::alarms(&pass.facts, &pass.last)
-        .known()
-        .map(|alarms| {
-            let mut by_kind: BTreeMap<AlarmKind, u32> = BTreeMap::new();
-            for alarm in alarms {
-                count(by_kind.entry(alarm.kind).or_default());
-            }
-            by_kind
-        });
+    figures.alarms = listing.alarms.known().map(|alarms| {
+        let mut by_kind: BTreeMap<AlarmKind, u32> = BTreeMap::new();
+        for alarm in alarms {
+            count(by_kind.entry(alarm.kind).or_default());
+        }
+        by_kind
+    });
     figures
 }

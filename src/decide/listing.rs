@@ -117,9 +117,26 @@ pub struct TrashItem {
     pub reasons: Vec<Reason>,
 }
 
-/// Lists everything; `plan` must be the plan of the same facts.
+/// What is told of one look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listing {
+    /// Every volume, by name and place.
+    pub rows: Vec<VolumeRow>,
+    /// Every alarm of the radar. `Unknown` where it could not be seen who uses what. Never `Absent`.
+    pub alarms: Known<Vec<Alarm>>,
+    /// How many roots may not be swept, by reason.
+    pub tripped: BTreeMap<Refusal, u32>,
+}
+
+/// Lists every volume; `plan` must be the plan of the same facts.
 #[must_use]
 pub fn volumes(facts: &Facts, plan: &Plan) -> Vec<VolumeRow> {
+    all(facts, plan).rows
+}
+
+/// Lists everything, with one reading of the authorities; `plan` must be the plan of the same facts.
+#[must_use]
+pub fn all(facts: &Facts, plan: &Plan) -> Listing {
     let claims = Claims::join(facts);
     let views = RootView::all(facts, &claims);
     let mut list = List {
@@ -158,16 +175,19 @@ pub fn volumes(facts: &Facts, plan: &Plan) -> Vec<VolumeRow> {
         }
     }
     rows.sort_by(|a, b| (&a.key, &a.path).cmp(&(&b.key, &b.path)));
-    rows
-}
-
-/// Every alarm of the radar; `plan` must be the plan of the same facts. `Unknown` where it could
-/// not be seen who uses what. Never `Absent`.
-#[must_use]
-pub fn alarms(facts: &Facts, plan: &Plan) -> Known<Vec<Alarm>> {
-    let claims = Claims::join(facts);
-    let views = RootView::all(facts, &claims);
-    radar::alarms(facts, &claims, &views, &plan.memory)
+    let mut tripped: BTreeMap<Refusal, u32> = BTreeMap::new();
+    for view in &views {
+        let codes: BTreeSet<Refusal> = view.reasons.iter().map(|reason| reason.code).collect();
+        for code in codes {
+            let count = tripped.entry(code).or_default();
+            *count = count.saturating_add(1);
+        }
+    }
+    Listing {
+        rows,
+        alarms,
+        tripped,
+    }
 }
 
 /// Lists the trash of every root.

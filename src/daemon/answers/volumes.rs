@@ -8,7 +8,7 @@ use super::alarms::Alarm;
 use super::{Disk, Name, Why, whys};
 use crate::decide::authority::our_agents;
 use crate::decide::facts::{AgentAnswer, CheckpointFile, Facts, Known, Why as Cause};
-use crate::decide::listing::{self, VolumeRow, VolumeState};
+use crate::decide::listing::{Listing, VolumeRow, VolumeState};
 use crate::decide::plan::Plan;
 use crate::decide::steps::TrashId;
 use crate::observe::usage::Usage;
@@ -189,16 +189,20 @@ pub const AUTHORITIES: [&str; 10] = [
 /// `used` holds what each row takes up, in the order of the rows, where that was looked at.
 #[must_use]
 pub fn volumes<'a>(
-    rows: &'a [VolumeRow],
+    listing: &'a Listing,
     facts: &Facts,
     plan: &Plan,
     used: Option<&'a [Result<Usage, String>]>,
 ) -> Volumes<'a> {
     Volumes {
-        volumes: Rows { rows, used },
+        volumes: Rows {
+            rows: &listing.rows,
+            used,
+        },
         authorities: authorities(facts),
         doubts: whys(&plan.doubts),
-        alarms: listing::alarms(facts, plan)
+        alarms: listing
+            .alarms
             .known()
             .map(|alarms| alarms.iter().map(Alarm::from).collect()),
     }

@@ -6,7 +6,8 @@ use super::{Code, Examined, Finding};
 use crate::decide::authority::believed;
 use crate::decide::facts::{Known, OperationKind, OperationState};
 use crate::decide::guards::{Refusal, Weight};
-use crate::decide::listing::{self, VolumeState};
+use crate::decide::listing::{self, VolumeRow, VolumeState};
+use crate::decide::radar::Alarm;
 use crate::mesos::ids::Role;
 use crate::mesos::resource::{Reservation, ReservationType, Resource};
 use crate::units::{Bytes, MIB, Megabytes, Raw};
@@ -21,8 +22,9 @@ const RESERVED: i64 = 60;
 const FRAMEWORK: &[u8] = b"marathon_framework_id";
 
 pub(super) fn check(examined: &Examined<'_>, findings: &mut Vec<Finding>) {
-    rows(examined, findings);
-    alarms(examined, findings);
+    let listing = listing::all(examined.patient.facts, examined.patient.plan);
+    rows(&listing.rows, findings);
+    alarms(&listing.alarms, findings);
     kept(examined, findings);
     shared_roles(examined, findings);
     frameworks(examined, findings);
@@ -30,10 +32,9 @@ pub(super) fn check(examined: &Examined<'_>, findings: &mut Vec<Finding>) {
     usage(examined, findings);
 }
 
-fn rows(examined: &Examined<'_>, findings: &mut Vec<Finding>) {
-    let patient = &examined.patient;
+fn rows(rows: &[VolumeRow], findings: &mut Vec<Finding>) {
     let mut exposed: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for row in listing::volumes(patient.facts, patient.plan) {
+    for row in rows {
         let Some(key) = &row.key else { continue };
         match row.state {
             VolumeState::Vanished => {
@@ -87,9 +88,8 @@ fn rows(examined: &Examined<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
-fn alarms(examined: &Examined<'_>, findings: &mut Vec<Finding>) {
-    let patient = &examined.patient;
-    match listing::alarms(patient.facts, patient.plan) {
+fn alarms(alarms: &Known<Vec<Alarm>>, findings: &mut Vec<Finding>) {
+    match alarms {
         Known::Known(alarms) => findings.extend(alarms.iter().map(|alarm| {
             Finding::new(
                 alarm.kind.into(),

@@ -92,7 +92,8 @@ fn ended(facts: &mut Facts, container: &str, ended: Known<RunEnd>) {
 }
 
 fn alarms(facts: &Facts) -> Vec<Alarm> {
-    listing::alarms(facts, &plan(facts))
+    listing::all(facts, &plan(facts))
+        .alarms
         .known()
         .unwrap()
         .clone()
@@ -375,7 +376,7 @@ fn an_alarm_is_as_old_as_its_first_pass_in_lived_time_and_ends_when_it_is_over()
     let (mountings, holders) = (facts.mountings.clone(), facts.holders.clone());
     facts.mountings = unknown();
     facts.holders = unknown();
-    assert!(listing::alarms(&facts, &plan(&facts)).why().is_some());
+    assert!(listing::all(&facts, &plan(&facts)).alarms.why().is_some());
     facts.pass();
     facts.mountings = mountings;
     facts.holders = holders;
@@ -414,6 +415,6 @@ fn facts_of_a_version_that_did_not_look_raise_nothing_and_say_so() {
     let object = json.as_object_mut().unwrap();
     assert!(object.remove("mountings").is_some() && object.remove("containers").is_some());
     let facts: Facts = serde_json::from_value(json).unwrap();
-    let found = listing::alarms(&facts, &plan(&facts));
+    let found = listing::all(&facts, &plan(&facts)).alarms;
     assert!(found.why().unwrap().to_string().contains("did not look"));
 }

@@ -287,3 +287,6 @@ pub struct UnwitnessedBatch {
     /// All volumes (named, and directories found) at that time.
     pub of: u32,
 }
+
+#[cfg(test)]
+mod tests;

@@ -257,6 +257,11 @@ impl Told<'_> {
                 [&ROOT[..], &NAME[..3], &[Refusal::AuthorityUnknown]].concat(),
             ),
         };
+        let emptied = self.plan.steps.iter().any(|step| {
+            matches!(step,
+                Step::EmptyMount { authorization, .. } | Step::MoveOut { authorization, .. }
+                if authorization.volume() == self.key && authorization.disk() == disk)
+        });
         let is_mount = disk.kind == DiskType::Mount;
         let rules = answers(&tried, &reasons, |code| {
             let unseen = view.is_none() && ROOT.contains(&code) && code != Refusal::NotMounted;
@@ -268,14 +273,9 @@ impl Told<'_> {
                 .or_else(|| {
                     let later = USE.contains(&code)
                         || [Refusal::NoBarrier, Refusal::RoleHidden].contains(&code);
-                    (is_mount && later && !judged)
+                    (is_mount && later && !judged && !emptied)
                         .then(|| "no destroy of it is to be carried out".to_owned())
                 })
-        });
-        let emptied = self.plan.steps.iter().any(|step| {
-            matches!(step,
-                Step::EmptyMount { authorization, .. } | Step::MoveOut { authorization, .. }
-                if authorization.volume() == self.key && authorization.disk() == disk)
         });
         let made = self.plan.steps.iter().any(
             |step| matches!(step, Step::Create { place } if place.volume == *self.key && place.disk == *disk),
@@ -283,7 +283,7 @@ impl Told<'_> {
         let answer = match (disk.kind, held) {
             (DiskType::Mount, _) if emptied => "yes, it will be emptied".to_owned(),
             (DiskType::Mount, true) => "no, it is named".to_owned(),
-            (DiskType::Mount, false) if judged => {
+            (DiskType::Mount, false) if judged && self.is_destroyed() => {
                 "not yet, although the volume was destroyed".to_owned()
             }
             (DiskType::Root | DiskType::Path, _) if made => "no, it will be made".to_owned(),
@@ -307,6 +307,15 @@ impl Told<'_> {
             ],
             history: self.history(disk, &path),
         });
+    }
+
+    /// Whether its destroy was witnessed.
+    fn is_destroyed(&self) -> bool {
+        let mut records = self.plan.memory.volumes.iter();
+        records.any(|record| {
+            let gone = record.gone.as_ref();
+            record.key == *self.key && gone.is_some_and(|gone| gone.evidence.is_some())
+        })
     }
 
     /// A volume that only a task names.

@@ -381,6 +381,20 @@ mod tests {
     }
 
     #[test]
+    fn a_mount_of_a_folder_does_not_show_its_whole_file_system() {
+        assert!(entry(1, 1, "/", "/").shows_whole_filesystem());
+        assert!(!entry(1, 1, "/sub", "/").shows_whole_filesystem());
+    }
+
+    #[test]
+    fn tables_are_the_same_where_their_mounts_are() {
+        let table = |root: &str| MountTable::new(vec![entry(1, 1, root, "/")]);
+        assert_eq!(table("/"), table("/"));
+        assert_ne!(table("/"), table("/sub"));
+        assert_ne!(table("/"), MountTable::default());
+    }
+
+    #[test]
     fn types_that_another_must_answer_for_are_never_asked() {
         for name in [
             "fuse",

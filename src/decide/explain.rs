@@ -196,6 +196,12 @@ mod tests {
     }
 
     #[test]
+    fn answers_have_the_words_of_the_table() {
+        let words = [Answer::No, Answer::Pass, Answer::Untried].map(Answer::word);
+        assert_eq!(words, ["NO", "pass", "-"]);
+    }
+
+    #[test]
     fn a_disk_that_is_not_offered_says_what_stands_in_for_it() {
         let answer = |emit: Option<Emit>| {
             let last_good = emit.map(|emit| LastGood {

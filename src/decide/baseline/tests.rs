@@ -93,7 +93,7 @@ fn carved_disks_add_up_a_role_and_a_mount_is_its_last_number() {
         resource(&p, -1000),
         Resource {
             provider_id: Some("csi".into()),
-            ..resource(&p, 1000)
+            ..resource(&p, 8000)
         },
         Resource {
             name: "mem".into(),

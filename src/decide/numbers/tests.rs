@@ -389,6 +389,16 @@ fn an_explicit_size_leaves_its_reserve_and_a_megabyte_to_one_before_it_that_take
         given(&[rest(Pin::Free), explicit(90)]),
         [one(90, "reserve"), Err(Code::SizeBeyondFilesystem)]
     );
+    // Whoever stands before the two.
+    for first in [
+        explicit(10),
+        claim(100, reserve(10), Pin::Exactly(mb(10), KeptBy::Held)),
+    ] {
+        assert_eq!(
+            given(&[first, rest(Pin::Free), explicit(80)])[1..],
+            [one(80, "reserve"), Err(Code::SizeBeyondFilesystem)]
+        );
+    }
     // After it, nothing is left for the weaker one.
     assert_eq!(
         given(&[explicit(90), rest(Pin::Free)]),

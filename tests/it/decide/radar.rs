@@ -350,7 +350,6 @@ fn what_was_destroyed_on_a_mount_is_told_by_its_own_name() {
     facts.pass();
     facts.destroy(&other, 7);
     facts.destroy(&key, 8);
-    facts.rmdir(&path(), &other);
     facts.later(10);
     facts.pass();
     facts.hold(&mount(), "file", HolderKind::OpenFile);

@@ -537,6 +537,30 @@ fn a_reservation_is_idle_where_it_is_dynamic_of_disk_anothers_and_no_volume_is_m
 }
 
 #[test]
+fn what_is_to_be_done_is_of_that_very_thing() {
+    let remedy = |code: Code, make: Make| {
+        let mut host = Host::new();
+        make(&mut host);
+        let found = host.find();
+        let of_code = found.iter().find(|one| one.code == code).unwrap();
+        of_code.remedy.clone()
+    };
+    assert_eq!(
+        remedy(Code::UnsafePermissions, |host| {
+            host.doctor.files = vec![a_file(0o755)];
+        }),
+        "`chmod 0700 /var/lib/mesos-volumed`"
+    );
+    let vanished = remedy(Code::VolumeVanished, |host| {
+        host.facts.rmdir(&path(), &key("r/db"));
+    });
+    assert!(
+        vanished.contains("`mesos-volumed volumes recreate r/db --confirm db`"),
+        "{vanished}"
+    );
+}
+
+#[test]
 fn a_volume_is_larger_from_the_first_byte_beyond_its_size_on() {
     found(&[
         (

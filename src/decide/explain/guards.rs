@@ -139,7 +139,7 @@ impl Told<'_> {
             (Some(Step::Quarantine { manifest, .. }), _) => {
                 format!("yes, it will be moved to the trash: {}", manifest.evidence)
             }
-            (_, Some(evidence)) if finding.due => format!("not yet, although {evidence}"),
+            (_, Some(evidence)) => format!("not yet, although {evidence}"),
             _ if finding.due => "not yet, although its time has come".to_owned(),
             _ if finding.named => "no, it is named".to_owned(),
             _ => "no".to_owned(),
@@ -417,15 +417,14 @@ fn of_entry(step: &Step) -> Option<(&TrashPlace, &'static str)> {
         )),
         Step::Void { entry } => Some((entry, "it holds no data any more; its frame is removed")),
         Step::Restore { entry, .. } => Some((entry, "no, it goes back: an operator wants it")),
-        // A new one is not there yet.
-        Step::MoveOut { entry, .. } if entry.data.is_some() => Some((
+        // Of one that is there already: a new one has a name that no entry has.
+        Step::MoveOut { entry, .. } => Some((
             entry,
             "not yet: the rest of it is moved out of its disk first",
         )),
         Step::AdoptRoot { .. }
         | Step::Quarantine { .. }
         | Step::EmptyMount { .. }
-        | Step::MoveOut { .. }
         | Step::OpenGate
         | Step::Bar { .. }
         | Step::Adopt { .. }

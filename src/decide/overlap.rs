@@ -149,7 +149,7 @@ fn prefixes(path: &[u8]) -> impl Iterator<Item = &[u8]> {
         .skip(1)
         .filter(|(_, byte)| **byte == b'/')
         .map(|(index, _)| index)
-        .chain((path.len() > 1).then_some(path.len()));
+        .chain((path != b"/").then_some(path.len()));
     path.get(..1)
         .into_iter()
         .chain(ends.filter_map(move |end| path.get(..end)))

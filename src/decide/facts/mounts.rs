@@ -274,7 +274,7 @@ fn prefixes(path: &Raw) -> impl Iterator<Item = Raw> {
         .skip(1)
         .filter(|(_, byte)| **byte == b'/')
         .map(|(index, _)| index)
-        .chain((bytes.len() > 1).then_some(bytes.len()));
+        .chain((bytes != b"/").then_some(bytes.len()));
     std::iter::once(Raw::from("/")).chain(ends.filter_map(|end| bytes.get(..end).map(Raw::from)))
 }
 

@@ -258,3 +258,6 @@ fn number(agent: &Baselines, told: &[Told], disk: &DiskRef, role: &Role) -> Opti
         (None, need) => need.map(of_need),
     }
 }
+
+#[cfg(test)]
+mod tests;

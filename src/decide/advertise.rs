@@ -333,3 +333,6 @@ fn record(known: &mut LedgerRoot, entry: &Advertised, parts: Vec<LedgerPart>, no
             .map(|what| LedgerChange { at: now, what }),
     );
 }
+
+#[cfg(test)]
+mod tests;

@@ -307,3 +307,6 @@ fn needed(facts: &StartFacts) -> Known<Vec<Resource>> {
         CheckpointFile::Damaged(why) => Known::unknown(format!("resources.target: {why}")),
     }
 }
+
+#[cfg(test)]
+mod tests;

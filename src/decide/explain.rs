@@ -178,3 +178,97 @@ pub fn history(ledger: &Ledger, disk: &DiskRef) -> Vec<Event> {
     });
     events
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::discover::{Code, Form, LastGood, Passes, Rejection, Subject};
+    use crate::decide::ledger::LedgerChange;
+    use crate::mesos::disk::DiskType;
+    use crate::mesos::ids::Role;
+    use crate::units::Megabytes;
+
+    fn disk() -> DiskRef {
+        DiskRef {
+            kind: DiskType::Path,
+            root: "/p".into(),
+        }
+    }
+
+    #[test]
+    fn answers_have_the_words_of_the_table() {
+        let words = [Answer::No, Answer::Pass, Answer::Untried].map(Answer::word);
+        assert_eq!(words, ["NO", "pass", "-"]);
+    }
+
+    #[test]
+    fn a_disk_that_is_not_offered_says_what_stands_in_for_it() {
+        let answer = |emit: Option<Emit>| {
+            let last_good = emit.map(|emit| LastGood {
+                number: Megabytes::whole(70),
+                form: Form {
+                    role: Role::new("*"),
+                    parts: Vec::new(),
+                    known: None,
+                    adopted: None,
+                },
+                emit,
+                agent: None,
+                degrades: true,
+            });
+            offer(&DiskVerdict {
+                subject: Subject::Path("/p".into()),
+                disk: Some(disk()),
+                path: Some("/p".into()),
+                role: None,
+                device: None,
+                filesystem: None,
+                mount: None,
+                passes: Passes::default(),
+                verdict: Verdict::Rejected(Rejection::new(Code::TooSmall, "it is", "mend it")),
+                last_good,
+            })
+            .answer
+        };
+        let tried = "rules after this one were not tried";
+        assert_eq!(answer(None), format!("no, too_small; {tried}"));
+        assert_eq!(
+            answer(Some(Emit::LastGood)),
+            format!("no, too_small; its last good number, 70 MB, stays; {tried}")
+        );
+        assert_eq!(
+            answer(Some(Emit::LeaveOut)),
+            format!("no, too_small; it is left out; {tried}")
+        );
+    }
+
+    #[test]
+    fn what_the_ledger_says_of_a_disk_is_told_from_its_first_sight_to_its_last() {
+        let mut root = LedgerRoot::new(disk(), 10);
+        root.last_seen = 30;
+        root.advertised = Some(Megabytes::whole(70));
+        root.changes.push(LedgerChange {
+            at: 20,
+            what: "it grew".to_owned(),
+        });
+        let mut ledger = Ledger::default();
+        assert_eq!(history(&ledger, &disk()), []);
+        ledger.roots.push(root);
+        let told: Vec<_> = history(&ledger, &disk())
+            .into_iter()
+            .map(|event| (event.at, event.what))
+            .collect();
+        let one = |at, what: &str| (Some(at), what.to_owned());
+        assert_eq!(
+            told,
+            [
+                one(10, "first seen"),
+                one(20, "it grew"),
+                one(
+                    30,
+                    "last seen; never verified for sweeping; advertised with 70 MB"
+                ),
+            ]
+        );
+    }
+}

@@ -447,7 +447,55 @@ mod tests {
         });
         assert_eq!(one.marks(), [Mark::NoReplica, Mark::UpgradeStrategy]);
         assert_eq!(app(2, &["TASK_RUNNING", "TASK_RUNNING"]).marks(), []);
+        // A second one is wanted, or is there.
+        assert_eq!(app(2, &["TASK_RUNNING"]).marks(), []);
+        assert_eq!(app(1, &["TASK_RUNNING", "TASK_KILLED"]).marks(), []);
         assert_eq!(app(0, &["TASK_KILLED"]).marks(), [Mark::NoReplica]);
+    }
+
+    #[test]
+    fn an_instance_is_known_again_by_its_volumes() {
+        let app = app(2, &["TASK_RUNNING", "TASK_KILLED"]);
+        let found = |id: &str, volumes: &[&str]| {
+            let volumes: Vec<String> = volumes.iter().map(ToString::to_string).collect();
+            app.instance(id, &volumes).map(|one| one.id.clone())
+        };
+        assert_eq!(found("pg.1", &[]).as_deref(), Some("pg.1"));
+        assert_eq!(found("pg.7", &["x", "pg#d#1"]).as_deref(), Some("pg.1"));
+        assert_eq!(found("pg.7", &["x"]), None);
+    }
+
+    #[test]
+    fn an_app_is_changed_by_a_deployment_of_its_own_or_one_that_affects_it() {
+        let body = serde_json::json!({"apps": [
+            {"id": "/a", "instances": 0, "residency": {}, "deployments": [{"id": "d"}]},
+            {"id": "/b", "instances": 0, "residency": {}},
+            {"id": "/c", "instances": 0, "residency": {}}]});
+        let apps = parse_apps(body.to_string().as_bytes()).unwrap();
+        let under = Under {
+            id: "e".to_owned(),
+            affected_apps: vec!["/b".to_owned()],
+            affected_pods: Vec::new(),
+        };
+        let changing: Vec<bool> = stateful(&apps, &[], &[under])
+            .iter()
+            .map(|app| app.deploying)
+            .collect();
+        assert_eq!(changing, [true, true, false]);
+    }
+
+    #[test]
+    fn one_that_waits_is_awaited_as_long_as_fewer_than_wanted_are_up() {
+        let waits = |wanted, states: &[&str]| {
+            let app = app(wanted, states);
+            app.may_wipe(app.instances.last().unwrap(), false)
+        };
+        let (up, gone) = ("TASK_RUNNING", "TASK_KILLED");
+        assert_eq!(waits(2, &[up, up, gone]), Ok(Way::Wipe));
+        assert_eq!(waits(2, &[up, gone, gone]), Err(Stays::Awaited));
+        assert_eq!(waits(3, &[up, up, gone]), Err(Stays::Awaited));
+        assert_eq!(waits(1, &[up, gone, gone]), Ok(Way::Wipe));
+        assert_eq!(waits(1, &[up, gone, gone, gone]), Ok(Way::Wipe));
     }
 
     #[test]

@@ -131,8 +131,8 @@ impl Memory {
 
 impl VolumeRecord {
     fn same_but_for_when(&self, later: &Self) -> bool {
-        let is_there = self.gone.is_none() && later.gone.is_none();
-        let named_at = if is_there {
+        // That it is gone for one alone tells them apart in any case.
+        let named_at = if self.gone.is_none() {
             later.named_at
         } else {
             self.named_at
@@ -287,3 +287,6 @@ pub struct UnwitnessedBatch {
     /// All volumes (named, and directories found) at that time.
     pub of: u32,
 }
+
+#[cfg(test)]
+mod tests;

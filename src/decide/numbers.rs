@@ -549,3 +549,6 @@ fn rest(claim: &Claim, taken: u64) -> Result<Share, Rejection> {
     }
     Ok(share)
 }
+
+#[cfg(test)]
+mod tests;

@@ -146,9 +146,10 @@ fn prefixes(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     let ends = path
         .iter()
         .enumerate()
-        .filter(|(index, byte)| **byte == b'/' && *index > 0)
+        .skip(1)
+        .filter(|(_, byte)| **byte == b'/')
         .map(|(index, _)| index)
-        .chain((path.len() > 1).then_some(path.len()));
+        .chain((path != b"/").then_some(path.len()));
     path.get(..1)
         .into_iter()
         .chain(ends.filter_map(move |end| path.get(..end)))

@@ -154,6 +154,15 @@ mod tests {
             next(Allowed::Everything, &waits, &BOUNDS),
             Allowed::Rate(20_000)
         );
+        // Five hundredths of the time are a wait too.
+        let waits = Sample {
+            others: Some(false),
+            ..seen(10.0, 5.0)
+        };
+        assert_eq!(
+            next(Allowed::Everything, &waits, &BOUNDS),
+            Allowed::Rate(20_000)
+        );
         // What can't be told is not idle.
         let unknown = Sample::default();
         assert_eq!(
@@ -193,6 +202,12 @@ mod tests {
 
     #[test]
     fn it_comes_back_when_the_pressure_is_gone() {
+        // The limit itself is no pressure yet.
+        let at_limit = [seen(20.0, 0.0)];
+        assert_eq!(
+            after(Allowed::Rate(5_000), &at_limit),
+            Allowed::Rate(10_000)
+        );
         let calm = [seen(10.0, 9.0); 5];
         assert_eq!(after(Allowed::Nothing, &calm[..2]), Allowed::Rate(6_000));
         assert_eq!(after(Allowed::Nothing, &calm), Allowed::Rate(20_000));

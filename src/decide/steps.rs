@@ -376,32 +376,6 @@ pub enum Step {
     },
 }
 
-impl Step {
-    /// Whether data leaves its place or is destroyed by it.
-    #[must_use]
-    pub const fn destructive(&self) -> bool {
-        match self {
-            Self::Quarantine { .. }
-            | Self::Wipe { .. }
-            | Self::EmptyMount { .. }
-            | Self::MoveOut { .. }
-            | Self::Call { .. } => true,
-            Self::AdoptRoot { .. }
-            | Self::Clear { .. }
-            | Self::PutBack { .. }
-            | Self::Void { .. }
-            | Self::OpenGate
-            | Self::Bar { .. }
-            | Self::Restore { .. }
-            | Self::Adopt { .. }
-            | Self::Unadopt { .. }
-            | Self::Tidy { .. }
-            | Self::Confirm { .. }
-            | Self::Create { .. } => false,
-        }
-    }
-}
-
 /// Something that was looked at and is left as it is, with every reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Kept {

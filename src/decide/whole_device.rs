@@ -142,7 +142,9 @@ fn used(seen: &Seen<'_>, part: &BlockDevice, reasons: &mut Vec<String>) {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::decide::facts::Content;
+    use crate::decide::facts::{Content, FileIdentity, Fingerprint};
+    use crate::decide::ledger::LedgerRoot;
+    use crate::mesos::disk::{DiskRef, DiskType};
 
     /// A disk of which nothing keeps it from being wiped.
     pub(crate) fn device(name: &str, minor: u32) -> BlockDevice {
@@ -178,6 +180,58 @@ pub(crate) mod tests {
         authorize(&seen, &path.into(), confirm)
             .err()
             .unwrap_or_default()
+    }
+
+    fn mount(device: DeviceNumber, source: &str) -> MountEntry {
+        MountEntry {
+            id: 1,
+            parent: 0,
+            device,
+            root: "/".into(),
+            root_deleted: false,
+            mount_point: "/mnt".into(),
+            options: "rw".into(),
+            optional: Vec::new(),
+            fs_type: "btrfs".into(),
+            source: source.into(),
+            super_options: "rw".into(),
+        }
+    }
+
+    #[test]
+    fn a_device_with_a_file_system_of_the_ledger_is_ours_and_any_other_is_not() {
+        let mut device = device("sdb", 16);
+        device.content = Known::Known(Content::Filesystem {
+            fs_type: "ext4".to_owned(),
+            uuid: Some("u-1".to_owned()),
+            label: None,
+        });
+        let refused = |filesystem: &str| {
+            let disk = DiskRef {
+                kind: DiskType::Path,
+                root: "/p".into(),
+            };
+            let mut root = LedgerRoot::new(disk, 1);
+            root.fingerprint = Some(Fingerprint {
+                filesystem: filesystem.to_owned(),
+                fs_type: "ext4".to_owned(),
+                directory: FileIdentity {
+                    filesystem: filesystem.to_owned(),
+                    handle: "1:2".to_owned(),
+                },
+            });
+            let mut ledger = Ledger::default();
+            ledger.roots.push(root);
+            let seen = Seen {
+                devices: std::slice::from_ref(&device),
+                mounts: &[],
+                swaps: &[],
+                ledger: &ledger,
+            };
+            authorize(&seen, &"/dev/sdb".into(), "S3R1AL").is_err()
+        };
+        assert!(refused("u-1"));
+        assert!(!refused("u-2"));
     }
 
     #[test]
@@ -221,6 +275,28 @@ pub(crate) mod tests {
             .len(),
             1
         );
+        // By its number, or, where the file system has one of its own, by its name.
+        for (number, source) in [
+            (free.number, "/dev/root"),
+            (
+                DeviceNumber {
+                    major: 0,
+                    minor: 40,
+                },
+                "/dev/sdb",
+            ),
+        ] {
+            let mount = mount(number, source);
+            let ledger = Ledger::default();
+            let seen = Seen {
+                devices: std::slice::from_ref(&free),
+                mounts: &[mount],
+                swaps: &[],
+                ledger: &ledger,
+            };
+            let said = authorize(&seen, &"/dev/sdb".into(), "S3R1AL").unwrap_err();
+            assert_eq!(said, ["sdb is mounted at /mnt"]);
+        }
         // What a partition is used for counts for the whole.
         let mut whole = free.clone();
         whole.partitions.push("sdb1".into());

@@ -139,7 +139,7 @@ impl Told<'_> {
             (Some(Step::Quarantine { manifest, .. }), _) => {
                 format!("yes, it will be moved to the trash: {}", manifest.evidence)
             }
-            (_, Some(evidence)) if finding.due => format!("not yet, although {evidence}"),
+            (_, Some(evidence)) => format!("not yet, although {evidence}"),
             _ if finding.due => "not yet, although its time has come".to_owned(),
             _ if finding.named => "no, it is named".to_owned(),
             _ => "no".to_owned(),
@@ -257,6 +257,11 @@ impl Told<'_> {
                 [&ROOT[..], &NAME[..3], &[Refusal::AuthorityUnknown]].concat(),
             ),
         };
+        let emptied = self.plan.steps.iter().any(|step| {
+            matches!(step,
+                Step::EmptyMount { authorization, .. } | Step::MoveOut { authorization, .. }
+                if authorization.volume() == self.key && authorization.disk() == disk)
+        });
         let is_mount = disk.kind == DiskType::Mount;
         let rules = answers(&tried, &reasons, |code| {
             let unseen = view.is_none() && ROOT.contains(&code) && code != Refusal::NotMounted;
@@ -268,14 +273,9 @@ impl Told<'_> {
                 .or_else(|| {
                     let later = USE.contains(&code)
                         || [Refusal::NoBarrier, Refusal::RoleHidden].contains(&code);
-                    (is_mount && later && !judged)
+                    (is_mount && later && !judged && !emptied)
                         .then(|| "no destroy of it is to be carried out".to_owned())
                 })
-        });
-        let emptied = self.plan.steps.iter().any(|step| {
-            matches!(step,
-                Step::EmptyMount { authorization, .. } | Step::MoveOut { authorization, .. }
-                if authorization.volume() == self.key && authorization.disk() == disk)
         });
         let made = self.plan.steps.iter().any(
             |step| matches!(step, Step::Create { place } if place.volume == *self.key && place.disk == *disk),
@@ -283,7 +283,7 @@ impl Told<'_> {
         let answer = match (disk.kind, held) {
             (DiskType::Mount, _) if emptied => "yes, it will be emptied".to_owned(),
             (DiskType::Mount, true) => "no, it is named".to_owned(),
-            (DiskType::Mount, false) if judged => {
+            (DiskType::Mount, false) if judged && self.is_destroyed() => {
                 "not yet, although the volume was destroyed".to_owned()
             }
             (DiskType::Root | DiskType::Path, _) if made => "no, it will be made".to_owned(),
@@ -307,6 +307,15 @@ impl Told<'_> {
             ],
             history: self.history(disk, &path),
         });
+    }
+
+    /// Whether its destroy was witnessed.
+    fn is_destroyed(&self) -> bool {
+        let mut records = self.plan.memory.volumes.iter();
+        records.any(|record| {
+            let gone = record.gone.as_ref();
+            record.key == *self.key && gone.is_some_and(|gone| gone.evidence.is_some())
+        })
     }
 
     /// A volume that only a task names.
@@ -408,15 +417,14 @@ fn of_entry(step: &Step) -> Option<(&TrashPlace, &'static str)> {
         )),
         Step::Void { entry } => Some((entry, "it holds no data any more; its frame is removed")),
         Step::Restore { entry, .. } => Some((entry, "no, it goes back: an operator wants it")),
-        // A new one is not there yet.
-        Step::MoveOut { entry, .. } if entry.data.is_some() => Some((
+        // Of one that is there already: a new one has a name that no entry has.
+        Step::MoveOut { entry, .. } => Some((
             entry,
             "not yet: the rest of it is moved out of its disk first",
         )),
         Step::AdoptRoot { .. }
         | Step::Quarantine { .. }
         | Step::EmptyMount { .. }
-        | Step::MoveOut { .. }
         | Step::OpenGate
         | Step::Bar { .. }
         | Step::Adopt { .. }

@@ -274,7 +274,7 @@ fn prefixes(path: &Raw) -> impl Iterator<Item = Raw> {
         .skip(1)
         .filter(|(_, byte)| **byte == b'/')
         .map(|(index, _)| index)
-        .chain((bytes.len() > 1).then_some(bytes.len()));
+        .chain((bytes != b"/").then_some(bytes.len()));
     std::iter::once(Raw::from("/")).chain(ends.filter_map(|end| bytes.get(..end).map(Raw::from)))
 }
 
@@ -378,6 +378,20 @@ mod tests {
         assert_eq!(location.path, "/sub/a/b".into());
         assert_eq!(table.locate(&"/mnt".into()).unwrap().path, "/sub".into());
         assert_eq!(table.locate(&"/etc".into()).unwrap().path, "/etc".into());
+    }
+
+    #[test]
+    fn a_mount_of_a_folder_does_not_show_its_whole_file_system() {
+        assert!(entry(1, 1, "/", "/").shows_whole_filesystem());
+        assert!(!entry(1, 1, "/sub", "/").shows_whole_filesystem());
+    }
+
+    #[test]
+    fn tables_are_the_same_where_their_mounts_are() {
+        let table = |root: &str| MountTable::new(vec![entry(1, 1, root, "/")]);
+        assert_eq!(table("/"), table("/"));
+        assert_ne!(table("/"), table("/sub"));
+        assert_ne!(table("/"), MountTable::default());
     }
 
     #[test]

@@ -103,10 +103,12 @@ mod tests {
         assert!(!none.holds(&a));
         let one = none.clone().pause(Some(&a));
         assert!(one.holds(&a) && !one.holds(&b));
+        assert!(!one.all() && one.roots() == &BTreeSet::from([a.clone()]));
         assert_eq!(one.clone().pause(Some(&a)), one);
         assert_eq!(one.clone().resume(Some(&a)), none);
         let all = one.pause(None);
         assert!(all.holds(&a) && all.holds(&b));
+        assert!(all.all() && all.roots().is_empty());
         // All but one: it goes on while the others wait, those included that come later.
         let others = all.resume(Some(&b));
         assert!(others.holds(&a) && !others.holds(&b) && others.holds(&Raw::from("/mnt/c")));

@@ -334,3 +334,109 @@ impl Words {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mesos::ids::{PersistenceId, Role};
+
+    #[test]
+    fn modes_are_called_the_same_everywhere() {
+        for (mode, name) in [
+            (WipeMode::Unlink, "unlink"),
+            (WipeMode::Discard, "discard"),
+            (WipeMode::Overwrite, "overwrite"),
+            (WipeMode::ZeroFree, "zero_free"),
+            (WipeMode::Reformat, "reformat"),
+        ] {
+            assert_eq!((mode.name(), mode.to_string().as_str()), (name, name));
+            assert_eq!(serde_json::to_value(mode).unwrap(), name);
+        }
+    }
+
+    #[test]
+    fn what_an_operator_says_of_one_wipe_is_of_that_volume_and_adds_to_the_settings() {
+        let key = |id: &str| VolumeKey::new(Role::new("r"), PersistenceId::new(id));
+        let policy = |mode, strict| {
+            serde_json::from_value::<Policy>(serde_json::json!({
+                "sweep_every": Span::ZERO, "grace": Span::ZERO, "orphans": OrphanPolicy::Report,
+                "protect": [], "brake_percent": 1, "brake_min": 1, "recreate_vanished": false,
+                "retention": Span::ZERO, "orphan_retention": Span::ZERO, "require_agent": false,
+                "start_gate": false, "pid_namespace": PidNamespace::Host, "barrier": false,
+                "wipe": WipeMethod { mode, strict, ..WipeMethod::UNLINK },
+                "mount_mode": WipeMode::ZeroFree,
+            }))
+            .unwrap()
+        };
+        let said = |volume: &str, mode, strict| Words {
+            wipe: Some(key(volume)),
+            mode,
+            strict,
+            ..Words::default()
+        };
+        let (unlink, discard) = (WipeMode::Unlink, WipeMode::Discard);
+        for (volume, mode, strict, settings, disk, wanted) in [
+            ("v", None, false, (discard, true), DiskType::Root, None),
+            (
+                "w",
+                Some(discard),
+                true,
+                (unlink, false),
+                DiskType::Root,
+                None,
+            ),
+            (
+                "v",
+                Some(discard),
+                false,
+                (unlink, false),
+                DiskType::Root,
+                Some((discard, false)),
+            ),
+            (
+                "v",
+                Some(unlink),
+                false,
+                (discard, true),
+                DiskType::Path,
+                Some((unlink, true)),
+            ),
+            (
+                "v",
+                None,
+                true,
+                (discard, false),
+                DiskType::Path,
+                Some((discard, true)),
+            ),
+            (
+                "v",
+                Some(unlink),
+                true,
+                (discard, true),
+                DiskType::Path,
+                Some((unlink, true)),
+            ),
+            (
+                "v",
+                None,
+                true,
+                (discard, false),
+                DiskType::Mount,
+                Some((WipeMode::ZeroFree, true)),
+            ),
+        ] {
+            let policy = policy(settings.0, settings.1);
+            let found = said(volume, mode, strict).method(&key("v"), disk, &policy);
+            let wanted = wanted.map(|(mode, strict)| WipeMethod {
+                mode,
+                strict,
+                ..WipeMethod::UNLINK
+            });
+            assert_eq!(
+                found, wanted,
+                "{volume} {mode:?} {strict} {settings:?} {disk}"
+            );
+        }
+    }
+}

@@ -1,6 +1,8 @@
 //! Doctor finds each thing in a host that has it, nothing on a healthy one, and says what it could
 //! not look at.
 
+mod exact;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use mesos_volumed::decide::doctor::{Code, Finding, Patient, Severity, examine};

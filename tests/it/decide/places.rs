@@ -333,9 +333,19 @@ fn the_root_of_a_held_mount_disk_is_held_wherever_it_shows() {
     bind(&mut facts, &path(), "volumes/roles/db/o", DiskType::Mount);
     let bound = second(DiskType::Mount);
     facts.create(&bound, &key("db/m"));
+    let made = plan_of(&facts);
+    let is_it = |kept: &&Kept| kept.volume == Some(key("db/o"));
+    let reasons = &made.kept.iter().find(is_it).unwrap().reasons;
+    let told: Vec<_> = reasons
+        .iter()
+        .map(|reason| (reason.code, reason.detail.as_str()))
+        .collect();
     assert_eq!(
-        codes(&plan_of(&facts), "db/o"),
-        [Refusal::Held, Refusal::MountInside]
+        told,
+        [
+            (Refusal::Held, "it is the directory of held volume db/m"),
+            (Refusal::MountInside, "MOUNT:/mnt/more lies inside it"),
+        ]
     );
     // Known by its identity where the place can't be told.
     if let Known::Known(dirs) = &mut facts.disk(&path()).dirs {
@@ -346,6 +356,17 @@ fn the_root_of_a_held_mount_disk_is_held_wherever_it_shows() {
         }
     }
     assert!(codes(&plan_of(&facts), "db/o").contains(&Refusal::Held));
+}
+
+#[test]
+fn a_neighbour_whose_name_begins_with_that_of_another_is_not_in_it() {
+    let mut facts = healthy();
+    facts.create(&path(), &key("db/held"));
+    facts.mkdir(&path(), &key("db/held-old"));
+    facts.mkdir(&path(), &key("db/hel"));
+    facts.pass();
+    facts.later(DAY);
+    assert_eq!(steps(&plan_of(&facts)), ["quarantine", "quarantine"]);
 }
 
 #[test]
@@ -1234,7 +1255,7 @@ fn a_destroy_on_a_mount_that_was_never_seen_is_told_all_the_same() {
     ];
     for lie in lies {
         let facts = changed(&facts, lie);
-        assert!(!plan_of(&facts).steps.iter().any(Step::destructive));
+        assert_eq!(steps(&plan_of(&facts)), [""; 0]);
         assert!(check(good.clone(), &facts).is_err());
     }
 }

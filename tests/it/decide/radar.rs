@@ -209,6 +209,22 @@ fn a_mount_of_somebody_else_beside_a_containers_counts_twice_and_alone_does_not(
 }
 
 #[test]
+fn what_systemd_runs_on_the_host_is_no_container_and_what_docker_runs_is_one() {
+    for (host, kinds_of) in [(false, vec![]), (true, vec![AlarmKind::MountedTwice])] {
+        let (mut facts, key) = held();
+        for (at, pid) in [("/srv/one", 31), ("/srv/two", 32)] {
+            let mut seen = view(&format!("mnt:[{pid}]"), at, pid);
+            seen.host = host;
+            seen.cgroup = Some("docker-0a1b2c3d4e5f".into());
+            let of = place(&facts, &path(), &key);
+            let mounting = mounting(&facts, of, at, vec![seen]);
+            add(&mut facts, mounting);
+        }
+        assert_eq!(kinds(&facts), kinds_of);
+    }
+}
+
+#[test]
 fn a_volume_that_systemd_mounted_on_itself_is_neither_twice_nor_inside() {
     let (mut facts, key) = held();
     run(&mut facts, &path(), &key, OLD, 20);
@@ -325,6 +341,43 @@ fn what_is_used_in_the_trash_is_in_use_though_destroyed() {
     let mounting = mounting(&facts, of, "/mnt/x", vec![view(HOST, "/mnt/x", 1)]);
     add(&mut facts, mounting);
     assert_eq!(kinds(&facts), [AlarmKind::InUseDestroyed]);
+}
+
+#[test]
+fn what_was_destroyed_on_a_mount_is_told_by_its_own_name() {
+    let (mut facts, other) = held();
+    let key = key("r/m");
+    facts.create(&mount(), &key);
+    facts.pass();
+    facts.destroy(&other, 7);
+    facts.destroy(&key, 8);
+    facts.later(10);
+    facts.pass();
+    facts.hold(&mount(), "file", HolderKind::OpenFile);
+    let found = alarms(&facts);
+    let told: Vec<_> = found
+        .iter()
+        .map(|alarm| (alarm.kind, &alarm.volume, &alarm.disk))
+        .collect();
+    assert_eq!(told, [(AlarmKind::InUseDestroyed, &key, &mount())]);
+    assert_eq!(found[0].users[0].pids, [4711]);
+    // The kernel holds a swap file, no process does.
+    for holder in holders(&mut facts) {
+        (holder.kind, holder.pid) = (HolderKind::Swap, 0);
+    }
+    assert!(alarms(&facts)[0].users[0].pids.is_empty());
+}
+
+#[test]
+fn what_cannot_be_read_since_the_plan_was_made_is_no_destroy() {
+    let (mut facts, key) = held();
+    facts.destroy(&key, 7);
+    facts.later(10);
+    facts.hold(&path(), "volumes/roles/r/db", HolderKind::OpenFile);
+    let made = plan(&facts);
+    assert_eq!(listing::alarms(&facts, &made).known().unwrap().len(), 1);
+    facts.checkpoint.info = CheckpointFile::Damaged(unknown::<()>().why().unwrap().clone());
+    assert_eq!(listing::alarms(&facts, &made), Known::Known(Vec::new()));
 }
 
 #[test]

@@ -375,9 +375,9 @@ fn what_cannot_be_read_since_the_plan_was_made_is_no_destroy() {
     facts.later(10);
     facts.hold(&path(), "volumes/roles/r/db", HolderKind::OpenFile);
     let made = plan(&facts);
-    assert_eq!(listing::alarms(&facts, &made).known().unwrap().len(), 1);
+    assert_eq!(listing::all(&facts, &made).alarms.known().unwrap().len(), 1);
     facts.checkpoint.info = CheckpointFile::Damaged(unknown::<()>().why().unwrap().clone());
-    assert_eq!(listing::alarms(&facts, &made), Known::Known(Vec::new()));
+    assert_eq!(listing::all(&facts, &made).alarms, Known::Known(Vec::new()));
 }
 
 #[test]

@@ -215,17 +215,24 @@ fn warn_of_next(question: &Question<'_>, resources: &Resources, effects: &mut Ef
     );
     match next.verdict {
         Verdict::Recovers { .. } => {}
-        Verdict::Refuses { text, .. } => effects
-            .warnings
-            .push(format!("the start after this one is refused too: {text}")),
+        Verdict::Refuses { text, .. } => effects.warnings.push(format!(
+            "the start after this one is refused too: {}",
+            first_line(&text)
+        )),
         Verdict::NewAgentId { why } => effects.warnings.push(format!(
-            "the start after this one has a new agent id: {why}"
+            "the start after this one has a new agent id: {}",
+            first_line(&why)
         )),
         Verdict::CannotTell { why } => effects.warnings.push(format!(
             "whether the start after this one goes well can't be told: {}",
             why.join("; ")
         )),
     }
+}
+
+/// Of an agent's words those that say what is wrong; all that was compared may follow.
+fn first_line(words: &str) -> &str {
+    words.lines().next().unwrap_or_default().trim_end()
 }
 
 /// Which id the agent has, and what it finishes with it.
@@ -268,7 +275,7 @@ fn decide(
                         effects.doubts.push(format!(
                             "whether the host has rebooted ({why}): if not, the agent is refused \
                              ({}), otherwise it gets a new id",
-                            words.lines().next().unwrap_or_default().trim_end()
+                            first_line(&words)
                         ));
                         return Ok(new_id(&words));
                     }

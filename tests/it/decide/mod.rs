@@ -30,6 +30,7 @@ mod prepared;
 mod properties;
 mod radar;
 mod random;
+mod released;
 mod remembered;
 mod second_reading;
 mod story;

@@ -302,10 +302,13 @@ fn render(discovery: &Discovery) -> String {
 }
 
 fn golden(name: &str, discovery: &Discovery) {
+    golden_text(name, &render(discovery));
+}
+
+fn golden_text(name: &str, text: &str) {
     let path = fixture("golden/discover").join(name);
-    let text = render(discovery);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        std::fs::write(&path, &text).unwrap();
+        std::fs::write(&path, text).unwrap();
     }
     let wanted = std::fs::read_to_string(&path).unwrap_or_default();
     similar_asserts::assert_eq!(wanted, text);

@@ -239,13 +239,15 @@ impl<'a> Judge<'a> {
         }
         passes.note(Code::NotUtf8Root, "its path is UTF-8");
         fits_device(path, rule, mount, device)?;
-        passes.note(
-            Code::WrongDevice,
-            format!(
-                "labels, models and devices of rule {} fit it, or the rule has none",
-                rule.number
-            ),
-        );
+        if rule.is_configured() {
+            passes.note(
+                Code::WrongDevice,
+                format!(
+                    "labels, models and devices of rule {} fit it, or the rule has none",
+                    rule.number
+                ),
+            );
+        }
         if of_agent {
             self.beyond_the_system(path, rule, mount, answer)?;
             passes.note(

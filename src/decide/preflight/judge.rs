@@ -98,7 +98,7 @@ fn walk(
         judged.refused_disk = Some(*entry);
         // What is checkpointed tells whether any text could help.
         if let Ok(believed) = replay::believe(facts, true, &mut Effects::default()) {
-            judged.checkpointed = believed.target.or(believed.committed).unwrap_or_default();
+            judged.checkpointed = believed.target.unwrap_or(believed.committed);
         }
         return Err(refusal(Check::Disks, text, false));
     }
@@ -182,14 +182,11 @@ fn recover(
     judged: &mut Judged,
     effects: &mut Effects,
 ) -> Result<Resources, Verdict> {
-    let Some(committed) = &believed.committed else {
-        return Ok(resources.clone());
-    };
-    judged.checkpointed = committed.clone();
+    judged.checkpointed = believed.committed.clone();
     if let Some(target) = &believed.target {
         // What will have to fit once the target is committed.
         judged.checkpointed = target.clone();
-        let committed = replay::commit(question.facts, committed, target, effects);
+        let committed = replay::commit(question.facts, &believed.committed, target, effects);
         match committed {
             Ok(now) => judged.checkpointed = now,
             Err(verdict) => {

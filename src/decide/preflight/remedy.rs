@@ -388,7 +388,6 @@ fn with_new_id(question: &Question<'_>, resources: &Resources) -> Option<String>
     let trial = judge(
         &Question {
             facts: &facts,
-            rebooted: &Known::Known(false),
             ..*question
         },
         resources,

@@ -589,3 +589,22 @@ fn the_operator_is_told_what_stays() {
     assert!(notes(|g| g.data = unknown()).contains("is unknown"));
     assert!(notes(|g| witnesses(g, &[RootWitness::Config])).contains("[[disks]] rule"));
 }
+
+#[test]
+fn what_is_on_it_is_named() {
+    let said = |change: fn(&mut Given), rule: Rule| {
+        let mut given = given();
+        change(&mut given);
+        let judged = given.judged();
+        let mut refusals = judged.refusals();
+        refusals
+            .find(|tried| tried.rule == rule)
+            .unwrap()
+            .evidence
+            .clone()
+    };
+    let volume = |g: &mut Given| g.facts.create(&mount(), &key("db/m"));
+    assert_eq!(said(volume, Rule::Held), "it holds db/m");
+    let entries = |g: &mut Given| g.trash = Known::Known(vec!["1-a-1".into(), "1-a-2".into()]);
+    assert_eq!(said(entries, Rule::Trash), "its trash holds 1-a-1, 1-a-2");
+}

@@ -14,7 +14,9 @@ use mesos_volumed::decide::facts::{
     CheckpointFile, FileKind, Known, LatestAgent, MakeOutcome, Obstacle, ObstacleKind,
     ReconfigurationPolicy, StartFacts, VolumeLook, Why,
 };
-use mesos_volumed::decide::preflight::{PreflightInput, PreflightReport, Verdict, preflight};
+use mesos_volumed::decide::preflight::{
+    PreflightInput, PreflightReport, Verdict, preflight, roots,
+};
 use mesos_volumed::mesos::agent_info::{AgentInfo, parse_attributes, parse_domain};
 use mesos_volumed::mesos::state::{Operation, OperationKind, OperationState};
 use mesos_volumed::units::{Bytes, Raw};
@@ -289,6 +291,41 @@ fn remedies() -> Vec<Scene> {
             }),
         ),
         (
+            "attributes are new",
+            but(held(Equal, BASE), |input| {
+                input.flags.attributes = Known::Known("rack:r1".to_owned());
+            }),
+        ),
+        (
+            "another flag, and it is not strict",
+            but(held(Equal, BASE), |input| {
+                input.flags.hostname = Known::Known(Raw::from("b"));
+                input.flags.strict = Known::Known(false);
+                input.facts.checkpoint.state = CheckpointFile::Damaged(Why("torn".to_owned()));
+                input.facts.unreadable.insert(
+                    "meta/resources/resources_and_operations.state".to_owned(),
+                    "Failed to read size".to_owned(),
+                );
+            }),
+        ),
+        (
+            "ROOT is larger, which is allowed, and PATH is smaller",
+            held(
+                Additive,
+                &root_more.replace(r#"{"value":2048},"#, r#"{"value":100},"#),
+            ),
+        ),
+        (
+            "PATH is smaller than what it holds, as it was before",
+            but(
+                held(Additive, &changed(r#"{"value":2048},"#, r#"{"value":50},"#)),
+                |input| {
+                    let before = preflight(&first(&path_100)).resources;
+                    old(input, |info| info.resources = before);
+                },
+            ),
+        ),
+        (
             "another flag, a disk that is gone",
             but(gone(held(Equal, BASE)), |input| {
                 input.flags.hostname = Known::Known(Raw::from("b"));
@@ -364,6 +401,20 @@ fn creating(state: OperationState) -> PreflightInput {
             look.exists = Known::Known(false);
             look.make = MakeOutcome::Made;
             input.facts.volumes.insert(volume.path, look);
+        }
+    })
+}
+
+/// The same by a target beside an old agent's file.
+fn creating_of_target() -> PreflightInput {
+    but(creating(OperationState::Pending), |input| {
+        let files = &mut input.facts.checkpoint;
+        files.state_target = std::mem::replace(&mut files.state, CheckpointFile::Missing);
+        let CheckpointFile::Whole(resources) = &mut files.info else {
+            panic!("{:?}", files.info)
+        };
+        for one in resources.iter_mut().filter(|one| one.source.is_none()) {
+            one.persistence = None;
         }
     })
 }
@@ -624,6 +675,25 @@ fn files() -> Vec<Scene> {
             }),
         ),
         (
+            "an old agent's files, and a CREATE in a target",
+            made(
+                creating_of_target(),
+                MakeOutcome::Fails("File name too long".to_owned()),
+            ),
+        ),
+        (
+            "no committed file, and a CREATE in a target",
+            but(made(creating_of_target(), MakeOutcome::Made), |input| {
+                input.facts.checkpoint.info = CheckpointFile::Missing;
+            }),
+        ),
+        (
+            "attributes that can't be read at the first start",
+            but(first(BASE), |input| {
+                input.flags.attributes = Known::Known("rack".to_owned());
+            }),
+        ),
+        (
             "attributes that can't be read",
             but(held(Equal, BASE), |input| {
                 input.flags.attributes = Known::Known("rack".to_owned());
@@ -800,6 +870,36 @@ fn what_an_agent_makes_of_its_files_is_said_to_the_word() {
 #[test]
 fn what_goes_wrong_later_is_said_once_and_nothing_else() {
     golden("dangers.txt", dangers());
+}
+
+#[test]
+fn every_root_that_a_text_or_a_file_of_the_agent_names_is_looked_at() {
+    let of = |input: PreflightInput| -> Vec<String> {
+        roots(&input).iter().map(ToString::to_string).collect()
+    };
+    let text = with_root(&[disk("PATH", "/new", "1"), disk("PATH", "/new", "2")]);
+    assert_eq!(of(held(Equal, &text)), ["/new", PATH, MOUNT]);
+    assert_eq!(of(first(&text)), ["/new"]);
+    assert_eq!(of(held(Equal, "no text")), [PATH, MOUNT]);
+    // Only the checkpoint names them, in either generation.
+    let without_info = |change: fn(&mut PreflightInput)| {
+        of(but(held(Equal, "cpus:1"), |input| {
+            input.facts.info = CheckpointFile::Missing;
+            change(input);
+        }))
+    };
+    assert_eq!(without_info(|_| {}), [PATH, MOUNT]);
+    assert_eq!(
+        without_info(|input| input.facts.checkpoint.state = CheckpointFile::Missing),
+        [PATH, MOUNT]
+    );
+    assert_eq!(
+        without_info(|input| {
+            input.facts.checkpoint.state = CheckpointFile::Missing;
+            input.facts.checkpoint.info = CheckpointFile::Missing;
+        }),
+        Vec::<String>::new()
+    );
 }
 
 #[test]

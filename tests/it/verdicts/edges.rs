@@ -1,8 +1,9 @@
 //! Rules of discovery at their edges: what is just enough, and what only looks like a reason.
 
+use mesos_volumed::decide::adopt::AdoptedFrom;
 use mesos_volumed::decide::discover::{Code, DiskVerdict, Meaning, emptied, questions_of_agent};
 use mesos_volumed::decide::facts::FsFailure;
-use mesos_volumed::decide::ledger::LedgerPlace;
+use mesos_volumed::decide::ledger::{LedgerPart, LedgerPlace};
 use mesos_volumed::decide::preflight::Check;
 use mesos_volumed::decide::preflight::missing::{AgentWill, Emit, Gone};
 use mesos_volumed::mesos::ids::{PersistenceId, VolumeKey};
@@ -556,6 +557,13 @@ fn a_disk_of_the_agent_that_the_rules_take_for_another_kind_is_shown_as_what_it_
         rows,
         [row("MOUNT", "offered 10140"), row("PATH", "no_rule")]
     );
+    let path = discovery
+        .of(&disk(DiskType::Path, "/dcos/volume0"))
+        .unwrap();
+    assert_eq!(
+        path.rejection().unwrap().remedy.as_deref(),
+        Some("it is kept as the agent has it")
+    );
 }
 
 #[test]
@@ -679,6 +687,13 @@ fn a_disk_that_the_configuration_takes_out_goes_only_while_it_is_bare() {
     assert_eq!(
         out(|case| {
             registered(case, &[(DiskType::Root, "/var/lib/mesos", 5120)]);
+            case.ledger.roots = vec![known(DiskType::Mount, "/dcos/volume0", 10_140, None)];
+        }),
+        None
+    );
+    assert_eq!(
+        out(|case| {
+            case.agent.registered = Known::Absent;
             case.ledger.roots = vec![known(DiskType::Mount, "/dcos/volume0", 10_140, None)];
         }),
         None
@@ -935,7 +950,19 @@ fn a_verdict_is_found_by_its_disk_and_of_several_the_offer() {
         .filter(|row| row.path == Some("/data".into()));
     assert_eq!(rows.count(), 2);
     let of = |kind, root| discovery.of(&disk(kind, root));
-    assert!(of(DiskType::Mount, "/data").unwrap().offer().is_some());
+    let offered = of(DiskType::Mount, "/data").unwrap();
+    assert!(offered.offer().is_some());
+    // Only the mount that was seen there has what was found there.
+    for row in discovery
+        .disks
+        .iter()
+        .filter(|row| row.path == Some("/data".into()))
+    {
+        let is_seen = row.subject == offered.subject;
+        let space = row.filesystem.as_ref().and_then(|seen| seen.space);
+        assert_eq!(space.is_some(), is_seen, "{row:?}");
+        assert_eq!(row.mount.is_some(), is_seen, "{row:?}");
+    }
     assert_eq!(of(DiskType::Path, "/data"), None);
     assert_eq!(of(DiskType::Mount, "/elsewhere"), None);
     // ROOT comes of no rule, and so does what the agent has beyond them.
@@ -946,4 +973,234 @@ fn a_verdict_is_found_by_its_disk_and_of_several_the_offer() {
     case.rules.disks.truncate(1);
     registered(&mut case, &[(DiskType::Path, "/mnt/data", 100)]);
     assert_eq!(rule(&mut case, "/mnt/data"), None);
+}
+
+#[test]
+fn a_file_system_that_is_read_only_in_any_way_is_no_disk() {
+    let read_only = |mount: bool, answer: bool| {
+        let mut case = host(&["8:16 / /data ext4 /dev/sdb"], vec![sdb()]).mounts(&["/data"]);
+        case.answer();
+        if let Some(PathAnswer::Directory(seen)) = case.host.answers.get_mut(&"/data".into()) {
+            seen.read_only = answer;
+        }
+        if mount {
+            let mut entries = case.host.mounts.entries().to_vec();
+            entries[1].options = "ro".into();
+            case.host.mounts = MountTable::new(entries);
+        }
+        let row = row(&mut case, "/data");
+        assert_eq!(row.mount.as_ref().unwrap().read_only, mount || answer);
+        assert!(!row.mount.unwrap().network);
+        row.verdict
+    };
+    assert!(matches!(read_only(false, false), Verdict::Offered(_)));
+    for (mount, answer) in [(true, false), (false, true), (true, true)] {
+        match read_only(mount, answer) {
+            Verdict::Rejected(rejection) => assert_eq!(rejection.code, Code::ReadOnly),
+            Verdict::Offered(_) => panic!("{mount} {answer}"),
+        }
+    }
+}
+
+#[test]
+fn a_second_device_with_the_same_file_system_is_part_of_it_only_where_it_lies_on_several() {
+    let code = |fs_type: &str, number: &str| {
+        let first = device("sdb", "8:16", fs_type);
+        let mut second = device("sdc", "8:32", fs_type);
+        second.content = first.content.clone();
+        let line = format!("{number} / /data {fs_type} /dev/sdb");
+        let mut case = host(&[&line], vec![first, second]);
+        let discovery = case.discover();
+        let mut rows = discovery.disks.iter();
+        let row = rows.find(|row| row.subject == Subject::Device("sdc".into()));
+        row.unwrap().rejection().unwrap().code
+    };
+    assert_eq!(code("btrfs", "0:50"), Code::Member);
+    // Two paths to one drive, or a copy.
+    assert_eq!(code("ext4", "8:16"), Code::NotMounted);
+}
+
+/// A part of a disk with a role of its own.
+fn part(role: &str, megabytes: u64, profile: &str) -> AgentDisk {
+    AgentDisk {
+        role: Role::new(role),
+        extras: SourceExtras {
+            profile: Some(profile.into()),
+            ..SourceExtras::default()
+        },
+        ..agent_disk(DiskType::Path, "/mnt/data", megabytes)
+    }
+}
+
+#[test]
+fn parts_with_roles_of_their_own_keep_their_numbers_and_what_the_source_says() {
+    let form = |case: &mut Case| {
+        let row = row(case, "/mnt/data");
+        let form = row.offer().unwrap().form.clone();
+        let parts: Vec<(String, u64)> = form
+            .parts
+            .iter()
+            .map(|(role, number)| {
+                let number = u64::try_from(number.thousandths()).unwrap() / 1000;
+                (role.to_string(), number)
+            })
+            .collect();
+        let profile = form.known.and_then(|known| known.profile);
+        (
+            form.role.to_string(),
+            parts,
+            profile.map(|profile| profile.to_string()),
+        )
+    };
+    let mut case = agent();
+    case.agent.registered = Known::Known(vec![part("b", 50, "of-b"), part("*", 100, "of-all")]);
+    assert_eq!(
+        form(&mut case),
+        (
+            "*".to_owned(),
+            vec![("b".to_owned(), 50)],
+            Some("of-all".to_owned())
+        )
+    );
+    // What it runs with, and registered with no more, has no number to keep.
+    let mut case = agent();
+    case.agent.running = vec![part("*", 100, "of-all"), part("b", 50, "of-b")];
+    assert_eq!(form(&mut case).1, []);
+}
+
+#[test]
+fn the_part_of_its_own_role_stands_in_for_a_disk_that_is_gone() {
+    let number = |role: &str| {
+        let mut case = agent();
+        let mut entry = known(DiskType::Mount, "/dcos/volume7", 500, None);
+        entry.parts = vec![LedgerPart {
+            role: Role::new(role),
+            advertised: Megabytes::whole(50),
+        }];
+        case.ledger.roots = vec![entry];
+        stand_in(&mut case, "/dcos/volume7").unwrap().0
+    };
+    assert_eq!(number("b"), 500);
+    assert_eq!(number("*"), 50);
+}
+
+#[test]
+fn what_was_found_written_for_the_agent_counts_as_its_own_and_what_we_advertised_only_in_doubt() {
+    let asked = |entry: LedgerRoot, agent_is_known: bool| {
+        let mut case = host(&[], Vec::new());
+        registered(&mut case, &[(DiskType::Path, "/mnt/data", 100)]);
+        if !agent_is_known {
+            case.agent.registered = Known::unknown("slave.info is damaged");
+        }
+        case.ledger.roots = vec![entry];
+        questions_of_agent(&case.ledger, &case.agent).contains(&"/x".into())
+    };
+    let entry = || known(DiskType::Path, "/x", 100, None);
+    let adopted = |entry: LedgerRoot| LedgerRoot {
+        adopted: Some(AdoptedFrom::SlaveInfo),
+        ..entry
+    };
+    assert!(!asked(entry(), true));
+    assert!(asked(entry(), false));
+    assert!(asked(adopted(entry()), true));
+    assert!(asked(adopted(entry()), false));
+    let unadvertised = LedgerRoot {
+        advertised: None,
+        ..adopted(entry())
+    };
+    assert!(!asked(unadvertised.clone(), true));
+    assert!(!asked(unadvertised, false));
+    // Another kind at the same root is another disk; another spelling is not.
+    let rows = |kind, root: &str| {
+        let mut case = agent();
+        registered(&mut case, &[(DiskType::Path, "/mnt/data", 100)]);
+        case.ledger.roots = vec![adopted(known(kind, root, 100, None))];
+        let discovery = case.discover();
+        let named = discovery.disks.iter().filter_map(|row| row.disk.clone());
+        named
+            .filter(|disk| disk.root.to_string().contains("/mnt/data"))
+            .count()
+    };
+    assert_eq!(rows(DiskType::Path, "/mnt/data"), 1);
+    assert_eq!(rows(DiskType::Path, "/mnt/data/"), 1);
+    assert_eq!(rows(DiskType::Mount, "/mnt/data"), 2);
+}
+
+/// What `explain` shows of each row: what it lies on, and every rule that let it pass.
+fn explained(discovery: &Discovery) -> String {
+    let mut text = String::new();
+    for row in &discovery.disks {
+        let name = row
+            .path
+            .clone()
+            .or_else(|| Some(row.device.as_ref()?.name.clone()));
+        writeln!(text, "{}", name.unwrap()).unwrap();
+        if let Some(seen) = &row.filesystem {
+            let (uuid, label) = (&seen.uuid, &seen.label);
+            writeln!(
+                text,
+                "  {} {uuid:?} {label:?} {:?}",
+                seen.fs_type, seen.space
+            )
+            .unwrap();
+        }
+        if let Some(mount) = &row.mount {
+            writeln!(
+                text,
+                "  on {} at {}, of it {}{}",
+                mount.device,
+                mount.mount_point,
+                mount.location.path,
+                if mount.is_mount_point {
+                    ""
+                } else {
+                    ", below it"
+                }
+            )
+            .unwrap();
+        }
+        for passed in row.passes.iter() {
+            writeln!(text, "  {}: {}", passed.code, passed.evidence).unwrap();
+        }
+    }
+    text
+}
+
+#[test]
+fn every_rule_that_let_a_disk_pass_is_told_with_its_evidence() {
+    let mut case = agent();
+    let plain = explained(&case.discover());
+    // What is known of disks before, and what is said of them.
+    let mut case = agent();
+    case.directories.push("/srv/disk");
+    registered(
+        &mut case,
+        &[
+            (DiskType::Mount, "/dcos/volume0", 10_140),
+            (DiskType::Path, "/srv/disk", 100),
+        ],
+    );
+    case.ledger.roots = vec![
+        known(DiskType::Path, "/mnt/data", 2048, Some("uuid-of-dm-0")),
+        known(DiskType::Mount, "/dcos/volume3", 10_140, None),
+    ];
+    case.rules.discovery.filesystems = vec!["xfs".to_owned(), "ext4".to_owned()];
+    case.rules.disks[0].devices = vec!["*".to_owned()];
+    case.host.settled = Settled::Since(BTreeMap::from([
+        (30, Span::seconds(9)),
+        (32, Span::seconds(9)),
+    ]));
+    case.host.swaps = Known::unknown("no /proc/swaps");
+    if let Known::Known(devices) = &mut case.host.devices {
+        for device in devices.iter_mut() {
+            if device.name == "sdc1".into() {
+                device.removable = Known::Known(true);
+            }
+            if device.name == "sdi".into() {
+                device.size_bytes = Known::unknown("no size");
+            }
+        }
+    }
+    let more = explained(&case.discover());
+    golden_text("passes.txt", &format!("{plain}\n{more}"));
 }

@@ -380,3 +380,32 @@ fn codes_are_the_same_in_json() {
         assert_eq!(serde_json::to_string(&rule).unwrap(), format!("\"{rule}\""));
     }
 }
+
+#[test]
+fn what_is_in_the_way_is_named() {
+    let told = |change: fn(&mut PrepareFacts), rule: Rule| {
+        let mut facts = facts();
+        change(&mut facts);
+        said(&request(), &facts, rule)[0].1.clone()
+    };
+    let partitions = |facts: &mut PrepareFacts| {
+        edit(facts, |device| {
+            device.partitions = vec!["sdb1".into(), "sdb2".into()];
+        });
+    };
+    assert_eq!(
+        told(partitions, Rule::Partitioned),
+        "it has partitions: sdb1, sdb2"
+    );
+    let holders = |facts: &mut PrepareFacts| {
+        edit(facts, |device| device.holders = vec!["dm-0".into()]);
+    };
+    assert!(told(holders, Rule::HasHolders).starts_with("it is a part of dm-0 "));
+    let folders = |facts: &mut PrepareFacts| {
+        facts.at = MountPoint::Missing(vec!["/dcos".into(), "/dcos/volume0".into()]);
+    };
+    assert_eq!(
+        told(folders, Rule::Place),
+        "/dcos, /dcos/volume0 are to be made"
+    );
+}

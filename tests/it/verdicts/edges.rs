@@ -746,13 +746,22 @@ fn where_roots_disk_is_gone_the_agents_files_count_as_unread() {
         );
         case.directories.push("/var/lib/mesos");
         change(&mut case);
-        let (_, emit, will, _) = stand_in(&mut case, "/dcos/volume7").unwrap();
+        let advertised = case.ledger.roots.last().unwrap().disk.root.to_string();
+        let (_, emit, will, _) = stand_in(&mut case, &advertised).unwrap();
         (case.code("/var/lib/mesos"), emit, will)
     };
     let refuses = Some(AgentWill::Refuse(Check::Disks));
     let missing = "missing".to_owned();
     // Nothing is seen of the agent, which is not that there is none.
     assert_eq!(gone(|_| {}), (missing.clone(), Emit::LastGood, refuses));
+    // What was advertised may be the agent's, so that the configuration does not take it out.
+    assert_eq!(
+        gone(|case| {
+            case.ledger.roots[1].disk.root = "/dcos/volume0".into();
+            case.rules.discovery.exclude = vec!["/dcos/volume0".to_owned()];
+        }),
+        (missing.clone(), Emit::LastGood, None)
+    );
     // ROOT was never advertised, or something else is wrong with it: what is seen is so.
     let without = Some(AgentWill::DoWithout);
     assert_eq!(

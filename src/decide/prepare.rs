@@ -176,7 +176,6 @@ fn planned(
         stage: Stage::Chosen,
     };
     let mut record = PreparedDisk {
-        device: fresh.device.clone(),
         stage: earlier.map_or(Stage::Chosen, |earlier| earlier.stage),
         folders: earlier.map_or_else(
             || fresh.folders.clone(),

@@ -14,3 +14,4 @@ mod numbers;
 mod properties;
 mod recorded;
 mod rules;
+mod told;

@@ -14,7 +14,9 @@ use std::path::PathBuf;
 
 use mesos_volumed::decide::advertise::{advertise, recorded};
 use mesos_volumed::decide::baseline::{AgentDisk, Baselines};
-use mesos_volumed::decide::discover::{Discovery, Input, Subject, Verdict, discover, questions};
+use mesos_volumed::decide::discover::{
+    Discovery, Input, Subject, Verdict, discover, questions, questions_of_agent,
+};
 use mesos_volumed::decide::facts::{
     BlockDevice, Content, DeviceNumber, DirectoryAnswer, DiscoveryRules, DiskRule, DiskRules,
     FileIdentity, Fingerprint, HostDisks, Known, MountTable, PathAnswer, RootRule, Settled,
@@ -26,6 +28,8 @@ use mesos_volumed::mesos::ids::Role;
 use mesos_volumed::observe::mountinfo;
 use mesos_volumed::units::{Bytes, Megabytes, Raw, Span};
 use proptest::prelude::*;
+
+mod edges;
 
 const GIB: u64 = 1 << 30;
 
@@ -161,7 +165,8 @@ impl Case {
 
     /// Answers as the host would: from mount points that may be asked and the known directories.
     fn answer(&mut self) {
-        let paths = questions(&self.rules, &self.host.mounts, self.host.devices());
+        let mut paths = questions(&self.rules, &self.host.mounts, self.host.devices());
+        paths.extend(questions_of_agent(&self.ledger, &self.agent));
         for path in paths {
             if self.host.answers.contains_key(&path) {
                 continue;
@@ -297,10 +302,13 @@ fn render(discovery: &Discovery) -> String {
 }
 
 fn golden(name: &str, discovery: &Discovery) {
+    golden_text(name, &render(discovery));
+}
+
+fn golden_text(name: &str, text: &str) {
     let path = fixture("golden/discover").join(name);
-    let text = render(discovery);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        std::fs::write(&path, &text).unwrap();
+        std::fs::write(&path, text).unwrap();
     }
     let wanted = std::fs::read_to_string(&path).unwrap_or_default();
     similar_asserts::assert_eq!(wanted, text);

@@ -238,25 +238,16 @@ impl<'a> Judge<'a> {
             ));
         }
         passes.note(Code::NotUtf8Root, "its path is UTF-8");
-        if !rule.wants_device(device) {
-            let lies_on = device.map_or_else(|| mount.source.clone(), |device| device.name.clone());
-            return Err(Rejection::new(
+        fits_device(path, rule, mount, device)?;
+        if rule.is_configured() {
+            passes.note(
                 Code::WrongDevice,
                 format!(
-                    "{path} lies on {lies_on}, which the labels, models and devices of rule {} \
-                     do not name",
+                    "labels, models and devices of rule {} fit it, or the rule has none",
                     rule.number
                 ),
-                "mount the right disk there, or change the rule",
-            ));
+            );
         }
-        passes.note(
-            Code::WrongDevice,
-            format!(
-                "labels, models and devices of rule {} fit it, or the rule has none",
-                rule.number
-            ),
-        );
         if of_agent {
             self.beyond_the_system(path, rule, mount, answer)?;
             passes.note(
@@ -412,6 +403,27 @@ impl<'a> Judge<'a> {
             ),
         ))
     }
+}
+
+/// What speaks against the device below a path that a rule names.
+pub(super) fn fits_device(
+    path: &Raw,
+    rule: &Rule,
+    mount: &MountEntry,
+    device: Option<&BlockDevice>,
+) -> Result<(), Rejection> {
+    if rule.wants_device(device) {
+        return Ok(());
+    }
+    let lies_on = device.map_or_else(|| mount.source.clone(), |device| device.name.clone());
+    Err(Rejection::new(
+        Code::WrongDevice,
+        format!(
+            "{path} lies on {lies_on}, which the labels, models and devices of rule {} do not name",
+            rule.number
+        ),
+        "mount the right disk there, or change the rule",
+    ))
 }
 
 /// Whether a path leads to its directory by links.

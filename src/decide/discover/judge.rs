@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::candidate::{Candidate, Judged};
 use super::codes::{Code, Rejection};
-use super::directory::{Found, root_mount};
+use super::directory::{Found, fits_device, root_mount};
 use super::passes::Passes;
 use super::rejections::{no_rule, of_class};
 use super::rules::{Rule, Rules};
@@ -230,8 +230,13 @@ impl<'a> Judge<'a> {
             };
         };
         passes.note(Code::NoRule, named_by(rule));
-        let verdict =
-            by_itself.and_then(|()| self.directory(&mount.mount_point, Wanted::Rule(rule), passes));
+        let verdict = by_itself.and_then(|()| {
+            // Only what fits its rule in all, or is named exactly, was asked.
+            if answer.is_none() {
+                fits_device(&mount.mount_point, rule, mount, device)?;
+            }
+            self.directory(&mount.mount_point, Wanted::Rule(rule), passes)
+        });
         self.conclude(row, verdict, Wanted::Rule(rule))
     }
 

@@ -98,7 +98,7 @@ fn walk(
         judged.refused_disk = Some(*entry);
         // What is checkpointed tells whether any text could help.
         if let Ok(believed) = replay::believe(facts, true, &mut Effects::default()) {
-            judged.checkpointed = believed.target.or(believed.committed).unwrap_or_default();
+            judged.checkpointed = believed.target.unwrap_or(believed.committed);
         }
         return Err(refusal(Check::Disks, text, false));
     }
@@ -182,14 +182,11 @@ fn recover(
     judged: &mut Judged,
     effects: &mut Effects,
 ) -> Result<Resources, Verdict> {
-    let Some(committed) = &believed.committed else {
-        return Ok(resources.clone());
-    };
-    judged.checkpointed = committed.clone();
+    judged.checkpointed = believed.committed.clone();
     if let Some(target) = &believed.target {
         // What will have to fit once the target is committed.
         judged.checkpointed = target.clone();
-        let committed = replay::commit(question.facts, committed, target, effects);
+        let committed = replay::commit(question.facts, &believed.committed, target, effects);
         match committed {
             Ok(now) => judged.checkpointed = now,
             Err(verdict) => {
@@ -215,17 +212,24 @@ fn warn_of_next(question: &Question<'_>, resources: &Resources, effects: &mut Ef
     );
     match next.verdict {
         Verdict::Recovers { .. } => {}
-        Verdict::Refuses { text, .. } => effects
-            .warnings
-            .push(format!("the start after this one is refused too: {text}")),
+        Verdict::Refuses { text, .. } => effects.warnings.push(format!(
+            "the start after this one is refused too: {}",
+            first_line(&text)
+        )),
         Verdict::NewAgentId { why } => effects.warnings.push(format!(
-            "the start after this one has a new agent id: {why}"
+            "the start after this one has a new agent id: {}",
+            first_line(&why)
         )),
         Verdict::CannotTell { why } => effects.warnings.push(format!(
             "whether the start after this one goes well can't be told: {}",
             why.join("; ")
         )),
     }
+}
+
+/// Of an agent's words those that say what is wrong; all that was compared may follow.
+fn first_line(words: &str) -> &str {
+    words.lines().next().unwrap_or_default().trim_end()
 }
 
 /// Which id the agent has, and what it finishes with it.
@@ -268,7 +272,7 @@ fn decide(
                         effects.doubts.push(format!(
                             "whether the host has rebooted ({why}): if not, the agent is refused \
                              ({}), otherwise it gets a new id",
-                            words.lines().next().unwrap_or_default().trim_end()
+                            first_line(&words)
                         ));
                         return Ok(new_id(&words));
                     }

@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::compare::{Change, Line, compare, flag_lines};
 use super::judge::{Judged, Question, judge};
+use super::replay::{self, Effects};
 use super::{Check, Verdict, disks, fit, meta_path, root_of};
 use crate::decide::facts::{AgentFlags, Known, LatestAgent, ReconfigurationPolicy};
 use crate::mesos::resources::{Entry, Place, Resources};
@@ -256,16 +257,22 @@ fn other_policy(question: &Question<'_>, resources: &Resources) -> Option<Reconf
 /// Where the checkpoint itself can't be read.
 fn of_files(question: &Question<'_>) -> Remedy {
     let facts = question.facts;
-    let mut ways = Vec::new();
-    if facts.latest == LatestAgent::Dangling {
-        ways.push(format!(
+    let strict = question.flags.strict != Known::Known(false);
+    let back = "put the file back from a backup".to_owned();
+    let ways = if replay::believe(facts, strict, &mut Effects::default()).is_err() {
+        vec![back, forget(question)]
+    } else {
+        // It is the link, or `slave.info` behind it: nothing has to be forgotten.
+        let unlink = format!(
             "remove the link {}: the agent starts with a new id, volumes and reservations stay",
             meta_path(facts, crate::mesos::paths::LATEST)
-        ));
-    } else {
-        ways.push("put the file back from a backup".to_owned());
-        ways.push(forget(question));
-    }
+        );
+        if facts.latest == LatestAgent::Dangling {
+            vec![unlink]
+        } else {
+            vec![back, unlink]
+        }
+    };
     Remedy {
         no_edit: Some("resources have nothing to do with it".to_owned()),
         ways,
@@ -381,7 +388,6 @@ fn with_new_id(question: &Question<'_>, resources: &Resources) -> Option<String>
     let trial = judge(
         &Question {
             facts: &facts,
-            rebooted: &Known::Known(false),
             ..*question
         },
         resources,

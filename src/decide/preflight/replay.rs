@@ -16,8 +16,8 @@ use crate::units::Raw;
 /// What an agent takes from its files.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Believed {
-    /// Committed; `None`: it can't be told what the agent takes.
-    pub(super) committed: Option<Resources>,
+    /// Committed; nothing, too, where it can't be told what the agent takes.
+    pub(super) committed: Resources,
     /// To be committed.
     pub(super) target: Option<Resources>,
     /// Operations, only used where the agent id is kept.
@@ -97,7 +97,7 @@ pub(super) fn believe(
         // Without any committed file targets do not count.
         CheckpointFile::Missing => {
             return Ok(Believed {
-                committed: Some(Resources::default()),
+                committed: Resources::default(),
                 target: None,
                 operations: operations_of_target(files),
             });
@@ -113,7 +113,7 @@ pub(super) fn believe(
         CheckpointFile::Damaged(_) => return read.damaged(paths::INFO_TARGET, effects),
     };
     Ok(Believed {
-        committed: Some(committed),
+        committed,
         target,
         operations: operations_of_target(files),
     })
@@ -150,7 +150,7 @@ fn with_target(
         CheckpointFile::Damaged(_) => return read.damaged(paths::STATE_TARGET, effects),
     };
     Ok(Believed {
-        committed: Some(committed),
+        committed,
         target,
         operations,
     })
@@ -184,10 +184,7 @@ impl Reader<'_> {
             "{words}; with --strict=false the agent starts all the same, without any reservation \
              or volume, and overwrites the file"
         ));
-        Ok(Believed {
-            committed: Some(Resources::default()),
-            ..Believed::default()
-        })
+        Ok(Believed::default())
     }
 }
 
@@ -402,8 +399,7 @@ pub(super) fn touched(facts: &StartFacts) -> Vec<TouchedVolume> {
     };
     let mut touched: BTreeMap<Raw, Entry> = BTreeMap::new();
     if let Some(target) = &believed.target {
-        let committed = believed.committed.unwrap_or_default();
-        let old = volumes_by_path(facts, &committed);
+        let old = volumes_by_path(facts, &believed.committed);
         let new = volumes_by_path(facts, target);
         let differs = |path: &Raw| old.contains_key(path) != new.contains_key(path);
         let both = old.iter().chain(&new);

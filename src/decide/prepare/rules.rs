@@ -59,8 +59,6 @@ pub enum Rule {
     Offered,
     /// No process uses the disk.
     InUse,
-    /// Who uses the disk is known.
-    HoldersUnknown,
     /// Its trash is empty.
     Trash,
     /// No destroy is owed on it, and it is not being emptied.
@@ -94,7 +92,6 @@ impl Rule {
             Self::AuthorityUnknown => "authority_unknown",
             Self::Offered => "offered",
             Self::InUse => "in_use",
-            Self::HoldersUnknown => "holders_unknown",
             Self::Trash => "trash",
             Self::Owed => "owed",
         }

@@ -610,3 +610,6 @@ fn units_name_the_file_system_and_wait_for_one_another() {
         assert!(text.contains("\nWantedBy=local-fs.target\n"));
     }
 }
+
+mod rules;
+mod steps;

@@ -31,6 +31,7 @@ mod prepared;
 mod properties;
 mod radar;
 mod random;
+mod released;
 mod remembered;
 mod saved;
 mod second_reading;

@@ -637,6 +637,10 @@ fn what_is_not_named_is_detected_by_the_agent_s_rules() {
         "cpus:4; mem:1023; disk:5119; ports:[31000-32000]"
     );
     assert_eq!(
+        with(Known::Known(Bytes(4 * gib)), gib),
+        "cpus:4; mem:512; disk:2048; ports:[31000-32000]"
+    );
+    assert_eq!(
         with(Known::Absent, gib),
         "cpus:4; mem:512; disk:10240; ports:[31000-32000]"
     );

@@ -97,7 +97,7 @@ pub fn remember(facts: &Facts, claims: &Claims, views: &[RootView<'_>]) -> Memor
         note_stale(&mut memory, facts, claims);
     } else {
         if claims.empty.is_some() {
-            void_witnesses(&mut memory, &mut spent);
+            void_witnesses(&mut memory, facts, &mut spent);
         }
         // Named again in the meantime: such a sighting is void even in a doubtful pass.
         memory
@@ -166,12 +166,18 @@ fn pass_time(memory: &mut Memory, facts: &Facts) -> bool {
 }
 
 /// A checkpoint that was lost may have had what was destroyed, and not yet removed, created anew since the
-/// last look: from here on it goes like what went without a witness.
-fn void_witnesses(memory: &mut Memory, spent: &mut Spent) {
+/// last look: from here on it goes like what went without a witness. While the agent runs on it has the
+/// truth in memory, and a file that is put back tells it again.
+fn void_witnesses(memory: &mut Memory, facts: &Facts, spent: &mut Spent) {
+    let accepted = memory.empty_accepted_at.is_some();
+    let same_run = memory.run.is_some() && memory.run.as_ref() == facts.agent.run.known();
     for record in &mut memory.volumes {
         let Some(gone) = &mut record.gone else {
             continue;
         };
+        if !accepted && same_run && gone.boot_id == facts.host.now.boot_id {
+            continue;
+        }
         match &gone.evidence {
             Some(Evidence::DestroyOperation(uuid)) => {
                 spent.add(uuid, &record.key);

@@ -16,7 +16,7 @@ use crate::units::Raw;
 /// What an agent takes from its files.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Believed {
-    /// Committed; nothing, too, where it can't be told what the agent takes.
+    /// Committed; nothing where a file is missing, empty, or damaged and let pass (`--strict=false`).
     pub(super) committed: Resources,
     /// To be committed.
     pub(super) target: Option<Resources>,

@@ -101,6 +101,14 @@ struct Case {
 }
 
 impl Case {
+    /// Its directory stays.
+    fn unmount(&mut self, point: &'static str) {
+        let mounts = self.host.mounts.entries().iter();
+        let left = mounts.filter(|mount| mount.mount_point != point.into());
+        self.host.mounts = MountTable::new(left.cloned().collect());
+        self.directories.push(point);
+    }
+
     fn new(mounts: &str, devices: Vec<BlockDevice>) -> Self {
         Self::of(table(mounts), devices)
     }
@@ -626,16 +634,7 @@ fn a_mount_that_fstab_wants_is_missing_and_not_replaced_by_its_parent() {
     case.host.fstab = Known::Known(vec!["/var/lib/mesos/x".into()]);
     assert_eq!(case.code("/var/lib/mesos"), "offered 5120");
     let mut bare = agent();
-    bare.host.mounts = MountTable::new(
-        bare.host
-            .mounts
-            .entries()
-            .iter()
-            .filter(|mount| mount.mount_point != "/var/lib/mesos".into())
-            .cloned()
-            .collect(),
-    );
-    bare.directories.push("/var/lib/mesos");
+    bare.unmount("/var/lib/mesos");
     bare.host.fstab = Known::Known(vec!["/var/lib/mesos".into()]);
     assert_eq!(bare.code("/var/lib/mesos"), "missing");
 }

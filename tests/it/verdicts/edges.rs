@@ -735,16 +735,7 @@ fn where_roots_disk_is_gone_the_agents_files_count_as_unread() {
             ),
             known(DiskType::Mount, "/dcos/volume7", 500, None),
         ];
-        case.host.mounts = MountTable::new(
-            case.host
-                .mounts
-                .entries()
-                .iter()
-                .filter(|mount| mount.mount_point != "/var/lib/mesos".into())
-                .cloned()
-                .collect(),
-        );
-        case.directories.push("/var/lib/mesos");
+        case.unmount("/var/lib/mesos");
         change(&mut case);
         let advertised = case.ledger.roots.last().unwrap().disk.root.to_string();
         let (_, emit, will, _) = stand_in(&mut case, &advertised).unwrap();

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use mesos_volumed::act::sys::Errno;
 use mesos_volumed::decide::facts::{GateFile, HolderKind};
 use mesos_volumed::decide::manifest::OURS;
-use mesos_volumed::mesos::checkpoint::{decode_info, decode_state};
 use mesos_volumed::mesos::disk::DiskType;
 use mesos_volumed::mesos::ids::VolumeKey;
 use mesos_volumed::mesos::paths;
 
 use super::agent::Generation;
 use super::disk::{Disk, Loss, Node, ROOT};
+use super::oracle::can_be_read;
 use super::world::{DATA, Hold, Life, Oddity, PLAIN, PREPARED, SLAVE, Task, World, roots};
 
 /// What a foreign entry of a trash holds.
@@ -421,12 +421,7 @@ fn damage(world: &mut World, file: usize, how: usize) -> bool {
             }
             // With a letter of a name changed it is whole, and the agent holds another volume: Mesos
             // keeps no checksum by which anybody could tell.
-            let whole = if file == paths::STATE || file == paths::STATE_TARGET {
-                decode_state(&torn).is_ok()
-            } else {
-                decode_info(&torn).is_ok()
-            };
-            if whole {
+            if can_be_read(file, &torn) {
                 torn.truncate(middle);
             }
             world.meta.insert(file, torn);

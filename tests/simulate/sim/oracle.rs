@@ -93,27 +93,30 @@ const FILES: [&str; 4] = [
     paths::INFO_TARGET,
 ];
 
+/// Whether a checkpoint file with this content can be read.
+pub(crate) fn can_be_read(file: &str, bytes: &[u8]) -> bool {
+    if file == paths::STATE || file == paths::STATE_TARGET {
+        decode_state(bytes).is_ok()
+    } else {
+        decode_info(bytes).is_ok()
+    }
+}
+
 impl World {
     /// Every volume that a file, the running agent or a task names now.
     pub(crate) fn named_now(&self) -> BTreeSet<VolumeKey> {
         self.named_by(&FILES)
     }
 
-    /// What is named by nobody but the files of older agents, which is not what the next agent that
-    /// starts believes.
-    fn named_by_older_alone(&self) -> BTreeSet<VolumeKey> {
-        let whole = self
-            .meta
-            .get(paths::STATE)
-            .is_some_and(|bytes| matches!(decode_state(bytes), Ok(Content::Whole(_))));
-        if !whole {
-            return BTreeSet::new();
+    /// The same without what nobody but the files of older agents names, where the newer one is whole:
+    /// that is not what the next agent that starts believes.
+    fn believed_now(&self) -> BTreeSet<VolumeKey> {
+        let state = self.meta.get(paths::STATE).map(|bytes| decode_state(bytes));
+        if matches!(state, Some(Ok(Content::Whole(_)))) {
+            self.named_by(&[paths::STATE, paths::STATE_TARGET])
+        } else {
+            self.named_now()
         }
-        let others = self.named_by(&[paths::STATE, paths::STATE_TARGET]);
-        self.named_by(&[paths::INFO, paths::INFO_TARGET])
-            .difference(&others)
-            .cloned()
-            .collect()
     }
 
     /// The same by these files, the running agent and tasks.
@@ -183,21 +186,18 @@ impl World {
 
     /// Whether a checkpoint file is damaged.
     pub(crate) fn unreadable(&self) -> bool {
-        FILES.iter().any(|file| match self.meta.get(file) {
-            None => false,
-            Some(bytes) if *file == paths::STATE || *file == paths::STATE_TARGET => {
-                decode_state(bytes).is_err()
-            }
-            Some(bytes) => decode_info(bytes).is_err(),
+        FILES.iter().any(|file| {
+            self.meta
+                .get(file)
+                .is_some_and(|bytes| !can_be_read(file, bytes))
         })
     }
 
     /// Writes down which volumes are named now.
     pub(crate) fn note_named(&mut self) {
         let now = self.passed;
-        let older = self.named_by_older_alone();
-        for key in self.named_now().difference(&older) {
-            if let Some(life) = self.life_of(key) {
+        for key in self.believed_now() {
+            if let Some(life) = self.life_of(&key) {
                 self.lives[life].named_at = now;
             }
         }
@@ -211,7 +211,9 @@ impl World {
         let (now, grace) = (self.passed, self.oracle.grace);
         let answers = self.agent.running && !self.agent.recovering;
         let before = std::mem::take(&mut self.oracle.older);
-        for key in self.named_by_older_alone() {
+        let believed = self.believed_now();
+        let older: Vec<VolumeKey> = self.oracle.named.difference(&believed).cloned().collect();
+        for key in older {
             let Some(since) = before.get(&key).copied().or(answers.then_some(now)) else {
                 continue;
             };

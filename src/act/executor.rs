@@ -509,7 +509,8 @@ fn gate_receipt(plan: &str) -> Receipt {
 }
 
 /// Remembers a root: the ledger decides, the marker (ROOT and PATH with a `volumes` folder)
-/// confirms. The ledger is written first: a marker without it says nothing.
+/// confirms. The marker is written first: without the ledger it says nothing, and one who is killed
+/// in between begins anew. One that can't be written keeps nobody from cleaning a disk that is full.
 fn adopt<S: Sys>(
     at: &Desk<S>,
     disk: &DiskRef,
@@ -521,44 +522,45 @@ fn adopt<S: Sys>(
         Ok(root) => root,
         Err(stop) => return stop.into(),
     };
+    let written = match &root.ours {
+        Some(ours) => mark(at.sys.as_ref(), ours, disk, print, marker),
+        None => Ok(()),
+    };
     let now = (at.wall_seconds)();
     let changed = at
         .store
         .update_ledger(|ledger| with_verified_root(ledger, disk, print, verified, now));
-    if let Err(error) = changed {
-        return Outcome::Failed(error.into());
+    match (changed, written) {
+        (Err(error), _) => Outcome::Failed(error.into()),
+        (Ok(_), Err(error)) => Outcome::Failed(error),
+        (Ok(_), Ok(())) => adopted(disk),
     }
-    let Some(ours) = &root.ours else {
-        return adopted(disk);
-    };
-    let path = disk.root.join(crate::decide::manifest::MARKER);
+}
+
+fn mark<S: Sys>(
+    sys: &S,
+    ours: &S::Dir,
+    disk: &DiskRef,
+    print: &Fingerprint,
+    of: Option<MarkerOf>,
+) -> Result<(), StepError> {
     let marker = Marker {
         version: Marker::VERSION,
         filesystem: print.filesystem.clone(),
-        of: marker,
+        of,
     };
-    let mut text = match serde_json::to_vec(&marker) {
-        Ok(text) => text,
-        Err(source) => {
-            return Outcome::Failed(
-                StoreError::Encode {
-                    what: "marker.json",
-                    source,
-                }
-                .into(),
-            );
-        }
-    };
+    let mut text = serde_json::to_vec(&marker).map_err(|source| StoreError::Encode {
+        what: "marker.json",
+        source,
+    })?;
     text.push(b'\n');
-    match at.sys.write_file(ours, b"marker.json", &text, 0o600) {
-        Ok(()) => adopted(disk),
-        Err(source) => Outcome::Failed(StepError::Call {
+    sys.write_file(ours, b"marker.json", &text, 0o600)
+        .map_err(|source| StepError::Call {
             what: "write",
-            path,
+            path: disk.root.join(crate::decide::manifest::MARKER),
             left: "the ledger knows the root",
             source,
-        }),
-    }
+        })
 }
 
 fn adopted(disk: &DiskRef) -> Outcome {

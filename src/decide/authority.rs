@@ -115,6 +115,11 @@ impl Claim {
         }
     }
 
+    /// Where anybody says that its directory lies, another generation with another life of the name too.
+    pub(in crate::decide) fn all_homes(&self) -> &Few<DiskRef> {
+        &self.homes
+    }
+
     /// Whether somebody who would know of its end says that it is there: the effective
     /// generation, its provider, or the agent itself. A task that outlives it, an operation that
     /// is only wanted and a file of lower precedence would not know.

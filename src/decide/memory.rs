@@ -183,7 +183,7 @@ pub struct VolumeRecord {
     /// The file that was the effective generation then. That the agent believes another file now
     /// is no destroy.
     pub held_in_file: Option<Source>,
-    /// The boot in which it was last named.
+    /// The boot in which the effective generation last named it.
     pub held_in_boot: String,
     /// Uuids of DESTROY operations that were read as pending or finished since it was last known
     /// to live.

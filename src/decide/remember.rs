@@ -173,6 +173,12 @@ fn void_witnesses(memory: &mut Memory, facts: &Facts, spent: &mut Spent) {
     let same_run = memory.run.is_some() && memory.run.as_ref() == facts.agent.run.known();
     for record in &mut memory.volumes {
         let Some(gone) = &mut record.gone else {
+            // It was about to be destroyed, or so a file said that not every agent reads.
+            if accepted || !same_run || record.held_in_boot != facts.host.now.boot_id {
+                for uuid in std::mem::take(&mut record.pending_destroys) {
+                    spent.add(&uuid, &record.key);
+                }
+            }
             continue;
         };
         if !accepted && same_run && gone.boot_id == facts.host.now.boot_id {
@@ -278,13 +284,13 @@ fn note_named(
     record.named_at = pass.lived;
     record.size = claim.size.or(record.size);
     record.principal = claim.principal.clone().or_else(|| record.principal.clone());
-    record.held_in_boot.clone_from(&pass.facts.host.now.boot_id);
     if claim.effective {
         // The agent believes the file and yet does not have it (F§3.5 O8): when its next
         // checkpoint leaves it out, that is no destroy.
         if !denied(pass, record, claim) {
             record.held_in_run = pass.facts.agent.run.known().cloned();
             record.held_in_file = effective_file(pass.facts);
+            record.held_in_boot.clone_from(&pass.facts.host.now.boot_id);
         }
     } else if !claim.stale_only() {
         record.held_in_run = None;
@@ -354,6 +360,7 @@ fn note_places(
             }),
         }
     }
+    left::note_other_lives(left, record, claim, pass);
 }
 
 /// Whether what lies under a root can be told, though it may not be touched: the file system is

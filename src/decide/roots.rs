@@ -107,7 +107,9 @@ impl<'a> RootView<'a> {
                     Some(marker) != present_filesystem(root).as_ref()
                         || trip::marker_of_another(facts, root).is_some()
                 }
-                Known::Absent => matches!(root.dirs, Known::Known(_)),
+                Known::Absent => {
+                    matches!(root.dirs, Known::Known(_)) || matches!(root.trash, Known::Known(_))
+                }
                 Known::Unknown(_) => true,
             }
     }

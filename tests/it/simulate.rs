@@ -25,7 +25,7 @@ use sim::history::{run, run_with, scratch, tape_of};
 use sim::observe::Blunder;
 
 /// Seeds of histories that once found something; each stays in every run.
-const FOUND: [u64; 11] = [
+const FOUND: [u64; 16] = [
     1031,
     1640,
     6_001_307,
@@ -37,6 +37,11 @@ const FOUND: [u64; 11] = [
     700_053_173,
     700_078_616,
     700_093_512,
+    810_001_130,
+    900_008_365,
+    900_036_682,
+    900_045_996,
+    900_046_798,
 ];
 
 /// Mistakes of a program, and the seeds of histories that find them.

@@ -108,7 +108,10 @@ fn main() -> ExitCode {
                         let seed = order.seed.wrapping_add(number);
                         match run(&tape_of(seed), folder.path()) {
                             Ok(one) => counts.add(&one),
-                            Err(finding) => found.lock().unwrap().push((seed, finding)),
+                            Err(finding) => {
+                                eprintln!("seed {seed} found: {}", finding.findings[0]);
+                                found.lock().unwrap().push((seed, finding));
+                            }
                         }
                         done.fetch_add(1, Ordering::Relaxed);
                     }

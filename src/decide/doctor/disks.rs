@@ -73,6 +73,7 @@ fn exposed(examined: &Examined<'_>, view: &RootView<'_>, findings: &mut Vec<Find
     };
     for left in &examined.patient.plan.memory.left_on {
         if left.disk == view.root.disk
+            && left.key != *tenant
             && present_filesystem(view.root).as_ref() == Some(&left.filesystem)
             && view.root.content != Known::Known(MountContent::Empty)
         {

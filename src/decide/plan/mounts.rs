@@ -78,7 +78,12 @@ impl Planner<'_> {
             }
             let key = &left.key;
             let at = &root.disk.root;
-            let why = match judge.claims.holder_of(&root.disk) {
+            let holder = judge.claims.holder_of(&root.disk);
+            if holder == Some(key) {
+                // The older file names it there still.
+                continue;
+            }
+            let why = match holder {
                 Some(tenant) => format!(
                     "{key} was on the disk before {tenant}, and no pass saw the disk empty in between: \
                      the tenant of {tenant} may see its data; look at it, and `mesos-volumed disk \

@@ -5,7 +5,7 @@
 //! what came and went between two passes nobody saw. Such data is nobody's garbage: who has the disk now
 //! may be using it. So nothing is done, and it is told.
 
-use super::{Pass, Spent, has_tenant, tells};
+use super::{Claim, Pass, Spent, has_tenant, tells};
 use crate::decide::facts::{AgentAnswer, Known, MountContent};
 use crate::decide::memory::{LeftOn, Memory, VolumePlaceRecord, VolumeRecord};
 use crate::decide::roots::present_filesystem;
@@ -54,6 +54,35 @@ pub(super) fn note(
     }
 }
 
+/// Notes what is named on a MOUNT disk that nobody else has, and is not where the volume is. Such is another
+/// life of the name, of whose end no file will tell.
+pub(super) fn note_other_lives(
+    left: &mut Vec<LeftOn>,
+    record: &VolumeRecord,
+    claim: &Claim,
+    pass: &Pass<'_>,
+) {
+    for disk in claim.all_homes() {
+        let is_own = record.places.iter().any(|place| place.disk == *disk);
+        let taken = pass
+            .claims
+            .on(disk)
+            .any(|(key, claim)| claim.effective && *key != record.key);
+        if is_own || taken || disk.kind != DiskType::Mount {
+            continue;
+        }
+        let view = pass.views.get(disk).filter(|view| tells(view));
+        if let Some(filesystem) = view.and_then(|view| present_filesystem(view.root)) {
+            left.push(LeftOn {
+                key: record.key.clone(),
+                disk: disk.clone(),
+                filesystem,
+                since: pass.lived,
+            });
+        }
+    }
+}
+
 fn empties_first(pass: &Pass<'_>) -> bool {
     match &pass.facts.answer {
         AgentAnswer::State(state) => state
@@ -79,10 +108,15 @@ pub(super) fn keep_up(memory: &mut Memory, pass: &Pass<'_>) {
             view.root.content == Known::Known(MountContent::Empty)
                 || accepted == Some(&one.disk.root)
         });
-        let again = pass
-            .claims
-            .get(&one.key)
-            .is_some_and(|claim| claim.homes().contains(&one.disk));
+        let again = memory
+            .volumes
+            .binary_search_by(|record| record.key.cmp(&one.key))
+            .ok()
+            .and_then(|at| memory.volumes.get(at))
+            .is_some_and(|record| {
+                let own = |place: &VolumePlaceRecord| place.disk == one.disk;
+                pass.claims.volumes.contains_key(&one.key) && record.places.iter().any(own)
+            });
         !over && !again
     });
     // The oldest of each is the one that tells since when.

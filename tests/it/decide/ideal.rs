@@ -136,6 +136,7 @@ fn apply_step(step: &Step, after: &mut Facts) {
             root.filesystem.ledger = Known::Known(print.clone());
             root.filesystem.verified = Some(verified.clone());
             let volumes = matches!(root.dirs, Known::Known(_))
+                || matches!(root.trash, Known::Known(_))
                 || !matches!(root.filesystem.marker, Known::Absent);
             if disk.kind != DiskType::Mount && volumes {
                 root.filesystem.marker = Known::Known(print.filesystem.clone());

@@ -33,6 +33,7 @@ mod radar;
 mod random;
 mod released;
 mod remembered;
+mod rolled_back;
 mod saved;
 mod second_reading;
 mod story;

@@ -231,6 +231,12 @@ fn our_marker_is_written_again_where_it_is_gone_or_where_the_operator_accepts_th
     assert_eq!(adopts(&facts), [""; 0]);
     facts.disk(&path()).filesystem.marker = Known::Absent;
     assert_eq!(adopts(&facts), ["path"]);
+    // Where our folder is there without any volume, and not where nothing is.
+    facts.disk(&path()).trash = Known::Known(Vec::new());
+    facts.disk(&path()).dirs = Known::Absent;
+    assert_eq!(adopts(&facts), ["path"]);
+    facts.disk(&path()).trash = Known::Absent;
+    assert_eq!(adopts(&facts), [""; 0]);
     let mut moved = healthy();
     marked(&mut moved, "another machine", "/mnt/data");
     assert_eq!(adopts(&moved), [""; 0]);

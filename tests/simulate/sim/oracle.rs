@@ -130,35 +130,43 @@ impl World {
 
     /// What these files and the running agent hold, or are changing.
     fn resources_in(&self, files: &[&'static str]) -> Vec<Resource> {
-        let mut all = Vec::new();
+        let [mut all, changing] = self.held_and_changing(files);
+        all.extend(changing);
+        all
+    }
+
+    /// What these files and the running agent hold, and what operations that are not over speak of.
+    fn held_and_changing(&self, files: &[&'static str]) -> [Vec<Resource>; 2] {
+        let (mut held, mut changing) = (Vec::new(), Vec::new());
         for &file in files {
             let Some(bytes) = self.meta.get(file) else {
                 continue;
             };
             if file == paths::STATE || file == paths::STATE_TARGET {
                 if let Ok(Content::Whole(state)) = decode_state(bytes) {
-                    all.extend(state.resources);
+                    held.extend(state.resources);
                     for operation in state.operations {
                         if operation.state == OperationState::Pending {
-                            all.extend(operation.volumes);
+                            changing.extend(operation.volumes);
                         }
                     }
                 }
             } else if let Ok(Content::Whole(resources)) = decode_info(bytes) {
-                all.extend(resources);
+                held.extend(resources);
             }
         }
         if self.agent.running {
-            all.extend(self.agent.total.iter().cloned());
+            held.extend(self.agent.total.iter().cloned());
         }
-        all
+        [held, changing]
     }
 
-    /// The lives that are named where they are: a volume of that name on another disk tells nobody of
-    /// them.
+    /// The lives that are held where they are: a volume of that name on another disk tells nobody of
+    /// them, and neither does an operation that may never have been carried out.
     fn lives_named(&self) -> BTreeSet<usize> {
         let all = roots();
-        self.volumes_named()
+        let [held, _] = self.held_and_changing(&FILES);
+        volumes_in(&held)
             .iter()
             .filter_map(|(key, disk)| {
                 let life = self.life_of(key)?;
@@ -170,17 +178,9 @@ impl World {
     /// The roots that volumes are named on.
     fn roots_named(&self) -> BTreeSet<usize> {
         let all = roots();
-        self.volumes_named()
+        volumes_in(&self.resources_in(&FILES))
             .iter()
             .filter_map(|(_, named)| all.iter().position(|root| root == named))
-            .collect()
-    }
-
-    fn volumes_named(&self) -> Vec<(VolumeKey, DiskRef)> {
-        let work_dir = &roots()[0].root;
-        self.resources_in(&FILES)
-            .iter()
-            .filter_map(|resource| Some((resource.volume_key()?, resource.disk(work_dir)?)))
             .collect()
     }
 
@@ -606,6 +606,15 @@ impl World {
             self.oracle.find(text);
         }
     }
+}
+
+/// Volumes, and the disks that they are on.
+fn volumes_in(resources: &[Resource]) -> Vec<(VolumeKey, DiskRef)> {
+    let work_dir = &roots()[0].root;
+    resources
+        .iter()
+        .filter_map(|resource| Some((resource.volume_key()?, resource.disk(work_dir)?)))
+        .collect()
 }
 
 /// Why it is kept, in codes.

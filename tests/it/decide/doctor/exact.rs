@@ -195,13 +195,13 @@ fn a_target_is_stale_after_a_minute_where_no_other_file_goes_with_it() {
 
 #[test]
 fn a_tenant_may_see_what_was_left_on_that_file_system_and_is_not_gone() {
-    let exposed = |disk: &DiskRef, of: &DiskRef, content: MountContent| {
+    let left_by = |left: &str, disk: &DiskRef, of: &DiskRef, content: MountContent| {
         let mut host = Host::new();
         host.facts.create(&mount(), &key("x/tenant"));
         host.facts.disk(&mount()).content = Known::Known(content);
         let mut plan = plan(&host.facts);
         plan.memory.left_on = vec![LeftOn {
-            key: key("x/m"),
+            key: key(left),
             disk: disk.clone(),
             filesystem: filesystem(of),
             since: Span::ZERO,
@@ -214,8 +214,10 @@ fn a_tenant_may_see_what_was_left_on_that_file_system_and_is_not_gone() {
         });
         found.iter().any(|one| one.code == Code::DataExposed)
     };
+    let exposed = |disk: &DiskRef, of: &DiskRef, content| left_by("x/m", disk, of, content);
     let here = mount();
     assert!(exposed(&here, &here, MountContent::Data));
+    assert!(!left_by("x/tenant", &here, &here, MountContent::Data));
     assert!(!exposed(&here, &here, MountContent::Empty));
     assert!(!exposed(&here, &path(), MountContent::Data));
     assert!(!exposed(&path(), &here, MountContent::Data));

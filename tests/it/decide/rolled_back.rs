@@ -1,0 +1,125 @@
+//! Checkpoints that were rolled back, lost, or are another generation's: what they still witness.
+
+use mesos_volumed::decide::facts::{
+    AgentAnswer, CheckpointFile, Facts, Known, MountContent, OperationKind, OperationState,
+};
+use mesos_volumed::decide::guards::Refusal;
+use mesos_volumed::mesos::resource::Resource;
+
+use super::builder::{World, a_volume, key, mount, root};
+use super::lives::{held, held_on};
+use super::story::{codes, gone, plan_of, quarantined};
+
+/// No agent runs, and its newer file does not name `db/a`.
+fn rolled_back() -> Facts {
+    let mut facts = held();
+    facts.stop_agent();
+    let name = key("db/a");
+    let other = |volume: &Resource| volume.volume_key().as_ref() != Some(&name);
+    facts.state().resources.retain(other);
+    facts
+}
+
+#[test]
+fn what_a_power_cut_took_from_the_file_is_not_destroyed_within_the_run_before_it() {
+    // The newer file went back to what it was before `db/a`; the older one names it still.
+    let mut facts = rolled_back();
+    facts.host.now.boot_id = "another boot".to_owned();
+    facts.pass();
+    assert_eq!(codes(&plan_of(&facts), "db/a"), [Refusal::StaleGeneration]);
+    facts.later(60);
+    facts.pass();
+    // Then that is lost as well, and no agent has started since: its run is the one of then.
+    facts.later(60);
+    facts.checkpoint.info = CheckpointFile::Missing;
+    let made = plan_of(&facts);
+    assert_eq!(quarantined(&made), Vec::<String>::new());
+    assert_eq!(codes(&made, "db/a"), [Refusal::GracePeriod]);
+    // Without the cut it was the agent that dropped it.
+    let mut facts = rolled_back();
+    facts.pass();
+    facts.later(60);
+    facts.checkpoint.info = CheckpointFile::Missing;
+    assert_eq!(quarantined(&plan_of(&facts)), ["db/a"]);
+}
+
+#[test]
+fn a_pending_destroy_witnesses_nothing_once_the_checkpoint_is_lost_across_a_start() {
+    // A crash left it in a target that the agent which runs since does not read.
+    type Loss = fn(&mut Facts);
+    let restart: Loss = |facts| facts.restart_agent();
+    let reboot: Loss = |facts| facts.reboot();
+    // No agent has started since.
+    let boot: Loss = |facts| facts.host.now.boot_id = "another boot".to_owned();
+    let accept: Loss = |facts| facts.words.accept_empty = true;
+    let nothing: Loss = |_facts| {};
+    for (loss, stands) in [
+        (restart, false),
+        (reboot, false),
+        (boot, false),
+        (accept, false),
+        (nothing, true),
+    ] {
+        let mut facts = held_on(&mount());
+        facts.answer = AgentAnswer::NotConfigured;
+        let whole = facts.checkpoint.clone();
+        let volume = a_volume(&mount(), &key("db/a"));
+        facts.operate(OperationKind::Destroy, OperationState::Pending, 7, volume);
+        facts.pass();
+        facts.later(60);
+        loss(&mut facts);
+        facts.checkpoint.state = CheckpointFile::Missing;
+        facts.checkpoint.info = CheckpointFile::Missing;
+        facts.pass();
+        facts.later(60);
+        facts.pass();
+        facts.words.accept_empty = false;
+        facts.checkpoint = whole;
+        facts.forget(&key("db/a"));
+        facts.later(60);
+        facts.pass();
+        let witness = gone(&facts, "db/a").is_some();
+        assert_eq!(witness, stands);
+    }
+}
+
+#[test]
+fn what_the_older_file_alone_names_on_a_mount_is_told_once_it_does_so_no_more() {
+    // An agent before the newer file made and destroyed it there; this one knows of another by that name.
+    let mut facts = held();
+    facts.disk(&mount()).content = Known::Known(MountContent::Data);
+    facts.pass();
+    let older = |facts: &mut Facts, named: bool| {
+        if let CheckpointFile::Whole(resources) = &mut facts.checkpoint.info {
+            resources.clear();
+            resources.push(a_volume(&root(), &key("db/a")));
+            if named {
+                resources.push(a_volume(&mount(), &key("db/a")));
+            }
+        }
+        facts.later(60);
+    };
+    let told = |facts: &Facts| -> Vec<String> {
+        let kept = plan_of(facts).kept;
+        let of_mount = kept.iter().filter(|kept| kept.disk == mount());
+        of_mount
+            .flat_map(|kept| &kept.reasons)
+            .map(|reason| reason.detail.clone())
+            .collect()
+    };
+    older(&mut facts, true);
+    facts.pass();
+    older(&mut facts, true);
+    facts.pass();
+    assert_eq!(told(&facts), Vec::<String>::new());
+    older(&mut facts, false);
+    facts.pass();
+    let said = told(&facts);
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].contains("nobody has the disk now"), "{said:?}");
+    // Seen empty, it is over.
+    facts.disk(&mount()).content = Known::Known(MountContent::Empty);
+    facts.pass();
+    facts.disk(&mount()).content = Known::Known(MountContent::Data);
+    assert_eq!(told(&facts), Vec::<String>::new());
+}

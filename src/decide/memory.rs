@@ -262,10 +262,21 @@ pub struct LeftOn {
     pub key: VolumeKey,
     /// The disk.
     pub disk: DiskRef,
-    /// The file system that it was on.
-    pub filesystem: String,
+    /// The file system that it was on; `None`: the disk could not be looked at then.
+    pub filesystem: Option<String>,
     /// Lived time when it was found not to be the volume's any more.
     pub since: Span,
+}
+
+impl LeftOn {
+    /// Whether it may lie on the file system that is at its disk now.
+    #[must_use]
+    pub fn may_be_on(&self, present: Option<&str>) -> bool {
+        present.is_some_and(|present| {
+            let then = self.filesystem.as_deref();
+            then.is_none_or(|then| then == present)
+        })
+    }
 }
 
 /// A volume that only the file of lower precedence names.

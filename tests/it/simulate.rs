@@ -25,7 +25,7 @@ use sim::history::{run, run_with, scratch, tape_of};
 use sim::observe::Blunder;
 
 /// Seeds of histories that once found something; each stays in every run.
-const FOUND: [u64; 16] = [
+const FOUND: [u64; 18] = [
     1031,
     1640,
     6_001_307,
@@ -42,6 +42,8 @@ const FOUND: [u64; 16] = [
     900_036_682,
     900_045_996,
     900_046_798,
+    900_145_753,
+    900_183_964,
 ];
 
 /// Mistakes of a program, and the seeds of histories that find them.

@@ -74,7 +74,7 @@ fn exposed(examined: &Examined<'_>, view: &RootView<'_>, findings: &mut Vec<Find
     for left in &examined.patient.plan.memory.left_on {
         if left.disk == view.root.disk
             && left.key != *tenant
-            && present_filesystem(view.root).as_ref() == Some(&left.filesystem)
+            && left.may_be_on(present_filesystem(view.root).as_deref())
             && view.root.content != Known::Known(MountContent::Empty)
         {
             findings.push(Finding::new(

@@ -134,7 +134,7 @@ fn whatever_else_has_changed_is_news_by_itself() {
             memory.left_on.push(LeftOn {
                 key: key("a"),
                 disk: disk(),
-                filesystem: "f".to_owned(),
+                filesystem: Some("f".to_owned()),
                 since: Span::ZERO,
             });
         },

@@ -73,7 +73,7 @@ impl Planner<'_> {
         let present = present_filesystem(root);
         let judge = self.judge;
         for left in &judge.memory.left_on {
-            if left.disk != root.disk || present.as_ref() != Some(&left.filesystem) {
+            if left.disk != root.disk || !left.may_be_on(present.as_deref()) {
                 continue;
             }
             let key = &left.key;

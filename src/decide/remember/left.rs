@@ -27,30 +27,29 @@ pub(super) fn note(
     pass: &Pass<'_>,
     spent: &Spent,
 ) {
-    let Some(filesystem) = place.filesystem.clone() else {
-        return;
-    };
     if place.disk.kind != DiskType::Mount {
         return;
     }
     let view = pass.views.get(&place.disk).filter(|view| tells(view));
-    let there = view.filter(|view| present_filesystem(view.root).as_ref() == Some(&filesystem));
+    let one = LeftOn {
+        key: record.key.clone(),
+        disk: place.disk.clone(),
+        filesystem: place.filesystem.clone(),
+        since: pass.lived,
+    };
+    let there = view.filter(|view| one.may_be_on(present_filesystem(view.root).as_deref()));
     let empty = there.is_some_and(|view| view.root.content == Known::Known(MountContent::Empty));
     let destroyed = pass.destroys.evidence(record, spent).is_some();
     // What lies there may be the tenant's. Without one, or where a pass saw data on it after the destroy,
     // it was not deleted by that.
-    let emptied = there.is_some()
+    let emptied = one.filesystem.is_some()
+        && there.is_some()
         && taken_over(place, pass)
         && destroyed
         && record.gone.is_none()
         && empties_first(pass);
     if !empty && !emptied {
-        left.push(LeftOn {
-            key: record.key.clone(),
-            disk: place.disk.clone(),
-            filesystem,
-            since: pass.lived,
-        });
+        left.push(one);
     }
 }
 
@@ -72,13 +71,19 @@ pub(super) fn note_other_lives(
             continue;
         }
         let view = pass.views.get(disk).filter(|view| tells(view));
-        if let Some(filesystem) = view.and_then(|view| present_filesystem(view.root)) {
-            left.push(LeftOn {
+        let filesystem = view.and_then(|view| present_filesystem(view.root));
+        let known = left.iter_mut().find(|one| {
+            let same = filesystem.is_none() || one.may_be_on(filesystem.as_deref());
+            one.key == record.key && one.disk == *disk && same
+        });
+        match known {
+            Some(one) => one.filesystem = one.filesystem.take().or(filesystem),
+            None => left.push(LeftOn {
                 key: record.key.clone(),
                 disk: disk.clone(),
                 filesystem,
                 since: pass.lived,
-            });
+            }),
         }
     }
 }
@@ -102,8 +107,7 @@ pub(super) fn keep_up(memory: &mut Memory, pass: &Pass<'_>) {
     let mut left = std::mem::take(&mut memory.left_on);
     left.retain(|one| {
         let view = pass.views.get(&one.disk).filter(|view| tells(view));
-        let there =
-            view.filter(|view| present_filesystem(view.root).as_ref() == Some(&one.filesystem));
+        let there = view.filter(|view| one.may_be_on(present_filesystem(view.root).as_deref()));
         let over = there.is_some_and(|view| {
             view.root.content == Known::Known(MountContent::Empty)
                 || accepted == Some(&one.disk.root)

@@ -6,7 +6,7 @@ use mesos_volumed::decide::facts::{
 use mesos_volumed::decide::guards::Refusal;
 use mesos_volumed::mesos::resource::Resource;
 
-use super::builder::{World, a_volume, key, mount, root};
+use super::builder::{World, a_volume, key, mount, root, unknown};
 use super::lives::{held, held_on};
 use super::story::{codes, gone, plan_of, quarantined};
 
@@ -83,43 +83,61 @@ fn a_pending_destroy_witnesses_nothing_once_the_checkpoint_is_lost_across_a_star
     }
 }
 
+/// What is told of the MOUNT disk.
+fn told(facts: &Facts) -> Vec<String> {
+    let kept = plan_of(facts).kept;
+    let of_mount = kept.iter().filter(|kept| kept.disk == mount());
+    of_mount
+        .flat_map(|kept| &kept.reasons)
+        .map(|reason| reason.detail.clone())
+        .collect()
+}
+
+/// The older file names `db/a` on MOUNT as well, or no more.
+fn in_older_file(facts: &mut Facts, named: bool) {
+    if let CheckpointFile::Whole(resources) = &mut facts.checkpoint.info {
+        resources.clear();
+        resources.push(a_volume(&root(), &key("db/a")));
+        if named {
+            resources.push(a_volume(&mount(), &key("db/a")));
+        }
+    }
+    facts.later(60);
+}
+
 #[test]
 fn what_the_older_file_alone_names_on_a_mount_is_told_once_it_does_so_no_more() {
     // An agent before the newer file made and destroyed it there; this one knows of another by that name.
-    let mut facts = held();
-    facts.disk(&mount()).content = Known::Known(MountContent::Data);
-    facts.pass();
-    let older = |facts: &mut Facts, named: bool| {
-        if let CheckpointFile::Whole(resources) = &mut facts.checkpoint.info {
-            resources.clear();
-            resources.push(a_volume(&root(), &key("db/a")));
-            if named {
-                resources.push(a_volume(&mount(), &key("db/a")));
+    for seen in [[true, true], [false, true], [true, false], [false, false]] {
+        let mut facts = held();
+        facts.disk(&mount()).content = Known::Known(MountContent::Data);
+        facts.pass();
+        let present = facts.disk(&mount()).filesystem.present.clone();
+        for seen in seen {
+            in_older_file(&mut facts, true);
+            if !seen {
+                facts.disk(&mount()).filesystem.present = unknown();
             }
+            facts.pass();
+            facts.disk(&mount()).filesystem.present = present.clone();
+            let said = told(&facts);
+            assert!(said.iter().all(|one| !one.contains("was on the disk")));
         }
-        facts.later(60);
-    };
-    let told = |facts: &Facts| -> Vec<String> {
-        let kept = plan_of(facts).kept;
-        let of_mount = kept.iter().filter(|kept| kept.disk == mount());
-        of_mount
-            .flat_map(|kept| &kept.reasons)
-            .map(|reason| reason.detail.clone())
-            .collect()
-    };
-    older(&mut facts, true);
-    facts.pass();
-    older(&mut facts, true);
-    facts.pass();
-    assert_eq!(told(&facts), Vec::<String>::new());
-    older(&mut facts, false);
-    facts.pass();
-    let said = told(&facts);
-    assert_eq!(said.len(), 1, "{said:?}");
-    assert!(said[0].contains("nobody has the disk now"), "{said:?}");
-    // Seen empty, it is over.
-    facts.disk(&mount()).content = Known::Known(MountContent::Empty);
-    facts.pass();
-    facts.disk(&mount()).content = Known::Known(MountContent::Data);
-    assert_eq!(told(&facts), Vec::<String>::new());
+        in_older_file(&mut facts, false);
+        facts.pass();
+        let said = told(&facts);
+        assert_eq!(said.len(), 1, "{seen:?} {said:?}");
+        assert!(said[0].contains("nobody has the disk now"), "{said:?}");
+        // While it can't be looked at nothing is over, and another disk is not it.
+        let mut away = facts.clone();
+        away.disk(&mount()).filesystem.present = unknown();
+        away.disk(&mount()).content = Known::Known(MountContent::Empty);
+        away.pass();
+        assert_eq!(away.memory().left_on.len(), 1);
+        // Seen empty, it is over.
+        facts.disk(&mount()).content = Known::Known(MountContent::Empty);
+        facts.pass();
+        facts.disk(&mount()).content = Known::Known(MountContent::Data);
+        assert_eq!(told(&facts), Vec::<String>::new());
+    }
 }

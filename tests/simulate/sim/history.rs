@@ -691,8 +691,15 @@ impl History<'_> {
         self.pass(&Words::default());
         self.pass(&Words::default());
         let found = picture(&self.model.world());
+        // Where nothing lies yet there is nothing that another process could have locked; but there is
+        // once the killed one has made its folder.
+        let locked = self.model.world().locked_elsewhere;
         // The brake counts what a killed process was about to do; words are said twice.
-        if found != expected && self.policy.brake_percent == 100 && words == Words::default() {
+        if found != expected
+            && !locked
+            && self.policy.brake_percent == 100
+            && words == Words::default()
+        {
             let only = |a: &std::collections::BTreeMap<String, u64>,
                         b: &std::collections::BTreeMap<String, u64>| {
                 a.iter()

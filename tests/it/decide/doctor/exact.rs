@@ -195,7 +195,7 @@ fn a_target_is_stale_after_a_minute_where_no_other_file_goes_with_it() {
 
 #[test]
 fn a_tenant_may_see_what_was_left_on_that_file_system_and_is_not_gone() {
-    let left_by = |left: &str, disk: &DiskRef, of: &DiskRef, content: MountContent| {
+    let left_by = |left: &str, disk: &DiskRef, of: Option<&DiskRef>, content: MountContent| {
         let mut host = Host::new();
         host.facts.create(&mount(), &key("x/tenant"));
         host.facts.disk(&mount()).content = Known::Known(content);
@@ -203,7 +203,7 @@ fn a_tenant_may_see_what_was_left_on_that_file_system_and_is_not_gone() {
         plan.memory.left_on = vec![LeftOn {
             key: key(left),
             disk: disk.clone(),
-            filesystem: filesystem(of),
+            filesystem: of.map(filesystem),
             since: Span::ZERO,
         }];
         let found = examine(Patient {
@@ -214,10 +214,11 @@ fn a_tenant_may_see_what_was_left_on_that_file_system_and_is_not_gone() {
         });
         found.iter().any(|one| one.code == Code::DataExposed)
     };
-    let exposed = |disk: &DiskRef, of: &DiskRef, content| left_by("x/m", disk, of, content);
+    let exposed = |disk: &DiskRef, of: &DiskRef, content| left_by("x/m", disk, Some(of), content);
     let here = mount();
     assert!(exposed(&here, &here, MountContent::Data));
-    assert!(!left_by("x/tenant", &here, &here, MountContent::Data));
+    assert!(!left_by("x/tenant", &here, Some(&here), MountContent::Data));
+    assert!(left_by("x/m", &here, None, MountContent::Data));
     assert!(!exposed(&here, &here, MountContent::Empty));
     assert!(!exposed(&here, &path(), MountContent::Data));
     assert!(!exposed(&path(), &here, MountContent::Data));

@@ -90,7 +90,7 @@ pub fn remember(facts: &Facts, claims: &Claims, views: &[RootView<'_>]) -> Memor
     if certain {
         for record in &mut memory.volumes {
             if !claims.volumes.contains_key(&record.key) {
-                note_gone(record, &pass, &spent);
+                note_gone(record, &pass, &spent, &mut memory.left_on);
             }
         }
         memory.run = facts.agent.run.known().cloned();
@@ -443,7 +443,7 @@ fn note_acceptance(memory: &mut Memory, pass: &Pass<'_>) {
     }
 }
 
-fn note_gone(record: &mut VolumeRecord, pass: &Pass<'_>, spent: &Spent) {
+fn note_gone(record: &mut VolumeRecord, pass: &Pass<'_>, spent: &Spent, left: &mut Vec<LeftOn>) {
     let now = &pass.facts.host.now;
     let gone = record.gone.take();
     let first = gone.is_none();
@@ -452,6 +452,16 @@ fn note_gone(record: &mut VolumeRecord, pass: &Pass<'_>, spent: &Spent) {
         .and_then(|gone| gone.evidence.clone())
         .filter(|evidence| !pass.destroys.refutes(&record.key, evidence, spent));
     let evidence = known.or_else(|| find_evidence(record, pass, spent, first));
+    if let Some(Evidence::DestroyOperation(uuid)) = &evidence {
+        // What another life of the name has on another disk is not what it destroyed.
+        let (here, elsewhere) = std::mem::take(&mut record.places)
+            .into_iter()
+            .partition(|place| pass.destroys.may_be_on(&record.key, uuid, &place.disk));
+        record.places = here;
+        for place in &elsewhere {
+            left::note_not_emptied(left, place, record, pass);
+        }
+    }
     record.gone = Some(Gone {
         since: gone.as_ref().map_or(pass.lived, |gone| gone.since),
         since_boot: gone.as_ref().map_or(now.since_boot, |gone| gone.since_boot),
@@ -525,7 +535,7 @@ fn find_evidence(
     spent: &Spent,
     first: bool,
 ) -> Option<Evidence> {
-    if let Some(uuid) = pass.destroys.finished(&record.key, spent) {
+    if let Some(uuid) = pass.destroys.finished(record, spent) {
         return Some(Evidence::DestroyOperation(uuid));
     }
     if !first {

@@ -25,7 +25,7 @@ use sim::history::{run, run_with, scratch, tape_of};
 use sim::observe::Blunder;
 
 /// Seeds of histories that once found something; each stays in every run.
-const FOUND: [u64; 18] = [
+const FOUND: [u64; 21] = [
     1031,
     1640,
     6_001_307,
@@ -44,6 +44,9 @@ const FOUND: [u64; 18] = [
     900_046_798,
     900_145_753,
     900_183_964,
+    900_262_170,
+    900_265_838,
+    900_269_310,
 ];
 
 /// Mistakes of a program, and the seeds of histories that find them.

@@ -11,6 +11,7 @@ use crate::decide::manifest::Manifest;
 use crate::decide::memory::{Memory, VolumeRecord};
 use crate::decide::plan::Plan;
 use crate::decide::steps::{Evidence, Step, VolumePlace, WipeAuthorization};
+use crate::mesos::disk::DiskRef;
 use crate::mesos::ids::VolumeKey;
 use crate::mesos::resource::Resource;
 use crate::units::Span;
@@ -65,7 +66,7 @@ impl<'a> Reader<'a> {
             evidence @ (Evidence::DestroyOperation(_)
             | Evidence::GoneWithinRun
             | Evidence::OwnDestroy) => {
-                let record = self.recorded(key, evidence)?;
+                let record = self.recorded(key, evidence, &place.disk)?;
                 let there = record.places.iter().any(|seen| {
                     seen.disk == place.disk
                         && seen.filesystem.as_ref() == Some(&place.root.filesystem)
@@ -137,7 +138,7 @@ impl<'a> Reader<'a> {
                 self.prior_record(key)?
             }
             evidence @ (Evidence::DestroyOperation(_) | Evidence::OwnDestroy) => {
-                self.recorded(key, evidence)?
+                self.recorded(key, evidence, authorization.disk())?
             }
             Evidence::GoneWithinRun | Evidence::Unwitnessed { .. } => {
                 return Err("a MOUNT wants a destroy that was read as an operation".to_owned());
@@ -158,7 +159,12 @@ impl<'a> Reader<'a> {
     }
 
     /// The memory holds this very evidence, and the facts bear it out.
-    fn recorded(&self, key: &VolumeKey, evidence: &Evidence) -> Result<&'a VolumeRecord, String> {
+    fn recorded(
+        &self,
+        key: &VolumeKey,
+        evidence: &Evidence,
+        disk: &DiskRef,
+    ) -> Result<&'a VolumeRecord, String> {
         let record = self
             .records
             .get(key)
@@ -191,6 +197,15 @@ impl<'a> Reader<'a> {
                         .all(|operation| operation.state != OperationState::Failed),
                     || format!("operation {uuid} did not destroy {key}"),
                 )?;
+                let named_here = operations
+                    .iter()
+                    .flat_map(|operation| &operation.volumes)
+                    .filter(|volume| volume.volume_key().as_ref() == Some(key))
+                    .filter_map(|volume| volume.disk(&self.facts.agent.work_dir))
+                    .all(|named| named == *disk);
+                must(named_here, || {
+                    format!("operation {uuid} destroyed {key} on another disk")
+                })?;
                 let spent = self.prior_spent.contains(&(uuid.as_str(), key));
                 must(!spent, || {
                     format!("operation {uuid} destroyed an earlier life of {key}")

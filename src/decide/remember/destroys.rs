@@ -6,20 +6,36 @@ use crate::decide::authority::{Claim, Source};
 use crate::decide::facts::{Facts, OperationKind, OperationState, ResourceState};
 use crate::decide::memory::{SpentDestroy, VolumeRecord};
 use crate::decide::steps::Evidence;
+use crate::mesos::disk::DiskRef;
 use crate::mesos::ids::VolumeKey;
 use crate::mesos::resource::Resource;
+use crate::units::Raw;
 
 /// How many DESTROYs whose matter is over are remembered beyond those that files still name. A
 /// checkpoint is rolled back by seconds, in which an agent carries out far fewer.
 const SPENT: usize = 1024;
 
 /// A DESTROY of one volume, as one file shows it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Destroy<'a> {
     uuid: &'a str,
     state: OperationState,
+    /// The disk that it names the volume on.
+    disk: Option<DiskRef>,
     /// Whether the same file names the volume all the same. Finished, it was an earlier life then.
     survived: bool,
+}
+
+impl Destroy<'_> {
+    /// Whether it can be of the life that is known: a volume of that name on another disk is another life.
+    fn speaks_of(&self, record: &VolumeRecord) -> bool {
+        let mut places = record.places.iter();
+        record.places.is_empty()
+            || self
+                .disk
+                .as_ref()
+                .is_none_or(|disk| places.any(|place| place.disk == *disk))
+    }
 }
 
 /// Every DESTROY in the files, by the volumes they name.
@@ -43,16 +59,17 @@ impl<'a> Destroys<'a> {
             by_volume: BTreeMap::new(),
             denied: BTreeSet::new(),
         };
+        let work_dir = &facts.agent.work_dir;
         if let Some(target) = checkpoint.state_target.whole() {
-            destroys.file(target);
+            destroys.file(target, work_dir);
         }
         for file in committed {
-            destroys.file(file);
+            destroys.file(file, work_dir);
         }
         destroys
     }
 
-    fn file(&mut self, file: &'a ResourceState) {
+    fn file(&mut self, file: &'a ResourceState, work_dir: &Raw) {
         if file.operations.is_empty() {
             return;
         }
@@ -62,7 +79,10 @@ impl<'a> Destroys<'a> {
             .filter_map(Resource::volume_key)
             .collect();
         for operation in &file.operations {
-            for key in operation.volumes.iter().filter_map(Resource::volume_key) {
+            for volume in &operation.volumes {
+                let Some(key) = volume.volume_key() else {
+                    continue;
+                };
                 if operation.kind != OperationKind::Destroy
                     || operation.state == OperationState::Failed
                 {
@@ -73,6 +93,7 @@ impl<'a> Destroys<'a> {
                 self.by_volume.entry(key).or_default().push(Destroy {
                     uuid: &operation.uuid,
                     state: operation.state,
+                    disk: volume.disk(work_dir),
                     survived,
                 });
             }
@@ -100,11 +121,13 @@ impl<'a> Destroys<'a> {
     }
 
     /// A finished DESTROY of this volume's present life.
-    pub(super) fn finished(&self, key: &VolumeKey, spent: &Spent) -> Option<String> {
+    pub(super) fn finished(&self, record: &VolumeRecord, spent: &Spent) -> Option<String> {
+        let key = &record.key;
         self.of(key)
             .iter()
             .find(|destroy| {
                 destroy.state == OperationState::Finished
+                    && destroy.speaks_of(record)
                     && !self.denied(key, destroy.uuid)
                     && !spent.contains(destroy.uuid, key)
             })
@@ -114,7 +137,7 @@ impl<'a> Destroys<'a> {
     /// The operation by which a volume that no authority names was destroyed, if one was read.
     pub(super) fn evidence(&self, record: &VolumeRecord, spent: &Spent) -> Option<Evidence> {
         let key = &record.key;
-        self.finished(key, spent)
+        self.finished(record, spent)
             .or_else(|| {
                 record
                     .pending_destroys
@@ -155,7 +178,9 @@ impl<'a> Destroys<'a> {
                 // Finished in a target, while the volume still stands in the committed file; or
                 // what keeps its name is a task.
                 OperationState::Pending | OperationState::Finished => {
-                    open.insert(destroy.uuid.to_owned());
+                    if destroy.speaks_of(record) {
+                        open.insert(destroy.uuid.to_owned());
+                    }
                 }
                 OperationState::Unclear => {
                     if before.iter().any(|uuid| uuid == destroy.uuid) {
@@ -165,8 +190,9 @@ impl<'a> Destroys<'a> {
                 OperationState::Failed => {}
             }
         }
-        if claim.alive() {
-            // It is over, and the volume lives: it failed, or this is another life.
+        if claim.alive() || claim.stale_only() {
+            // It is over, and the volume lives: it failed, or this is another life. So it may be where
+            // the older file alone names it, see above.
             for uuid in before {
                 if !open.contains(&uuid) {
                     spent.add(&uuid, &key);
@@ -179,10 +205,18 @@ impl<'a> Destroys<'a> {
         record.pending_destroys = open.into_iter().collect();
     }
 
+    /// Whether no file says that this DESTROY was of a volume on another disk than this.
+    pub(super) fn may_be_on(&self, key: &VolumeKey, uuid: &str, disk: &DiskRef) -> bool {
+        self.of(key)
+            .iter()
+            .filter(|destroy| destroy.uuid == uuid)
+            .all(|destroy| destroy.disk.as_ref().is_none_or(|named| named == disk))
+    }
+
     /// Notes the finished DESTROYs of a volume that nobody names any more: they may be acknowledged,
     /// and out of the files, before the pass that can conclude something.
     pub(super) fn note_finished(&self, record: &mut VolumeRecord, spent: &Spent) {
-        if let Some(uuid) = self.finished(&record.key, spent)
+        if let Some(uuid) = self.finished(record, spent)
             && !record.pending_destroys.contains(&uuid)
         {
             record.pending_destroys.push(uuid);

@@ -8,7 +8,7 @@
 use super::{Claim, Pass, Spent, has_tenant, tells};
 use crate::decide::facts::{AgentAnswer, Known, MountContent};
 use crate::decide::memory::{LeftOn, Memory, VolumePlaceRecord, VolumeRecord};
-use crate::decide::roots::present_filesystem;
+use crate::decide::roots::{RootView, present_filesystem};
 use crate::mesos::disk::DiskType;
 use crate::mesos::state::AgentVersion;
 
@@ -27,30 +27,44 @@ pub(super) fn note(
     pass: &Pass<'_>,
     spent: &Spent,
 ) {
-    if place.disk.kind != DiskType::Mount {
-        return;
-    }
-    let view = pass.views.get(&place.disk).filter(|view| tells(view));
-    let one = LeftOn {
-        key: record.key.clone(),
-        disk: place.disk.clone(),
-        filesystem: place.filesystem.clone(),
-        since: pass.lived,
-    };
-    let there = view.filter(|view| one.may_be_on(present_filesystem(view.root).as_deref()));
-    let empty = there.is_some_and(|view| view.root.content == Known::Known(MountContent::Empty));
     let destroyed = pass.destroys.evidence(record, spent).is_some();
     // What lies there may be the tenant's. Without one, or where a pass saw data on it after the destroy,
     // it was not deleted by that.
-    let emptied = one.filesystem.is_some()
-        && there.is_some()
+    let emptied = destroyed
+        && place.filesystem.is_some()
+        && there(place, pass).is_some()
         && taken_over(place, pass)
-        && destroyed
         && record.gone.is_none()
         && empties_first(pass);
-    if !empty && !emptied {
-        left.push(one);
+    if !emptied {
+        note_not_emptied(left, place, record, pass);
     }
+}
+
+/// The same where no agent can have emptied it: unless its disk was seen empty.
+pub(super) fn note_not_emptied(
+    left: &mut Vec<LeftOn>,
+    place: &VolumePlaceRecord,
+    record: &VolumeRecord,
+    pass: &Pass<'_>,
+) {
+    let empty = there(place, pass)
+        .is_some_and(|view| view.root.content == Known::Known(MountContent::Empty));
+    if place.disk.kind == DiskType::Mount && !empty {
+        left.push(LeftOn {
+            key: record.key.clone(),
+            disk: place.disk.clone(),
+            filesystem: place.filesystem.clone(),
+            since: pass.lived,
+        });
+    }
+}
+
+/// The root of a place, where it can be told and has the file system of then at it, if that is known.
+fn there<'a>(place: &VolumePlaceRecord, pass: &Pass<'a>) -> Option<&'a RootView<'a>> {
+    let view = pass.views.get(&place.disk).copied()?;
+    let same = place.filesystem.is_none() || present_filesystem(view.root) == place.filesystem;
+    (same && tells(view)).then_some(view)
 }
 
 /// Notes what is named on a MOUNT disk that nobody else has, and is not where the volume is. Such is another

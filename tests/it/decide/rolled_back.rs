@@ -4,11 +4,13 @@ use mesos_volumed::decide::facts::{
     AgentAnswer, CheckpointFile, Facts, Known, MountContent, OperationKind, OperationState,
 };
 use mesos_volumed::decide::guards::Refusal;
+use mesos_volumed::decide::steps::Evidence;
 use mesos_volumed::mesos::resource::Resource;
 
-use super::builder::{World, a_volume, key, mount, root, unknown};
+use super::builder::{World, a_volume, key, mount, path, root, unknown, uuid};
 use super::lives::{held, held_on};
-use super::story::{codes, gone, plan_of, quarantined};
+use super::second_reading::spoilt;
+use super::story::{codes, gone, plan_of, quarantined, steps};
 
 /// No agent runs, and its newer file does not name `db/a`.
 fn rolled_back() -> Facts {
@@ -140,4 +142,110 @@ fn what_the_older_file_alone_names_on_a_mount_is_told_once_it_does_so_no_more() 
         facts.disk(&mount()).content = Known::Known(MountContent::Data);
         assert_eq!(told(&facts), Vec::<String>::new());
     }
+}
+
+#[test]
+fn a_destroy_is_no_witness_against_another_life_of_the_name_on_another_disk() {
+    for disk in [mount(), path()] {
+        // A power cut took it out of the files; under its name another came, on ROOT, and was destroyed
+        // before any pass saw that.
+        let mut facts = held_on(&disk);
+        facts.forget(&key("db/a"));
+        let volume = a_volume(&root(), &key("db/a"));
+        facts.operate(OperationKind::Destroy, OperationState::Finished, 7, volume);
+        facts.restart_agent();
+        facts.pass();
+        assert_eq!(gone(&facts, "db/a"), None, "{disk}");
+        assert_eq!(steps(&plan_of(&facts)), Vec::<String>::new());
+        // Pending while the name is read elsewhere, it is none later either.
+        let mut facts = held_on(&disk);
+        let volume = a_volume(&root(), &key("db/a"));
+        facts.operate(OperationKind::Destroy, OperationState::Pending, 7, volume);
+        facts.pass();
+        facts.state().operations.clear();
+        facts.forget(&key("db/a"));
+        facts.restart_agent();
+        facts.pass();
+        assert_eq!(gone(&facts, "db/a"), None, "{disk}");
+    }
+}
+
+#[test]
+fn a_destroy_is_of_the_disk_it_names_where_two_lives_were_read() {
+    // The older files name one on MOUNT, their target one on ROOT.
+    let mut facts = rolled_back();
+    facts.disk(&mount()).content = Known::Known(MountContent::Data);
+    facts.memory().volumes.clear();
+    facts.checkpoint.info = CheckpointFile::Whole(vec![a_volume(&mount(), &key("db/a"))]);
+    facts.checkpoint.info_target = CheckpointFile::Whole(vec![a_volume(&root(), &key("db/a"))]);
+    facts.pass();
+    facts.later(60);
+    facts.checkpoint.info = CheckpointFile::Whole(Vec::new());
+    facts.checkpoint.info_target = CheckpointFile::Missing;
+    let volume = a_volume(&root(), &key("db/a"));
+    facts.operate(OperationKind::Destroy, OperationState::Finished, 7, volume);
+    facts.pass();
+    let places = |facts: &mut Facts| -> Vec<_> {
+        let mut records = facts.memory().volumes.iter();
+        let record = records.find(|one| one.key == key("db/a")).unwrap();
+        record
+            .places
+            .iter()
+            .map(|place| place.disk.clone())
+            .collect()
+    };
+    assert_eq!(places(&mut facts), [root()]);
+    let left: Vec<_> = facts
+        .memory()
+        .left_on
+        .iter()
+        .map(|one| one.disk.clone())
+        .collect();
+    assert_eq!(left, [mount()]);
+    assert_eq!(
+        gone(&facts, "db/a"),
+        Some(Evidence::DestroyOperation(uuid(7)))
+    );
+}
+
+#[test]
+fn a_pending_destroy_is_no_witness_once_the_older_file_alone_names_the_volume() {
+    // The agent that was to carry it out did, or an older one came and made the volume anew.
+    for disk in [mount(), root()] {
+        let mut facts = held_on(&disk);
+        let volume = a_volume(&disk, &key("db/a"));
+        facts.operate(OperationKind::Destroy, OperationState::Pending, 7, volume);
+        facts.pass();
+        facts.later(60);
+        facts.stop_agent();
+        facts.state().operations.clear();
+        let name = key("db/a");
+        facts
+            .state()
+            .resources
+            .retain(|volume| volume.volume_key().as_ref() != Some(&name));
+        facts.restart_agent();
+        facts.pass();
+        facts.later(60);
+        facts.forget(&name);
+        facts.restart_agent();
+        facts.pass();
+        assert_eq!(gone(&facts, "db/a"), None, "{disk}");
+    }
+}
+
+#[test]
+fn the_check_reads_for_itself_on_which_disk_a_destroy_was() {
+    let mut facts = held();
+    facts.destroy(&key("db/a"), 7);
+    let good = plan_of(&facts);
+    assert_eq!(quarantined(&good), ["db/a"]);
+    let says = "on another disk";
+    spoilt(
+        &good,
+        &facts,
+        &[(says, |facts| {
+            facts.state().operations[0].volumes = vec![a_volume(&path(), &key("db/a"))];
+        })],
+    );
 }

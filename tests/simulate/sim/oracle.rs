@@ -519,7 +519,14 @@ impl World {
             let root = self.lives[life].root;
             if let Some(spot) = self.volume_spot(root, &key) {
                 for other in self.owners_in(spot) {
-                    if other != life && self.oracle.exposed.insert((life, other)) && by_pass {
+                    // Set aside by `volumes destroy`, which was killed before it heard what became of it; if
+                    // it was created anew while its disk was away, nobody can tell, and the name is held.
+                    let aside = self.oracle.aside.contains(&other) && self.lives[other].key == key;
+                    if other != life
+                        && self.oracle.exposed.insert((life, other))
+                        && by_pass
+                        && !aside
+                    {
                         self.oracle.find(format!(
                             "data of life {other} came to be seen in {key} of life {life}"
                         ));

@@ -25,7 +25,7 @@ use sim::history::{run, run_with, scratch, tape_of};
 use sim::observe::Blunder;
 
 /// Seeds of histories that once found something; each stays in every run.
-const FOUND: [u64; 21] = [
+const FOUND: [u64; 24] = [
     1031,
     1640,
     6_001_307,
@@ -47,6 +47,9 @@ const FOUND: [u64; 21] = [
     900_262_170,
     900_265_838,
     900_269_310,
+    1_100_163_639,
+    1_100_185_644,
+    1_100_227_883,
 ];
 
 /// Mistakes of a program, and the seeds of histories that find them.

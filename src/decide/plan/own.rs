@@ -9,7 +9,9 @@
 
 use super::Planner;
 use super::trash::Look;
-use crate::decide::facts::{AgentAnswer, Destroying, FileKind, Known, Phase, Registered};
+use crate::decide::facts::{
+    AgentAnswer, Destroying, FileKind, Known, Phase, Registered, RootFacts,
+};
 use crate::decide::guards::{Reason, Refusal};
 use crate::decide::manifest::{Asked, Manifest};
 use crate::decide::roots::RootView;
@@ -48,7 +50,7 @@ impl Planner<'_> {
         // directory is gone.
         if let Some(key) = self.destroying(Phase::Ask).cloned()
             && here(self, &key)
-            && !self.trashed.contains_key(&key)
+            && !aside_on(root, &key)
             && (root.kind() == DiskType::Mount || !view.occupied(&key))
             && !self.facts().words.later_round
         {
@@ -129,7 +131,7 @@ impl Planner<'_> {
         let path = root.disk.root.join(paths::volume_directory(key));
         // An entry of an earlier attempt is asked for again, and a directory that is not there
         // needs no moving.
-        if self.trashed.contains_key(key) || !view.occupied(key) {
+        if aside_on(root, key) || !view.occupied(key) {
             return;
         }
         let mut reasons = self.destroy_reasons(view, key);
@@ -249,7 +251,10 @@ impl Planner<'_> {
             return self.keep_entry(view.root, &manifest, false, reasons);
         }
         let key = &manifest.volume;
-        let asking = self.destroying(Phase::Ask) == Some(key);
+        // What is held on another disk is another life, and this entry none of its matter.
+        let claim = self.judge.claims.get(key);
+        let here = claim.is_some_and(|claim| claim.homes().contains(&view.root.disk));
+        let asking = here && self.destroying(Phase::Ask) == Some(key);
         let settling = self.facts().words.destroy.as_ref().is_some_and(|now| {
             now.volume == *key && matches!(now.phase, Phase::SetAside | Phase::Ask)
         });
@@ -322,4 +327,12 @@ impl Planner<'_> {
         };
         only_held && held && over && !rivals && !self.judge.claims.in_flight && !view.occupied(key)
     }
+}
+
+/// Whether an earlier attempt moved the volume aside on this disk, and nothing is known of its end.
+fn aside_on(root: &RootFacts, key: &VolumeKey) -> bool {
+    let entries = root.trash.known().into_iter().flatten();
+    entries
+        .filter_map(|entry| entry.manifest.known())
+        .any(|manifest| manifest.unconfirmed && manifest.volume == *key)
 }

@@ -77,10 +77,9 @@ pub(super) fn note_other_lives(
 ) {
     for disk in claim.all_homes() {
         let is_own = record.places.iter().any(|place| place.disk == *disk);
-        let taken = pass
-            .claims
-            .on(disk)
-            .any(|(key, claim)| claim.effective && *key != record.key);
+        let taken = pass.claims.on(disk).any(|(key, claim)| {
+            *key != record.key && claim.effective && claim.homes().contains(disk)
+        });
         if is_own || taken || disk.kind != DiskType::Mount {
             continue;
         }

@@ -14,10 +14,10 @@ use mesos_volumed::mesos::resource::Resource;
 use mesos_volumed::units::Raw;
 
 use super::builder::{
-    World, a_master, a_registration, a_task, a_volume, healthy, key, mount, root,
+    World, a_master, a_registration, a_task, a_volume, healthy, key, mount, path, root,
 };
 use super::ideal::apply as execute;
-use super::story::codes;
+use super::story::{codes, steps};
 
 pub(crate) const KEY: &str = "db/v";
 
@@ -212,6 +212,50 @@ fn the_master_is_asked_once_a_pass_for_exactly_the_volume_that_it_lists() {
     for lie in cases {
         assert!(check(made.clone(), &changed(&facts, lie)).is_err());
     }
+}
+
+#[test]
+fn an_entry_is_of_no_matter_to_a_life_of_its_name_that_is_held_on_another_disk() {
+    // Set aside on ROOT by a command that was killed, destroyed by somebody else, and created on PATH.
+    let mut facts = aside(false);
+    facts.forget(&key(KEY));
+    facts.create(&path(), &key(KEY));
+    master(&mut facts, "1");
+    for (phase, wanted) in [(Phase::SetAside, "quarantine"), (Phase::Ask, "")] {
+        let facts = changed(&facts, |facts| facts.words = words(phase));
+        let said = steps(&made(&facts));
+        assert_eq!(
+            said,
+            if wanted.is_empty() {
+                vec![]
+            } else {
+                vec![wanted]
+            }
+        );
+    }
+    // That one's own entry is asked for with.
+    let first = changed(&facts, |facts| facts.words = words(Phase::SetAside));
+    let mut second = execute(&made(&first), &first);
+    second.later(1);
+    second.words = words(Phase::Ask);
+    let made = self::made(&second);
+    let [Step::Call { disk, entry, .. }] = made.steps.as_slice() else {
+        panic!("{:?}", made.steps)
+    };
+    assert_eq!(*disk, path());
+    assert_eq!(entry.as_ref().unwrap().disk, path());
+}
+
+#[test]
+fn an_earlier_life_that_waits_in_the_trash_keeps_nothing_from_being_destroyed() {
+    let mut facts = wanted();
+    facts.trash(&root(), &key(KEY), TrashState::Cleared);
+    assert_eq!(steps(&made(&facts)), ["quarantine"]);
+    // Without a directory it is only asked for.
+    facts.rmdir(&root(), &key(KEY));
+    facts.words = words(Phase::Ask);
+    let made = self::made(&facts);
+    assert_eq!(steps(&made), ["call"]);
 }
 
 #[test]

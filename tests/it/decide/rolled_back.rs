@@ -2,12 +2,13 @@
 
 use mesos_volumed::decide::facts::{
     AgentAnswer, CheckpointFile, Facts, Known, MountContent, OperationKind, OperationState,
+    RootFacts,
 };
 use mesos_volumed::decide::guards::Refusal;
 use mesos_volumed::decide::steps::Evidence;
 use mesos_volumed::mesos::resource::Resource;
 
-use super::builder::{World, a_volume, key, mount, path, root, unknown, uuid};
+use super::builder::{World, a_volume, fingerprint, key, mount, path, root, unknown, uuid};
 use super::lives::{held, held_on};
 use super::second_reading::spoilt;
 use super::story::{codes, gone, plan_of, quarantined, steps};
@@ -145,6 +146,28 @@ fn what_the_older_file_alone_names_on_a_mount_is_told_once_it_does_so_no_more() 
 }
 
 #[test]
+fn each_life_that_the_older_file_names_on_a_mount_is_told_and_none_beside_a_tenant() {
+    let mut facts = held();
+    facts.create(&root(), &key("db/b"));
+    facts.disk(&mount()).content = Known::Known(MountContent::Data);
+    if let CheckpointFile::Whole(resources) = &mut facts.checkpoint.info {
+        resources.push(a_volume(&mount(), &key("db/a")));
+        resources.push(a_volume(&mount(), &key("db/b")));
+    }
+    let mut taken = facts.clone();
+    facts.pass();
+    let left = facts.memory().left_on.iter();
+    assert_eq!(
+        left.map(|one| one.key.clone()).collect::<Vec<_>>(),
+        [key("db/a"), key("db/b")]
+    );
+    // Who has the disk is told of by other means.
+    taken.create(&mount(), &key("db/tenant"));
+    taken.pass();
+    assert_eq!(taken.memory().left_on, []);
+}
+
+#[test]
 fn a_destroy_is_no_witness_against_another_life_of_the_name_on_another_disk() {
     for disk in [mount(), path()] {
         // A power cut took it out of the files; under its name another came, on ROOT, and was destroyed
@@ -184,6 +207,24 @@ fn a_destroy_is_of_the_disk_it_names_where_two_lives_were_read() {
     facts.checkpoint.info_target = CheckpointFile::Missing;
     let volume = a_volume(&root(), &key("db/a"));
     facts.operate(OperationKind::Destroy, OperationState::Finished, 7, volume);
+    // An empty disk is not it, if it is another one, or if it is not known to be it.
+    let other: fn(&mut RootFacts) = |root| {
+        let other = fingerprint("0a0a0a0a-0000-4000-8000-00000000000a");
+        root.filesystem.present = Known::Known(other.clone());
+        root.filesystem.ledger = Known::Known(other);
+    };
+    let unsure: fn(&mut RootFacts) = |root| {
+        let other = fingerprint("0a0a0a0a-0000-4000-8000-00000000000a");
+        root.filesystem.ledger = Known::Known(other);
+    };
+    for change in [other, unsure] {
+        let mut facts = facts.clone();
+        let disk = facts.disk(&mount());
+        disk.content = Known::Known(MountContent::Empty);
+        change(disk);
+        facts.pass();
+        assert_eq!(facts.memory().left_on.len(), 1);
+    }
     facts.pass();
     let places = |facts: &mut Facts| -> Vec<_> {
         let mut records = facts.memory().volumes.iter();

@@ -88,7 +88,7 @@ pub(crate) enum Which {
 }
 
 /// The disk of a root.
-fn disk_of(root: usize) -> usize {
+pub(crate) fn disk_of(root: usize) -> usize {
     [SLAVE, DATA, DATA, PLAIN, PREPARED][root]
 }
 

@@ -550,6 +550,12 @@ impl World {
                 for other in self.owners_in(spot) {
                     self.lives[other].destroyed = true;
                 }
+            } else {
+                // Its disk is away.
+                let took = |other: &&mut Life| other.key == *key && other.root == root;
+                for other in self.lives.iter_mut().filter(took) {
+                    other.destroyed = true;
+                }
             }
         }
         self.sync_checkpoint(new, Some(operation), crash_after, acknowledged);

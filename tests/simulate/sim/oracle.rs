@@ -17,7 +17,7 @@ use mesos_volumed::mesos::paths;
 use mesos_volumed::mesos::resource::Resource;
 use mesos_volumed::mesos::state::OperationState;
 
-use super::acts::FOREIGN;
+use super::acts::{FOREIGN, disk_of};
 use super::disk::{Disk, Node};
 use super::world::{PLAIN, PREPARED, Spot, World, roots};
 
@@ -41,7 +41,9 @@ pub(crate) struct Oracle {
     exposed: BTreeSet<(usize, usize)>,
     /// Lives that a pass saw named, on their own disk.
     met: BTreeSet<usize>,
-    /// The same, also of those that were forgotten since.
+    /// Those of them whose own disk was mounted then.
+    met_there: BTreeSet<usize>,
+    /// The same as `met`, also of those that were forgotten since.
     ever_met: BTreeSet<usize>,
     /// MOUNT disks that a volume is on, when the program last looked.
     taken: BTreeSet<usize>,
@@ -70,19 +72,22 @@ impl Oracle {
     }
 
     /// What is remembered.
-    pub(crate) fn met(&self) -> [BTreeSet<usize>; 2] {
-        [self.met.clone(), self.ever_met.clone()]
+    pub(crate) fn met(&self) -> [BTreeSet<usize>; 3] {
+        let [met, there, ever] = [&self.met, &self.met_there, &self.ever_met];
+        [met.clone(), there.clone(), ever.clone()]
     }
 
     /// What was seen since could not be written down.
-    pub(crate) fn met_again(&mut self, [met, ever]: [BTreeSet<usize>; 2]) {
+    pub(crate) fn met_again(&mut self, [met, there, ever]: [BTreeSet<usize>; 3]) {
         self.met = met;
+        self.met_there = there;
         self.ever_met = ever;
     }
 
     /// What was remembered is lost.
     pub(crate) fn forget_met(&mut self) {
         self.met.clear();
+        self.met_there.clear();
     }
 }
 
@@ -251,7 +256,20 @@ impl World {
         self.oracle.met.retain(|life| there.contains(life));
         let met = self.lives_named();
         self.oracle.ever_met.extend(&met);
-        self.oracle.met.extend(met);
+        for life in met {
+            let disk = disk_of(self.lives[life].root);
+            if self.oracle.shelf.contains_key(&disk) {
+                // Another disk is in the place of theirs: which was meant, only who saw theirs can tell.
+                if !self.oracle.met_there.contains(&life) {
+                    self.oracle.met.remove(&life);
+                }
+                continue;
+            }
+            self.oracle.met.insert(life);
+            if self.is_mounted(disk) {
+                self.oracle.met_there.insert(life);
+            }
+        }
         self.oracle.taken = self.roots_named();
     }
 

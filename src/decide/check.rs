@@ -313,10 +313,19 @@ impl<'a> Reader<'a> {
         must(found.data == Known::Absent, || {
             format!("entry {} has data", manifest.id)
         })?;
-        must(
-            !manifest.unconfirmed || manifest.state == TrashState::Prepared,
-            || format!("nobody confirmed the destroy of entry {}", manifest.id),
-        )
+        if !manifest.unconfirmed || manifest.state == TrashState::Prepared {
+            return Ok(());
+        }
+        // Or its data is back in its place, where it may be.
+        let dirs = self.root(&entry.disk, &entry.root)?.dirs.known();
+        let is_back = dirs.into_iter().flatten().any(|dir| {
+            dir.path(&entry.disk) == entry.disk.root.join(&manifest.path)
+                && dir.identity.known() == Some(&manifest.identity)
+        });
+        must(is_back, || {
+            format!("nobody confirmed the destroy of entry {}", manifest.id)
+        })?;
+        self.unconfirmed_back(entry)
     }
 
     fn quarantine(

@@ -300,9 +300,21 @@ impl Planner<'_> {
         self.keep_entry(view.root, &manifest, false, reasons);
     }
 
-    /// Whether an unconfirmed entry's data goes back: its volume is held, as the agent itself
-    /// believes and says, nothing of it is pending, its place is free, and no destroy of ours is
-    /// still on its way.
+    /// Whether the data of an unconfirmed entry is in its place again, and nothing of its destroy is still
+    /// on its way: who moved it back was killed before the frame was gone.
+    pub(super) fn went_back(&self, view: &RootView<'_>, manifest: &Manifest) -> bool {
+        let key = &manifest.volume;
+        let mut doubt = Vec::new();
+        self.judge.name_reasons(key, &mut doubt);
+        self.judge.doubt_reasons(&mut doubt);
+        self.judge.hidden_role(key, &mut doubt);
+        let dir = view.dirs.get(key);
+        let is_it = dir.is_some_and(|dir| dir.identity.known() == Some(&manifest.identity));
+        is_it && self.is_over(view, manifest, &doubt)
+    }
+
+    /// Whether an unconfirmed entry's data goes back: its place is free, and no destroy of ours is still on
+    /// its way.
     fn may_go_back(
         &self,
         view: &RootView<'_>,
@@ -310,6 +322,12 @@ impl Planner<'_> {
         doubt: &[Reason],
         rivals: bool,
     ) -> bool {
+        !rivals && !view.occupied(&manifest.volume) && self.is_over(view, manifest, doubt)
+    }
+
+    /// Whether a destroy of ours came to nothing: the volume is held, as the agent itself believes and says,
+    /// nothing of it is pending, and the master was certainly not asked, or the agent has registered again.
+    fn is_over(&self, view: &RootView<'_>, manifest: &Manifest, doubt: &[Reason]) -> bool {
         let key = &manifest.volume;
         let only_held = doubt.iter().all(|reason| reason.code == Refusal::Held);
         let claim = self.judge.claims.get(key);
@@ -325,7 +343,7 @@ impl Planner<'_> {
                 again && self.facts().answer.names(key)
             }
         };
-        only_held && held && over && !rivals && !self.judge.claims.in_flight && !view.occupied(key)
+        only_held && held && over && !self.judge.claims.in_flight
     }
 }
 

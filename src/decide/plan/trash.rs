@@ -109,6 +109,10 @@ impl Planner<'_> {
                 self.steps.push(Step::Void { entry: place(None) });
                 return;
             }
+            Known::Absent if self.went_back(view, manifest) => {
+                self.steps.push(Step::Void { entry: place(None) });
+                return;
+            }
             Known::Absent => {
                 return self.keep_entry(root, manifest, false, vec![Refusal::Unconfirmed.into()]);
             }

@@ -14,7 +14,7 @@ use mesos_volumed::mesos::resource::Resource;
 use mesos_volumed::units::Raw;
 
 use super::builder::{
-    World, a_master, a_registration, a_task, a_volume, healthy, key, mount, path, root,
+    World, a_master, a_registration, a_task, a_volume, healthy, identity, key, mount, path, root,
 };
 use super::ideal::apply as execute;
 use super::story::{codes, steps};
@@ -244,6 +244,43 @@ fn an_entry_is_of_no_matter_to_a_life_of_its_name_that_is_held_on_another_disk()
     };
     assert_eq!(*disk, path());
     assert_eq!(entry.as_ref().unwrap().disk, path());
+}
+
+/// Its data is in its place again, and the frame in the trash was not removed.
+fn half_back(asked: bool) -> Facts {
+    let mut facts = aside(asked);
+    let identity = manifest(&mut facts).identity.clone();
+    let Known::Known(entries) = &mut facts.disk(&root()).trash else {
+        panic!("no trash")
+    };
+    entries[0].data = Known::Absent;
+    facts.mkdir(&root(), &key(KEY)).identity = Known::Known(identity);
+    facts
+}
+
+#[test]
+fn the_frame_of_what_went_back_goes_where_that_may_go_back_and_nowhere_else() {
+    let back = half_back(false);
+    let good = made(&back);
+    assert_eq!(steps(&good), ["void"]);
+    assert_eq!(steps(&made(&half_back(true))), Vec::<String>::new());
+    let again = changed(&half_back(true), |facts| master(facts, "2"));
+    assert_eq!(steps(&made(&again)), ["void"]);
+    let cases: [fn(&mut Facts); 5] = [
+        |facts| pending(facts),
+        |facts| facts.tasks = Known::unknown("damaged"),
+        |facts| facts.forget(&key(KEY)),
+        |facts| manifest(facts).identity = identity("other", 9),
+        |facts| {
+            facts.rmdir(&root(), &key(KEY));
+        },
+    ];
+    for (at, case) in cases.into_iter().enumerate() {
+        let facts = changed(&back, case);
+        let said = steps(&plan(&facts));
+        assert!(!said.contains(&"void".to_owned()), "case {at}: {said:?}");
+        assert!(check(good.clone(), &facts).is_err(), "case {at}");
+    }
 }
 
 #[test]

@@ -513,6 +513,16 @@ impl History<'_> {
         for life in condemned {
             world.lives[life].condemned = true;
         }
+        // What lies on a MOUNT is right as it is.
+        if let Some(root) = &words.accept_root
+            && let Ok(spot) = world.resolve(root.as_bytes())
+            && roots()
+                .iter()
+                .any(|disk| disk.root == *root && disk.kind == DiskType::Mount)
+        {
+            let accepted = world.owners_in(spot);
+            world.oracle.accept(&accepted);
+        }
     }
 
     fn pass(&mut self, words: &Words) -> Option<Result<Pass, PassError<Infallible>>> {

@@ -84,6 +84,12 @@ impl Oracle {
         self.ever_met = ever;
     }
 
+    /// An operator says that the data of these may stay where it is.
+    pub(crate) fn accept(&mut self, lives: &BTreeSet<usize>) {
+        self.met.retain(|life| !lives.contains(life));
+        self.met_there.retain(|life| !lives.contains(life));
+    }
+
     /// What was remembered is lost.
     pub(crate) fn forget_met(&mut self) {
         self.met.clear();

@@ -63,7 +63,7 @@ const BITTEN: [(Blunder, u64); 5] = [
     (Blunder::OneLife, 184),
 ];
 
-/// How many others a test run has; `scripts/test` runs 2,000 more, of other seeds each day.
+/// How many others a test run has; `scripts/test` runs 2,000 others.
 const HISTORIES: u64 = 300;
 
 #[test]

@@ -368,8 +368,12 @@ fn note_named_disk(memory: &mut Memory, pass: &Pass<'_>) {
     }
 }
 
+/// Whether a volume is on this MOUNT disk, as anybody says: by the older file alone, too, as what lies there
+/// may be its tenant's.
 fn has_tenant(claims: &Claims, disk: &DiskRef) -> bool {
-    claims.on(disk).any(|(_, claim)| claim.effective)
+    claims
+        .on(disk)
+        .any(|(_, claim)| claim.effective || claim.all_homes().contains(disk))
 }
 
 /// The operator's word on an emptiness, and its end.

@@ -151,8 +151,9 @@ fn each_life_that_the_older_file_names_on_a_mount_is_told_and_none_beside_a_tena
     facts.create(&root(), &key("db/b"));
     facts.disk(&mount()).content = Known::Known(MountContent::Data);
     if let CheckpointFile::Whole(resources) = &mut facts.checkpoint.info {
-        resources.push(a_volume(&mount(), &key("db/a")));
-        resources.push(a_volume(&mount(), &key("db/b")));
+        for name in ["db/a", "db/b", "db/older"] {
+            resources.push(a_volume(&mount(), &key(name)));
+        }
     }
     let mut taken = facts.clone();
     facts.pass();
@@ -288,5 +289,35 @@ fn the_check_reads_for_itself_on_which_disk_a_destroy_was() {
         &[(says, |facts| {
             facts.state().operations[0].volumes = vec![a_volume(&path(), &key("db/a"))];
         })],
+    );
+}
+
+#[test]
+fn a_destroy_is_not_carried_out_on_a_mount_that_the_older_file_named_another_volume_on_since() {
+    let mut facts = held_on(&mount());
+    facts.destroy(&key("db/a"), 7);
+    facts.pass();
+    facts.later(60);
+    assert!(gone(&facts, "db/a").is_some());
+    let owed = |facts: &mut Facts| -> usize {
+        let records = facts.memory().volumes.iter();
+        let of_it = records.filter(|record| record.key == key("db/a"));
+        of_it.map(|record| record.places.len()).sum()
+    };
+    assert_eq!(owed(&mut facts), 1);
+    // An agent before the newer file came, and made it; the next one forgets it.
+    if let CheckpointFile::Whole(resources) = &mut facts.checkpoint.info {
+        resources.push(a_volume(&mount(), &key("db/t")));
+    }
+    facts.pass();
+    facts.later(60);
+    facts.forget(&key("db/t"));
+    facts.stop_agent();
+    facts.pass();
+    assert_eq!(owed(&mut facts), 0);
+    assert!(
+        told(&facts)
+            .iter()
+            .any(|said| said.contains("was on the disk"))
     );
 }

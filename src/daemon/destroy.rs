@@ -345,14 +345,7 @@ fn after(mut before: Vec<StepOutcome>, pass: Pass) -> Pass {
 
 /// Whether an unconfirmed entry holds the data.
 fn waiting(facts: &Facts, key: &VolumeKey) -> bool {
-    facts.roots.iter().any(|root| {
-        root.trash
-            .known()
-            .into_iter()
-            .flatten()
-            .filter_map(|entry| entry.manifest.known())
-            .any(|manifest| manifest.unconfirmed && manifest.volume == *key)
-    })
+    facts.roots.iter().any(|root| root.has_set_aside(key))
 }
 
 /// Every reason, once.

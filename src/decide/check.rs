@@ -307,7 +307,7 @@ impl<'a> Reader<'a> {
 
     /// An entry that holds no data, and says nothing that has to be kept.
     fn void(&self, entry: &TrashPlace) -> Verdict {
-        self.root(&entry.disk, &entry.root)?;
+        let root = self.root(&entry.disk, &entry.root)?;
         let found = self.trash_entry(entry)?;
         let manifest = &entry.manifest;
         must(found.data == Known::Absent, || {
@@ -317,8 +317,7 @@ impl<'a> Reader<'a> {
             return Ok(());
         }
         // Or its data is back in its place, where it may be.
-        let dirs = self.root(&entry.disk, &entry.root)?.dirs.known();
-        let is_back = dirs.into_iter().flatten().any(|dir| {
+        let is_back = root.dirs.known().into_iter().flatten().any(|dir| {
             dir.path(&entry.disk) == entry.disk.root.join(&manifest.path)
                 && dir.identity.known() == Some(&manifest.identity)
         });

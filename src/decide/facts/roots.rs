@@ -12,6 +12,7 @@ use crate::decide::manifest::{
 };
 use crate::decide::steps::TrashId;
 use crate::mesos::disk::{DiskRef, DiskType};
+use crate::mesos::ids::VolumeKey;
 use crate::mesos::paths::ROLES;
 use crate::units::{Megabytes, Raw};
 
@@ -255,6 +256,15 @@ impl RootFacts {
             Known::Absent | Known::Unknown(_) => self.disk.root.join(OURS),
         };
         ours.join(ADOPTED)
+    }
+
+    /// Whether a destroy of ours moved this volume aside here, and nothing is known of its end.
+    #[must_use]
+    pub fn has_set_aside(&self, key: &VolumeKey) -> bool {
+        let entries = self.trash.known().into_iter().flatten();
+        entries
+            .filter_map(|entry| entry.manifest.known())
+            .any(|manifest| manifest.unconfirmed && manifest.volume == *key)
     }
 
     /// The entries of its trash that are being filled or emptied, one by one, and have data: the

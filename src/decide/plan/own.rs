@@ -32,15 +32,8 @@ impl Planner<'_> {
     /// `volumes destroy`: moves the directory aside, or asks for what needs no moving.
     pub(super) fn own_destroy(&mut self, view: &RootView<'_>) {
         let root = view.root;
-        let here = |planner: &Self, key: &VolumeKey| {
-            planner
-                .judge
-                .claims
-                .get(key)
-                .is_some_and(|claim| claim.homes().contains(&root.disk))
-        };
         if let Some(key) = self.destroying(Phase::SetAside).cloned()
-            && here(self, &key)
+            && self.is_home(root, &key)
             && root.kind() != DiskType::Mount
         {
             self.set_aside(view, &key);
@@ -49,13 +42,19 @@ impl Planner<'_> {
         // (its task may be launched until the destroy is committed), and so is a volume whose
         // directory is gone.
         if let Some(key) = self.destroying(Phase::Ask).cloned()
-            && here(self, &key)
-            && !aside_on(root, &key)
+            && self.is_home(root, &key)
+            && !root.has_set_aside(&key)
             && (root.kind() == DiskType::Mount || !view.occupied(&key))
             && !self.facts().words.later_round
         {
             self.ask(view, &key, None);
         }
+    }
+
+    /// Whether the volume is named on this root's disk.
+    fn is_home(&self, root: &RootFacts, key: &VolumeKey) -> bool {
+        let claim = self.judge.claims.get(key);
+        claim.is_some_and(|claim| claim.homes().contains(&root.disk))
     }
 
     /// Why a volume can't be destroyed now, whatever its disk: it is not held as the agent believes,
@@ -131,7 +130,7 @@ impl Planner<'_> {
         let path = root.disk.root.join(paths::volume_directory(key));
         // An entry of an earlier attempt is asked for again, and a directory that is not there
         // needs no moving.
-        if aside_on(root, key) || !view.occupied(key) {
+        if root.has_set_aside(key) || !view.occupied(key) {
             return;
         }
         let mut reasons = self.destroy_reasons(view, key);
@@ -252,9 +251,7 @@ impl Planner<'_> {
         }
         let key = &manifest.volume;
         // What is held on another disk is another life, and this entry none of its matter.
-        let claim = self.judge.claims.get(key);
-        let here = claim.is_some_and(|claim| claim.homes().contains(&view.root.disk));
-        let asking = here && self.destroying(Phase::Ask) == Some(key);
+        let asking = self.destroying(Phase::Ask) == Some(key) && self.is_home(view.root, key);
         let settling = self.facts().words.destroy.as_ref().is_some_and(|now| {
             now.volume == *key && matches!(now.phase, Phase::SetAside | Phase::Ask)
         });
@@ -304,10 +301,7 @@ impl Planner<'_> {
     /// on its way: who moved it back was killed before the frame was gone.
     pub(super) fn went_back(&self, view: &RootView<'_>, manifest: &Manifest) -> bool {
         let key = &manifest.volume;
-        let mut doubt = Vec::new();
-        self.judge.name_reasons(key, &mut doubt);
-        self.judge.doubt_reasons(&mut doubt);
-        self.judge.hidden_role(key, &mut doubt);
+        let (_, doubt) = self.doubt_of(key);
         let dir = view.dirs.get(key);
         let is_it = dir.is_some_and(|dir| dir.identity.known() == Some(&manifest.identity));
         is_it && self.is_over(view, manifest, &doubt)
@@ -331,9 +325,8 @@ impl Planner<'_> {
         let key = &manifest.volume;
         let only_held = doubt.iter().all(|reason| reason.code == Refusal::Held);
         let claim = self.judge.claims.get(key);
-        let held = claim.is_some_and(|claim| {
-            claim.effective && claim.pending.is_empty() && claim.homes().contains(&view.root.disk)
-        });
+        let held = self.is_home(view.root, key)
+            && claim.is_some_and(|claim| claim.effective && claim.pending.is_empty());
         let over = match &manifest.asked {
             None => true,
             Some(asked) => {
@@ -345,12 +338,4 @@ impl Planner<'_> {
         };
         only_held && held && over && !self.judge.claims.in_flight
     }
-}
-
-/// Whether an earlier attempt moved the volume aside on this disk, and nothing is known of its end.
-fn aside_on(root: &RootFacts, key: &VolumeKey) -> bool {
-    let entries = root.trash.known().into_iter().flatten();
-    entries
-        .filter_map(|entry| entry.manifest.known())
-        .any(|manifest| manifest.unconfirmed && manifest.volume == *key)
 }

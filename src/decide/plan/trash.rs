@@ -146,6 +146,15 @@ impl Planner<'_> {
         }
     }
 
+    /// Whether a volume is named, and everything that speaks for its being held, or can't be told.
+    pub(super) fn doubt_of(&self, volume: &VolumeKey) -> (bool, Vec<Reason>) {
+        let mut doubt = Vec::new();
+        let named = self.judge.name_reasons(volume, &mut doubt);
+        self.judge.doubt_reasons(&mut doubt);
+        self.judge.hidden_role(volume, &mut doubt);
+        (named, doubt)
+    }
+
     /// What is said now of an entry whose data is there.
     pub(super) fn look(
         &self,
@@ -157,10 +166,7 @@ impl Planner<'_> {
         let manifest = &place.manifest;
         let data = manifest.identity.clone();
         let volume = &manifest.volume;
-        let mut doubt = Vec::new();
-        let named = self.judge.name_reasons(volume, &mut doubt);
-        self.judge.doubt_reasons(&mut doubt);
-        self.judge.hidden_role(volume, &mut doubt);
+        let (named, doubt) = self.doubt_of(volume);
         let mut in_use = Vec::new();
         self.judge.use_reasons(volume, &entry.location, &mut in_use);
         let path = trash_path(root, &manifest.id.0).join("data");

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::destroys::Spent;
 use super::{Pass, has_tenant, left};
 use crate::decide::authority::effective_file;
-use crate::decide::facts::{Facts, Known, MountContent, RootFacts};
+use crate::decide::facts::{AgentRun, Facts, Known, MountContent, RootFacts};
 use crate::decide::memory::{Gone, LeftOn, Memory, VolumePlaceRecord, VolumeRecord};
 use crate::decide::roots::{place_exists, present_filesystem};
 use crate::decide::steps::Evidence;
@@ -18,20 +18,22 @@ use crate::units::Span;
 /// truth in memory, and a file that is put back tells it again.
 pub(super) fn void_witnesses(memory: &mut Memory, facts: &Facts, spent: &mut Spent) {
     let accepted = memory.empty_accepted_at.is_some();
-    let same_run = memory.run.is_some() && memory.run.as_ref() == facts.agent.run.known();
+    let same_run = same_run(memory.run.as_ref(), facts);
     for record in &mut memory.volumes {
+        let boot = match &record.gone {
+            Some(gone) => &gone.boot_id,
+            None => &record.held_in_boot,
+        };
+        if !accepted && same_run && *boot == facts.host.now.boot_id {
+            continue;
+        }
         let Some(gone) = &mut record.gone else {
             // It was about to be destroyed, or so a file said that not every agent reads.
-            if accepted || !same_run || record.held_in_boot != facts.host.now.boot_id {
-                for uuid in std::mem::take(&mut record.pending_destroys) {
-                    spent.add(&uuid, &record.key);
-                }
+            for uuid in std::mem::take(&mut record.pending_destroys) {
+                spent.add(&uuid, &record.key);
             }
             continue;
         };
-        if !accepted && same_run && gone.boot_id == facts.host.now.boot_id {
-            continue;
-        }
         match &gone.evidence {
             Some(Evidence::DestroyOperation(uuid)) => {
                 spent.add(uuid, &record.key);
@@ -45,14 +47,16 @@ pub(super) fn void_witnesses(memory: &mut Memory, facts: &Facts, spent: &mut Spe
     }
 }
 
+/// Whether the agent still is in the run of then, as far as its files tell.
+fn same_run(then: Option<&AgentRun>, facts: &Facts) -> bool {
+    then.is_some() && then == facts.agent.run.known()
+}
+
 /// Everything gone across an agent start is no proof, whatever the files say; but what a DESTROY
 /// was read for did not just go.
 pub(super) fn mark_lost(memory: &mut Memory, pass: &Pass<'_>, spent: &Spent) {
     let named_in_files = pass.claims.volumes.values().any(|claim| claim.effective);
-    let same_run = match (&memory.run, pass.facts.agent.run.known()) {
-        (Some(before), Some(now)) => before == now,
-        (None, _) | (_, None) => false,
-    };
+    let same_run = same_run(memory.run.as_ref(), pass.facts);
     if named_in_files || same_run || !pass.claims.doubts.is_empty() {
         return;
     }
@@ -180,11 +184,8 @@ fn find_evidence(
 /// the agent would believe another file by now.
 fn gone_within_run(record: &VolumeRecord, pass: &Pass<'_>) -> bool {
     let facts = pass.facts;
-    let same_run = match (&record.held_in_run, facts.agent.run.known()) {
-        (Some(then), Some(now)) => then == now && record.held_in_boot == facts.host.now.boot_id,
-        (None, _) | (_, None) => false,
-    };
-    same_run
+    same_run(record.held_in_run.as_ref(), facts)
+        && record.held_in_boot == facts.host.now.boot_id
         && pass.claims.empty.is_none()
         && record.held_in_file.is_some()
         && record.held_in_file == effective_file(facts)

@@ -9,7 +9,7 @@ use super::{Claim, Pass, Spent, has_tenant, tells};
 use crate::decide::facts::{AgentAnswer, Known, MountContent};
 use crate::decide::memory::{LeftOn, Memory, VolumePlaceRecord, VolumeRecord};
 use crate::decide::roots::{RootView, present_filesystem};
-use crate::mesos::disk::DiskType;
+use crate::mesos::disk::{DiskRef, DiskType};
 use crate::mesos::state::AgentVersion;
 
 /// How many are remembered: the youngest.
@@ -32,8 +32,8 @@ pub(super) fn note(
     // it was not deleted by that.
     let emptied = destroyed
         && place.filesystem.is_some()
-        && there(place, pass).is_some()
-        && taken_over(place, pass)
+        && seen_at(&left_in(place, record, pass), pass).is_some()
+        && another_holds(pass, &place.disk, record)
         && record.gone.is_none()
         && empties_first(pass);
     if !emptied {
@@ -48,23 +48,36 @@ pub(super) fn note_not_emptied(
     record: &VolumeRecord,
     pass: &Pass<'_>,
 ) {
-    let empty = there(place, pass)
+    let one = left_in(place, record, pass);
+    let empty = seen_at(&one, pass)
         .is_some_and(|view| view.root.content == Known::Known(MountContent::Empty));
     if place.disk.kind == DiskType::Mount && !empty {
-        left.push(LeftOn {
-            key: record.key.clone(),
-            disk: place.disk.clone(),
-            filesystem: place.filesystem.clone(),
-            since: pass.lived,
-        });
+        left.push(one);
     }
 }
 
-/// The root of a place, where it can be told and has the file system of then at it, if that is known.
-fn there<'a>(place: &VolumePlaceRecord, pass: &Pass<'a>) -> Option<&'a RootView<'a>> {
-    let view = pass.views.get(&place.disk).copied()?;
-    let same = place.filesystem.is_none() || present_filesystem(view.root) == place.filesystem;
-    (same && tells(view)).then_some(view)
+/// What a volume may have left in a place.
+fn left_in(place: &VolumePlaceRecord, record: &VolumeRecord, pass: &Pass<'_>) -> LeftOn {
+    LeftOn {
+        key: record.key.clone(),
+        disk: place.disk.clone(),
+        filesystem: place.filesystem.clone(),
+        since: pass.lived,
+    }
+}
+
+/// The root that it may lie on, where that can be told.
+fn seen_at<'a>(one: &LeftOn, pass: &Pass<'a>) -> Option<&'a RootView<'a>> {
+    let view = pass.views.get(&one.disk).copied()?;
+    let there = one.may_be_on(present_filesystem(view.root).as_deref());
+    (there && tells(view)).then_some(view)
+}
+
+/// Whether the agent holds another volume on this disk.
+fn another_holds(pass: &Pass<'_>, disk: &DiskRef, record: &VolumeRecord) -> bool {
+    pass.claims
+        .on(disk)
+        .any(|(key, claim)| *key != record.key && claim.effective && claim.homes().contains(disk))
 }
 
 /// Notes what is named on a MOUNT disk that nobody else has, and is not where the volume is. Such is another
@@ -77,27 +90,17 @@ pub(super) fn note_other_lives(
 ) {
     for disk in claim.all_homes() {
         let is_own = record.places.iter().any(|place| place.disk == *disk);
-        let taken = pass.claims.on(disk).any(|(key, claim)| {
-            *key != record.key && claim.effective && claim.homes().contains(disk)
-        });
-        if is_own || taken || disk.kind != DiskType::Mount {
+        if is_own || disk.kind != DiskType::Mount || another_holds(pass, disk, record) {
             continue;
         }
         let view = pass.views.get(disk).filter(|view| tells(view));
-        let filesystem = view.and_then(|view| present_filesystem(view.root));
-        let known = left.iter_mut().find(|one| {
-            let same = filesystem.is_none() || one.may_be_on(filesystem.as_deref());
-            one.key == record.key && one.disk == *disk && same
-        });
-        match known {
-            Some(one) => one.filesystem = one.filesystem.take().or(filesystem),
-            None => left.push(LeftOn {
-                key: record.key.clone(),
-                disk: disk.clone(),
-                filesystem,
-                since: pass.lived,
-            }),
-        }
+        let place = VolumePlaceRecord {
+            disk: disk.clone(),
+            filesystem: view.and_then(|view| present_filesystem(view.root)),
+            directory: None,
+            watched: false,
+        };
+        left.push(left_in(&place, record, pass));
     }
 }
 
@@ -119,9 +122,7 @@ pub(super) fn keep_up(memory: &mut Memory, pass: &Pass<'_>) {
     let accepted = pass.facts.words.accept_root.as_ref();
     let mut left = std::mem::take(&mut memory.left_on);
     left.retain(|one| {
-        let view = pass.views.get(&one.disk).filter(|view| tells(view));
-        let there = view.filter(|view| one.may_be_on(present_filesystem(view.root).as_deref()));
-        let over = there.is_some_and(|view| {
+        let over = seen_at(one, pass).is_some_and(|view| {
             view.root.content == Known::Known(MountContent::Empty)
                 || accepted == Some(&one.disk.root)
         });
@@ -136,9 +137,21 @@ pub(super) fn keep_up(memory: &mut Memory, pass: &Pass<'_>) {
             });
         !over && !again
     });
-    // The oldest of each is the one that tells since when.
-    let mut seen = std::collections::BTreeSet::new();
-    left.retain(|one| seen.insert((one.key.clone(), one.disk.clone(), one.filesystem.clone())));
+    // The oldest of each is the one that tells since when; a later one may tell the file system.
+    let mut each: Vec<LeftOn> = Vec::new();
+    for one in left {
+        let same = |before: &&mut LeftOn| {
+            let (then, now) = (&before.filesystem, &one.filesystem);
+            before.key == one.key
+                && before.disk == one.disk
+                && (then.is_none() || now.is_none() || then == now)
+        };
+        match each.iter_mut().find(same) {
+            Some(before) => before.filesystem = before.filesystem.take().or(one.filesystem),
+            None => each.push(one),
+        }
+    }
+    let mut left = each;
     let surplus = left.len().saturating_sub(REMEMBERED);
     left.drain(..surplus);
     memory.left_on = left;

@@ -388,10 +388,23 @@ fn a_target_beside_a_committed_file_of_0_bytes_is_not_taken_for_this_lifes_destr
     );
 }
 
+/// What comes with the loss of a checkpoint.
+pub(crate) type Loss = fn(&mut Facts);
+
+/// The checkpoint is lost, two passes long.
+pub(crate) fn lose(facts: &mut Facts, loss: Loss) {
+    loss(facts);
+    facts.checkpoint.state = CheckpointFile::Missing;
+    facts.checkpoint.info = CheckpointFile::Missing;
+    facts.pass();
+    facts.later(60);
+    facts.pass();
+    facts.words.accept_empty = false;
+}
+
 #[test]
 fn what_waits_to_be_removed_when_the_checkpoint_is_lost_waits_like_an_orphan() {
     // It may have been created anew, and adopted, after the last look and before the checkpoint went.
-    type Loss = fn(&mut Facts);
     let restart: Loss = |facts| facts.restart_agent();
     let reboot: Loss = |facts| facts.reboot();
     let accept: Loss = |facts| facts.words.accept_empty = true;
@@ -415,13 +428,7 @@ fn what_waits_to_be_removed_when_the_checkpoint_is_lost_waits_like_an_orphan() {
         assert!(gone(&facts, "db/a").is_some(), "{witnessed}");
         let whole = facts.checkpoint.clone();
         facts.later(60);
-        loss(&mut facts);
-        facts.checkpoint.state = CheckpointFile::Missing;
-        facts.checkpoint.info = CheckpointFile::Missing;
-        facts.pass();
-        facts.later(60);
-        facts.pass();
-        facts.words.accept_empty = false;
+        lose(&mut facts, loss);
         facts.checkpoint = whole;
         facts.holders = held;
         let made = plan_of(&facts);

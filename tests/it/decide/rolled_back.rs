@@ -6,10 +6,11 @@ use mesos_volumed::decide::facts::{
 };
 use mesos_volumed::decide::guards::Refusal;
 use mesos_volumed::decide::steps::Evidence;
+use mesos_volumed::mesos::disk::DiskRef;
 use mesos_volumed::mesos::resource::Resource;
 
 use super::builder::{World, a_volume, fingerprint, key, mount, path, root, unknown, uuid};
-use super::lives::{held, held_on};
+use super::lives::{Loss, held, held_on, lose};
 use super::second_reading::spoilt;
 use super::story::{codes, gone, plan_of, quarantined, steps};
 
@@ -49,7 +50,6 @@ fn what_a_power_cut_took_from_the_file_is_not_destroyed_within_the_run_before_it
 #[test]
 fn a_pending_destroy_witnesses_nothing_once_the_checkpoint_is_lost_across_a_start() {
     // A crash left it in a target that the agent which runs since does not read.
-    type Loss = fn(&mut Facts);
     let restart: Loss = |facts| facts.restart_agent();
     let reboot: Loss = |facts| facts.reboot();
     // No agent has started since.
@@ -70,13 +70,7 @@ fn a_pending_destroy_witnesses_nothing_once_the_checkpoint_is_lost_across_a_star
         facts.operate(OperationKind::Destroy, OperationState::Pending, 7, volume);
         facts.pass();
         facts.later(60);
-        loss(&mut facts);
-        facts.checkpoint.state = CheckpointFile::Missing;
-        facts.checkpoint.info = CheckpointFile::Missing;
-        facts.pass();
-        facts.later(60);
-        facts.pass();
-        facts.words.accept_empty = false;
+        lose(&mut facts, loss);
         facts.checkpoint = whole;
         facts.forget(&key("db/a"));
         facts.later(60);
@@ -84,6 +78,15 @@ fn a_pending_destroy_witnesses_nothing_once_the_checkpoint_is_lost_across_a_star
         let witness = gone(&facts, "db/a").is_some();
         assert_eq!(witness, stands);
     }
+}
+
+/// The disks that `db/a` is known on.
+fn places(facts: &mut Facts) -> Vec<DiskRef> {
+    let records = facts.memory().volumes.iter();
+    records
+        .filter(|record| record.key == key("db/a"))
+        .flat_map(|record| record.places.iter().map(|place| place.disk.clone()))
+        .collect()
 }
 
 /// What is told of the MOUNT disk.
@@ -227,15 +230,6 @@ fn a_destroy_is_of_the_disk_it_names_where_two_lives_were_read() {
         assert_eq!(facts.memory().left_on.len(), 1);
     }
     facts.pass();
-    let places = |facts: &mut Facts| -> Vec<_> {
-        let mut records = facts.memory().volumes.iter();
-        let record = records.find(|one| one.key == key("db/a")).unwrap();
-        record
-            .places
-            .iter()
-            .map(|place| place.disk.clone())
-            .collect()
-    };
     assert_eq!(places(&mut facts), [root()]);
     let left: Vec<_> = facts
         .memory()
@@ -299,12 +293,7 @@ fn a_destroy_is_not_carried_out_on_a_mount_that_the_older_file_named_another_vol
     facts.pass();
     facts.later(60);
     assert!(gone(&facts, "db/a").is_some());
-    let owed = |facts: &mut Facts| -> usize {
-        let records = facts.memory().volumes.iter();
-        let of_it = records.filter(|record| record.key == key("db/a"));
-        of_it.map(|record| record.places.len()).sum()
-    };
-    assert_eq!(owed(&mut facts), 1);
+    assert_eq!(places(&mut facts), [mount()]);
     // An agent before the newer file came, and made it; the next one forgets it.
     if let CheckpointFile::Whole(resources) = &mut facts.checkpoint.info {
         resources.push(a_volume(&mount(), &key("db/t")));
@@ -314,7 +303,7 @@ fn a_destroy_is_not_carried_out_on_a_mount_that_the_older_file_named_another_vol
     facts.forget(&key("db/t"));
     facts.stop_agent();
     facts.pass();
-    assert_eq!(owed(&mut facts), 0);
+    assert_eq!(places(&mut facts), []);
     assert!(
         told(&facts)
             .iter()

@@ -310,3 +310,19 @@ fn a_destroy_is_not_carried_out_on_a_mount_that_the_older_file_named_another_vol
             .any(|said| said.contains("was on the disk"))
     );
 }
+
+#[test]
+fn no_agent_emptied_a_disk_for_a_volume_that_the_older_file_alone_names_on_it() {
+    let mut facts = held_on(&mount());
+    facts.destroy(&key("db/a"), 7);
+    facts.disk(&mount()).content = Known::Known(MountContent::Data);
+    if let CheckpointFile::Whole(resources) = &mut facts.checkpoint.info {
+        resources.push(a_volume(&mount(), &key("db/t")));
+    }
+    facts.pass();
+    let left = facts.memory().left_on.iter();
+    assert_eq!(
+        left.map(|one| one.key.clone()).collect::<Vec<_>>(),
+        [key("db/a")]
+    );
+}

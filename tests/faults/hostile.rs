@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use beneath::beneath;
 use mesos_volumed::act::sys::Kernel;
 use mesos_volumed::act::wipe::{Control, WipeReport};
 use mesos_volumed::decide::facts::{WipeMethod, WipeMode};
@@ -15,13 +16,15 @@ use mesos_volumed::sys::Resolver;
 use rustix::fs::{CWD, IFlags, Mode, OFlags, RenameFlags};
 use serde_json::json;
 
-use crate::look::tree;
 use crate::report::say;
 use crate::scene::or_default;
 use crate::shell::must;
+use crate::tree::tree;
 use crate::world::{Fs, World, mounts_below};
 use crate::{Part, mixed};
 
+#[path = "../it/support/beneath.rs"]
+mod beneath;
 #[path = "../it/support/wiped.rs"]
 mod wiped;
 
@@ -421,23 +424,6 @@ pub(crate) fn attack(kind: Kind, point: &Path, count: &Path, seed: u64) -> ! {
         }
     }
     std::process::exit(0)
-}
-
-/// Opens what lies in the volume itself: an attacker must not do to the tree outside what the wipe is
-/// blamed for.
-fn beneath(volume: &Path, at: &Path, flags: OFlags) -> Option<OwnedFd> {
-    let open = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let dir = rustix::fs::open(volume, open, Mode::empty()).ok()?;
-    let name = at.strip_prefix(volume).ok()?;
-    let name = if name.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        name
-    };
-    let resolve = rustix::fs::ResolveFlags::BENEATH
-        | rustix::fs::ResolveFlags::NO_SYMLINKS
-        | rustix::fs::ResolveFlags::NO_XDEV;
-    rustix::fs::openat2(&dir, name, flags | OFlags::CLOEXEC, Mode::empty(), resolve).ok()
 }
 
 /// Lets a mount go; what lies at its point by now is not followed.

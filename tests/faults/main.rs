@@ -25,6 +25,7 @@ mod report;
 mod scene;
 mod shell;
 mod trace;
+mod tree;
 mod world;
 mod writelog;
 

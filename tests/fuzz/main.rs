@@ -15,13 +15,13 @@
 mod targets;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser as _;
 
-use targets::{Target, mutant};
+use targets::{Target, mutant, scratch};
 
 #[derive(Debug, clap::Parser)]
 #[command(name = "fuzz")]
@@ -32,17 +32,41 @@ struct Order {
     /// Which inputs
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// This target alone
+    #[arg(long)]
+    target: Option<String>,
+    /// Only write the recordings below this folder, a folder for each target, and tell their names
+    #[arg(long)]
+    corpora: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
     let order = Order::parse();
     let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let each = Duration::from_secs(order.seconds) / u32::try_from(Target::ALL.len()).unwrap();
-    let scratch = tempfile::tempdir_in("/dev/shm")
-        .or_else(|_none| tempfile::tempdir())
-        .unwrap();
+    let mut targets = Target::ALL.to_vec();
+    if let Some(only) = &order.target {
+        targets.retain(|target| target.name() == *only);
+        if targets.is_empty() {
+            let names = Target::ALL.map(Target::name).join(", ");
+            eprintln!("error: --target is one of {names}");
+            return ExitCode::from(2);
+        }
+    }
+    if let Some(folder) = &order.corpora {
+        for target in targets {
+            let folder = folder.join(target.name());
+            std::fs::create_dir_all(&folder).unwrap();
+            for (number, bytes) in target.corpus(repository).iter().enumerate() {
+                std::fs::write(folder.join(format!("recording-{number}")), bytes).unwrap();
+            }
+            println!("{}", target.name());
+        }
+        return ExitCode::SUCCESS;
+    }
+    let each = Duration::from_secs(order.seconds) / u32::try_from(targets.len()).unwrap();
+    let scratch = scratch();
     let mut failed = false;
-    for target in Target::ALL {
+    for target in targets {
         let corpus = target.corpus(repository);
         for bytes in &corpus {
             target.run(bytes, scratch.path());

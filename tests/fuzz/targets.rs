@@ -1,5 +1,5 @@
-//! What bytes from elsewhere are given to, and what must hold whatever they are: nothing panics, and no
-//! plan touches what a checkpoint names.
+//! What bytes from elsewhere are given to, and what must hold whatever they are: nothing panics, no plan
+//! touches what a checkpoint names, and no wipe what lies outside its volume.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -18,6 +18,10 @@ use mesos_volumed::mesos::ids::{Role, VolumeKey};
 use mesos_volumed::mesos::resource::Resource;
 use mesos_volumed::mesos::resources_json::parse_resources;
 use mesos_volumed::observe::{hints, mountinfo};
+use operations::List;
+
+#[path = "operations.rs"]
+mod operations;
 
 /// One thing that reads bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,10 +35,12 @@ pub(crate) enum Target {
     Resources,
     Uevents,
     Facts,
+    /// What a tenant does to a volume that is wiped.
+    Operations,
 }
 
 impl Target {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Checkpoint,
         Self::Mountinfo,
         Self::State,
@@ -44,7 +50,13 @@ impl Target {
         Self::Resources,
         Self::Uevents,
         Self::Facts,
+        Self::Operations,
     ];
+
+    /// Its name on the command line.
+    pub(crate) fn name(self) -> String {
+        format!("{self:?}").to_lowercase()
+    }
 
     /// The recorded data that it begins from, below the repository.
     pub(crate) fn corpus(self, repository: &Path) -> Vec<Vec<u8>> {
@@ -75,7 +87,7 @@ impl Target {
                     &mut files,
                 );
             }
-            Self::Uevents => {}
+            Self::Uevents | Self::Operations => {}
         }
         files.sort();
         let mut corpus: Vec<Vec<u8>> = files
@@ -90,6 +102,7 @@ impl Target {
                 corpus.push(LEDGER.to_vec());
             }
             Self::Uevents => corpus.push(UEVENT.to_vec()),
+            Self::Operations => corpus = List::some(),
             Self::Checkpoint
             | Self::Mountinfo
             | Self::State
@@ -169,6 +182,7 @@ impl Target {
                     judge(&facts);
                 }
             }
+            Self::Operations => List::read(bytes).run(scratch),
         }
     }
 }
@@ -273,6 +287,14 @@ fn judge(facts: &Facts) {
     }
 }
 
+/// A folder for what a target has to lay down: in memory, where it is quick, and where a file system has an
+/// identity of its own whatever the machine's drives are.
+pub(crate) fn scratch() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm")
+        .or_else(|_none| tempfile::tempdir())
+        .unwrap()
+}
+
 /// A number that looks random (splitmix64).
 pub(crate) fn mixed(seed: u64, index: u64) -> u64 {
     let mut mixed = seed.wrapping_add(index.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
@@ -281,14 +303,19 @@ pub(crate) fn mixed(seed: u64, index: u64) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
-/// One of the corpus, changed a little: bytes flipped, cut, doubled, words exchanged with those of another.
+/// One of the corpus, changed a little.
 pub(crate) fn mutant(corpus: &[Vec<u8>], seed: u64) -> Vec<u8> {
+    let which = usize::try_from(mixed(seed, 0) >> 1).unwrap() % corpus.len();
+    changed(corpus[which].clone(), corpus, seed)
+}
+
+/// Changes a little: bytes flipped, cut, doubled, words exchanged with those of another.
+pub(crate) fn changed(mut bytes: Vec<u8>, corpus: &[Vec<u8>], seed: u64) -> Vec<u8> {
     let mut drawn = 0;
     let mut draw = |below: usize| {
         drawn += 1;
         usize::try_from(mixed(seed, drawn) >> 1).unwrap() % below.max(1)
     };
-    let mut bytes = corpus[draw(corpus.len())].clone();
     for _ in 0..=draw(4) {
         let at = draw(bytes.len());
         let length = draw(16).min(bytes.len() - at);

@@ -8,7 +8,8 @@ use mesos_volumed::act::volume_dir::VolumeDir;
 use mesos_volumed::act::wipe::{Control, Extent, Options, Progress, WipeReport, wipe};
 use mesos_volumed::decide::facts::WipeMethod;
 
-#[expect(clippy::panic, reason = "made for tests")]
+#[cfg_attr(not(test), expect(clippy::panic, reason = "made for tests"))]
+#[cfg_attr(test, expect(clippy::duplicate_mod, reason = "tests have it too"))]
 #[path = "authorize.rs"]
 mod authorize;
 

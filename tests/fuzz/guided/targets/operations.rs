@@ -1,0 +1,3 @@
+#![no_main]
+
+mesos_volumed_fuzz::target!("operations");

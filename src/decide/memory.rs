@@ -6,7 +6,8 @@
 
 use std::collections::BTreeSet;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::authority::Source;
 use super::facts::{AgentRun, FileIdentity, Moment};
@@ -29,10 +30,13 @@ pub struct Memory {
     /// The agent run of the last pass whose authorities were all known.
     pub run: Option<AgentRun>,
     /// Every volume that was held at some time and whose matter is not closed.
+    #[serde(deserialize_with = "each_once")]
     pub volumes: Vec<VolumeRecord>,
     /// Orphans seen.
+    #[serde(deserialize_with = "each_once")]
     pub sightings: Vec<Sighting>,
     /// Volumes that only the older generation names, since when.
+    #[serde(deserialize_with = "each_once")]
     pub stale: Vec<StaleSince>,
     /// Lived time at which an operator accepted an empty checkpoint.
     pub empty_accepted_at: Option<Span>,
@@ -103,10 +107,10 @@ impl Memory {
             left_on,
             alarms,
         } = self;
-        let there: BTreeSet<_> = later.sightings.iter().map(Sighting::of).collect();
+        let there: BTreeSet<_> = later.sightings.iter().map(Sighting::directory).collect();
         let sightings = sightings
             .iter()
-            .filter(|sighting| there.contains(&sighting.of()));
+            .filter(|sighting| there.contains(&sighting.directory()));
         *version == later.version
             && *certain == later.certain
             && *run == later.run
@@ -249,8 +253,8 @@ pub struct Sighting {
 }
 
 impl Sighting {
-    /// What it is of.
-    fn of(&self) -> (&DiskRef, &VolumeKey, &FileIdentity) {
+    /// Of which directory it is.
+    fn directory(&self) -> (&DiskRef, &VolumeKey, &FileIdentity) {
         (&self.disk, &self.key, &self.identity)
     }
 }
@@ -297,6 +301,58 @@ pub struct UnwitnessedBatch {
     pub count: u32,
     /// All volumes (named, and directories found) at that time.
     pub of: u32,
+}
+
+/// What a list has one entry of.
+trait OfVolume {
+    /// The volume.
+    fn volume(&self) -> &VolumeKey;
+
+    /// The disk, where each has entries of its own.
+    fn disk(&self) -> Option<&DiskRef> {
+        None
+    }
+}
+
+impl OfVolume for VolumeRecord {
+    fn volume(&self) -> &VolumeKey {
+        &self.key
+    }
+}
+
+impl OfVolume for Sighting {
+    fn volume(&self) -> &VolumeKey {
+        &self.key
+    }
+
+    fn disk(&self) -> Option<&DiskRef> {
+        Some(&self.disk)
+    }
+}
+
+impl OfVolume for StaleSince {
+    fn volume(&self) -> &VolumeKey {
+        &self.key
+    }
+}
+
+/// A list in which nothing is there twice. This program writes no other; in one that is damaged, which of two
+/// entries counts would differ from who looks it up to who goes through all of them.
+fn each_once<'de, D, T>(from: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + OfVolume,
+{
+    let list = Vec::<T>::deserialize(from)?;
+    let mut known = BTreeSet::new();
+    if let Some(twice) = list
+        .iter()
+        .find(|entry| !known.insert((entry.disk(), entry.volume())))
+    {
+        let volume = twice.volume();
+        return Err(D::Error::custom(format!("{volume} is there twice")));
+    }
+    Ok(list)
 }
 
 #[cfg(test)]

@@ -171,10 +171,7 @@ fn note_names(memory: &mut Memory, pass: &Pass<'_>, spent: &mut Spent) {
     // among the largest things of a pass.
     let mut records = std::mem::take(&mut memory.volumes);
     if !records.is_sorted_by(|one, next| one.key < next.key) {
-        // Of one that is there twice the last one counts; no file of ours has such.
-        records.reverse();
         records.sort_by(|one, other| one.key.cmp(&other.key));
-        records.dedup_by(|other, one| other.key == one.key);
     }
     let mut new = Vec::new();
     for (key, claim) in &pass.claims.volumes {

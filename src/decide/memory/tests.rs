@@ -165,3 +165,48 @@ fn whatever_else_has_changed_is_news_by_itself() {
     before.volumes[1].named_at = Span::ZERO;
     assert!(!before.same_but_for_when(&memory()));
 }
+
+#[test]
+fn what_is_there_twice_is_no_memory_of_ours() {
+    let read = |memory: &Memory| {
+        let text = serde_json::to_string(memory).unwrap();
+        serde_json::from_str::<Memory>(&text).map_err(|error| error.to_string())
+    };
+    // The same name on two disks is two directories.
+    let mut on_two_disks = memory();
+    on_two_disks.sightings.push(Sighting {
+        disk: DiskRef {
+            kind: DiskType::Path,
+            root: "/q".into(),
+        },
+        ..sighting("a")
+    });
+    assert_eq!(read(&on_two_disks), Ok(on_two_disks));
+    let doubles: [fn(&mut Memory); 3] = [
+        |memory| memory.volumes.push(record("held", true)),
+        |memory| {
+            memory.sightings.push(Sighting {
+                times: 9,
+                ..sighting("held")
+            });
+            memory.sightings.push(sighting("held"));
+        },
+        |memory| {
+            let since = Span::ZERO;
+            let key = key("held");
+            memory.stale.extend([
+                StaleSince {
+                    key: key.clone(),
+                    since,
+                },
+                StaleSince { key, since },
+            ]);
+        },
+    ];
+    for (case, change) in doubles.into_iter().enumerate() {
+        let mut then = memory();
+        change(&mut then);
+        let why = read(&then).unwrap_err();
+        assert!(why.starts_with("r/held is there twice"), "{case}: {why}");
+    }
+}

@@ -188,7 +188,8 @@ impl Planner<'_> {
                 "the volume was named again after it was moved".to_owned(),
             ));
         }
-        if rivals && !unconfirmed {
+        // Of several an operator may name one: what is left then goes on by itself.
+        if rivals && !unconfirmed && !self.purged(manifest) {
             in_use.push(Reason::new(
                 Refusal::Contested,
                 "several entries could go back to its place".to_owned(),

@@ -574,3 +574,36 @@ fn an_empty_frame_is_no_rival_of_an_entry_with_data() {
     made.sort();
     assert_eq!(made, ["clear", "void"]);
 }
+
+#[test]
+fn of_several_that_could_go_back_an_operator_names_one_and_the_other_goes_on() {
+    let (mut facts, _) = due(TrashState::Moved);
+    let other = facts
+        .trash(&root(), &key("db/x"), TrashState::Moved)
+        .id
+        .clone();
+    let made = plan_of(&facts);
+    assert_eq!(steps(&made), [""; 0]);
+    assert_eq!(made.kept.len(), 2);
+    for kept in &made.kept {
+        let codes: Vec<Refusal> = kept.reasons.iter().map(|reason| reason.code).collect();
+        assert_eq!(codes, [Refusal::Contested], "{}", kept.path);
+    }
+    facts.words.purge = vec![other.clone()];
+    let made = plan_of(&facts);
+    assert_eq!(steps(&made), ["clear"]);
+    assert!(matches!(&made.steps[0], Step::Clear { entry } if entry.manifest.id == other));
+    check(made, &facts).unwrap();
+    // Its volume is named by now: then no word of the operator's counts.
+    let mut named = facts.clone();
+    named.create(&root(), &key("db/x"));
+    assert_eq!(steps(&plan_of(&named)), [""; 0]);
+    // It is gone, or waits for its time: neither is in the way of the other.
+    let RootFacts { trash, .. } = &mut facts.roots[0];
+    let Known::Known(entries) = trash else {
+        panic!("{trash:?}")
+    };
+    entries.retain(|entry| entry.id != other);
+    facts.words.purge.clear();
+    assert_eq!(steps(&plan_of(&facts)), ["clear"]);
+}

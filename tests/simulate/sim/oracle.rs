@@ -350,10 +350,18 @@ impl World {
         );
         let mut why = Vec::new();
         // The operator's word over a MOUNT is over all that lies on it, whatever is named elsewhere.
-        let by_word = told.condemned && (disk == PLAIN || disk == PREPARED);
+        let on_mount = disk == PLAIN || disk == PREPARED;
+        let by_word = told.condemned && on_mount;
         let asked = first && self.oracle.destroying.as_ref() == Some(&told.key);
         let by_word = by_word || asked;
-        if self.oracle.named.contains(&told.key) && !by_word {
+        // It came to a MOUNT, went, and was created on another disk, all between two looks: what lies there
+        // still is not told from what the volume left that was destroyed there before.
+        let elsewhere = on_mount
+            && told.destroyed
+            && self.life_of(&told.key) != Some(life)
+            && !self.oracle.ever_met.contains(&life)
+            && !self.oracle.taken.contains(&told.root);
+        if self.oracle.named.contains(&told.key) && !by_word && !elsewhere {
             why.push(format!("{subject} although an authority names it"));
         }
         let around = on.above(ino);
@@ -365,12 +373,13 @@ impl World {
         if self.oracle.damaged {
             why.push(format!("{subject} although an authority can't be read"));
         }
-        // What was destroyed and not yet removed came to life again and lost its name, by a checkpoint
-        // that was lost, between two looks.
+        // What was destroyed and not yet removed came to life again, or on a MOUNT another volume came in its
+        // place, and lost its name, by a checkpoint that was lost, between two looks.
         let unseen = !self.oracle.ever_met.contains(&life)
-            && self.lives[..life]
-                .iter()
-                .any(|earlier| earlier.key == told.key && earlier.destroyed);
+            && self.lives[..life].iter().any(|earlier| {
+                earlier.destroyed
+                    && (earlier.key == told.key || on_mount && earlier.root == told.root)
+            });
         if first && !told.destroyed && !told.condemned && !asked && !unseen {
             if self.oracle.orphans == Some(OrphanPolicy::Report) {
                 why.push(format!("{subject} although orphans are only reported"));
@@ -380,7 +389,7 @@ impl World {
                     "{subject} within its grace, and nobody destroyed it"
                 ));
             }
-            if roots()[told.root].kind == DiskType::Mount && (disk == PLAIN || disk == PREPARED) {
+            if roots()[told.root].kind == DiskType::Mount && on_mount {
                 why.push(format!("{subject} on a MOUNT, and nobody destroyed it"));
             }
         }

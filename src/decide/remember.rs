@@ -97,7 +97,7 @@ pub fn remember(facts: &Facts, claims: &Claims, views: &[RootView<'_>]) -> Memor
         memory.run = facts.agent.run.known().cloned();
         note_stale(&mut memory, facts, claims);
     } else {
-        if claims.empty.is_some() {
+        if claims.empty.is_some() || gone::damaged(facts) {
             gone::void_witnesses(&mut memory, facts, &mut spent);
         }
         // Named again in the meantime: such a sighting is void even in a doubtful pass.

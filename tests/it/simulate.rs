@@ -25,7 +25,7 @@ use sim::history::{run, run_with, scratch, tape_of};
 use sim::observe::Blunder;
 
 /// Seeds of histories that once found something; each stays in every run.
-const FOUND: [u64; 29] = [
+const FOUND: [u64; 31] = [
     1031,
     1640,
     6_001_307,
@@ -55,6 +55,8 @@ const FOUND: [u64; 29] = [
     1_300_019_255,
     1_500_128_856,
     1_500_783_590,
+    1_500_842_784,
+    1_500_940_967,
 ];
 
 /// Mistakes of a program, and the seeds of histories that find them.

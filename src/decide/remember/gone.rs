@@ -5,13 +5,28 @@ use std::collections::BTreeSet;
 use super::destroys::Spent;
 use super::{Pass, has_tenant, left};
 use crate::decide::authority::effective_file;
-use crate::decide::facts::{AgentRun, Facts, Known, MountContent, RootFacts};
+use crate::decide::facts::{AgentRun, CheckpointFile, Facts, Known, MountContent, RootFacts};
 use crate::decide::memory::{Gone, LeftOn, Memory, VolumePlaceRecord, VolumeRecord};
 use crate::decide::roots::{place_exists, present_filesystem};
 use crate::decide::steps::Evidence;
 use crate::mesos::disk::DiskType;
 use crate::mesos::ids::VolumeKey;
 use crate::units::Span;
+
+/// Whether a file of the checkpoint has lost what it said. The next agent may take it for the whole truth, or a
+/// target for what it was about to commit; and an older one, which never reads it, may have had what was
+/// destroyed there.
+pub(super) fn damaged(facts: &Facts) -> bool {
+    fn lost<T>(file: &CheckpointFile<T>) -> bool {
+        matches!(file, CheckpointFile::Damaged(_))
+    }
+    let checkpoint = &facts.checkpoint;
+    lost(&checkpoint.state)
+        || lost(&checkpoint.state_target)
+        || lost(&checkpoint.info)
+        || lost(&checkpoint.info_target)
+        || checkpoint.state_target == CheckpointFile::Empty
+}
 
 /// A checkpoint that was lost may have had what was destroyed, and not yet removed, created anew since the
 /// last look: from here on it goes like what went without a witness. While the agent runs on it has the

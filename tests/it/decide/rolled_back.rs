@@ -2,7 +2,7 @@
 
 use mesos_volumed::decide::facts::{
     AgentAnswer, CheckpointFile, Facts, Known, MountContent, OperationKind, OperationState,
-    RootFacts,
+    RootFacts, Why,
 };
 use mesos_volumed::decide::guards::Refusal;
 use mesos_volumed::decide::steps::Evidence;
@@ -325,4 +325,53 @@ fn no_agent_emptied_a_disk_for_a_volume_that_the_older_file_alone_names_on_it() 
         left.map(|one| one.key.clone()).collect::<Vec<_>>(),
         [key("db/a")]
     );
+}
+
+#[test]
+fn a_pending_destroy_witnesses_nothing_once_the_file_it_was_on_its_way_in_is_damaged_across_a_start()
+ {
+    // The agent that made the target crashed. Either its next start makes the damaged target the whole
+    // truth, or an older agent, which reads neither, lets tasks go on in the volume.
+    let empty: Loss = |facts| facts.checkpoint.state_target = CheckpointFile::Empty;
+    let torn: Loss = |facts| facts.checkpoint.state_target = spoiled();
+    let committed: Loss = |facts| facts.checkpoint.state = spoiled();
+    let older: Loss = |facts| facts.checkpoint.info = spoiled();
+    let older_target: Loss = |facts| facts.checkpoint.info_target = spoiled();
+    let nothing: Loss = |_facts| {};
+    for (case, (damage, restarted, stands)) in [
+        (empty, true, false),
+        (torn, true, false),
+        (committed, true, false),
+        (older, true, false),
+        (older_target, true, false),
+        // The agent that runs on has the truth, and its target is empty while it writes it.
+        (empty, false, true),
+        (torn, false, true),
+        (nothing, true, true),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut facts = held_on(&mount());
+        facts.answer = AgentAnswer::NotConfigured;
+        let whole = facts.checkpoint.clone();
+        let volume = a_volume(&mount(), &key("db/a"));
+        facts.operate(OperationKind::Destroy, OperationState::Pending, 7, volume);
+        facts.pass();
+        facts.later(60);
+        if restarted {
+            facts.restart_agent();
+        }
+        damage(&mut facts);
+        facts.pass();
+        facts.later(60);
+        facts.checkpoint = whole;
+        facts.forget(&key("db/a"));
+        facts.pass();
+        assert_eq!(gone(&facts, "db/a").is_some(), stands, "{case}");
+    }
+}
+
+fn spoiled<T>() -> CheckpointFile<T> {
+    CheckpointFile::Damaged(Why("cut at 100 bytes".to_owned()))
 }

@@ -167,12 +167,10 @@ fn pass_time(memory: &mut Memory, facts: &Facts) -> bool {
 }
 
 fn note_names(memory: &mut Memory, pass: &Pass<'_>, spent: &mut Spent) {
-    // In place, as they are in order from the last pass: with very many of them a map of all would be
-    // among the largest things of a pass.
+    // In place, as they are in order from the last pass, which is seen at once: with very many of them a map
+    // of all would be among the largest things of a pass.
     let mut records = std::mem::take(&mut memory.volumes);
-    if !records.is_sorted_by(|one, next| one.key < next.key) {
-        records.sort_by(|one, other| one.key.cmp(&other.key));
-    }
+    records.sort_unstable_by(|one, other| one.key.cmp(&other.key));
     let mut new = Vec::new();
     for (key, claim) in &pass.claims.volumes {
         let found = records.binary_search_by(|record| record.key.cmp(key));

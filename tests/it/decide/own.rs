@@ -266,13 +266,23 @@ fn the_frame_of_what_went_back_goes_where_that_may_go_back_and_nowhere_else() {
     assert_eq!(steps(&made(&half_back(true))), Vec::<String>::new());
     let again = changed(&half_back(true), |facts| master(facts, "2"));
     assert_eq!(steps(&made(&again)), ["void"]);
-    let cases: [fn(&mut Facts); 5] = [
+    let cases: [fn(&mut Facts); 7] = [
         |facts| pending(facts),
         |facts| facts.tasks = Known::unknown("damaged"),
         |facts| facts.forget(&key(KEY)),
         |facts| manifest(facts).identity = identity("other", 9),
         |facts| {
             facts.rmdir(&root(), &key(KEY));
+        },
+        // Another directory lies in its place, or it lies in another's.
+        |facts| {
+            facts.rmdir(&root(), &key(KEY));
+            facts.mkdir(&root(), &key(KEY)).identity = Known::Known(identity("other", 9));
+        },
+        |facts| {
+            let data = manifest(facts).identity.clone();
+            facts.rmdir(&root(), &key(KEY));
+            facts.mkdir(&root(), &key("db/elsewhere")).identity = Known::Known(data);
         },
     ];
     for (at, case) in cases.into_iter().enumerate() {

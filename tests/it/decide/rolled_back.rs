@@ -157,6 +157,8 @@ fn each_life_that_the_older_file_names_on_a_mount_is_told_and_none_beside_a_tena
         for name in ["db/a", "db/b", "db/older"] {
             resources.push(a_volume(&mount(), &key(name)));
         }
+        // What another life left on a PATH is a directory of its own, which speaks for itself.
+        resources.push(a_volume(&path(), &key("db/b")));
     }
     let mut taken = facts.clone();
     facts.pass();

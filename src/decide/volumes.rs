@@ -137,6 +137,14 @@ impl<'a> Judge<'a> {
                 "something is mounted on it".to_owned(),
             )),
         }
+        // A host shows no such names; facts that were written by hand may.
+        let is_its_own = key.role.directory() == dir.role_dir && *key.id.as_raw() == dir.id_dir;
+        if !is_its_own || !is_plain(&dir.role_dir) || !is_plain(&dir.id_dir) {
+            reasons.push(Reason::new(
+                Refusal::NotAVolumePath,
+                "no directory has such a name".to_owned(),
+            ));
+        }
         match &dir.identity {
             Known::Known(identity) => {
                 if present_filesystem(root).is_some_and(|present| present != identity.filesystem) {
@@ -526,6 +534,12 @@ impl<'a> Judge<'a> {
             self.overlap.reasons(own, key, location, path, reasons);
         }
     }
+}
+
+/// Whether a directory can have this name.
+fn is_plain(name: &Raw) -> bool {
+    let name = name.as_bytes();
+    !matches!(name, b"" | b"." | b"..") && !name.contains(&b'/')
 }
 
 /// Whether another root may show a directory of this one: it lies on the same file system, or, where

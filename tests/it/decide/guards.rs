@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 
 use mesos_volumed::decide::check::check;
 use mesos_volumed::decide::facts::{
-    AgentAnswer, AgentView, CheckpointFile, Facts, FileKind, FsFailure, HolderKind, Known,
-    MarkerOf, OperationKind, OperationState, OrphanPolicy, PidNamespace, ResourceState, RootFacts,
-    RootWitness, Why, WipeMode,
+    AgentAnswer, AgentView, CheckpointFile, DirFacts, Facts, FileKind, FsFailure, HolderKind,
+    Known, MarkerOf, OperationKind, OperationState, OrphanPolicy, PidNamespace, ResourceState,
+    RootFacts, RootWitness, Why, WipeMode,
 };
 use mesos_volumed::decide::guards::{Refusal, Weight};
 use mesos_volumed::decide::ledger::Verified;
@@ -557,6 +557,31 @@ guards! {
                 }
             });
             guard(Refusal::NotAVolumePath, "db/a").holds(&open, &closed);
+        }
+        // No host shows a name that is none; facts of another origin may.
+        let fakes: [fn(&mut DirFacts); 7] = [
+            |dir| dir.id_dir = "".into(),
+            |dir| dir.id_dir = ".".into(),
+            |dir| dir.id_dir = "..".into(),
+            |dir| dir.id_dir = "a/b".into(),
+            |dir| dir.role_dir = "".into(),
+            |dir| dir.role_dir = "..".into(),
+            |dir| dir.role_dir = "d/b".into(),
+        ];
+        for fake in fakes {
+            let facts = changed(&destroyed(), |facts| {
+                if let Known::Known(dirs) = &mut facts.disk(&root()).dirs {
+                    fake(&mut dirs[0]);
+                }
+                // Seen often enough.
+                facts.pass();
+                facts.later(2 * 24 * 3600);
+                facts.policy.orphans = OrphanPolicy::Quarantine;
+            });
+            let made = super::story::plan_of(&facts);
+            assert!(made.steps.is_empty(), "{:?}", made.steps);
+            let codes: Vec<Refusal> = made.kept.iter().flat_map(|kept| &kept.reasons).map(|reason| reason.code).collect();
+            assert!(codes.contains(&Refusal::NotAVolumePath), "{codes:?}");
         }
     }
 

@@ -138,8 +138,7 @@ impl<'a> Judge<'a> {
             )),
         }
         // A host shows no such names; facts that were written by hand may.
-        let is_its_own = key.role.directory() == dir.role_dir && *key.id.as_raw() == dir.id_dir;
-        if !is_its_own || !is_plain(&dir.role_dir) || !is_plain(&dir.id_dir) {
+        if !is_plain(&dir.role_dir) || !is_plain(&dir.id_dir) {
             reasons.push(Reason::new(
                 Refusal::NotAVolumePath,
                 "no directory has such a name".to_owned(),

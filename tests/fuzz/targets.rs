@@ -19,9 +19,12 @@ use mesos_volumed::mesos::resource::Resource;
 use mesos_volumed::mesos::resources_json::parse_resources;
 use mesos_volumed::observe::{hints, mountinfo};
 use operations::List;
+pub(crate) use scratch::scratch;
 
 #[path = "operations.rs"]
 mod operations;
+#[path = "../it/support/scratch.rs"]
+mod scratch;
 
 /// One thing that reads bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -285,14 +288,6 @@ fn judge(facts: &Facts) {
             mesos_volumed::units::chain(&error)
         );
     }
-}
-
-/// A folder for what a target has to lay down: in memory, where it is quick, and where a file system has an
-/// identity of its own whatever the machine's drives are.
-pub(crate) fn scratch() -> tempfile::TempDir {
-    tempfile::tempdir_in("/dev/shm")
-        .or_else(|_none| tempfile::tempdir())
-        .unwrap()
 }
 
 /// A number that looks random (splitmix64).

@@ -20,8 +20,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::decide::builder;
+use crate::fuzz::targets::scratch;
 use sim::count::Counts;
-use sim::history::{run, run_with, scratch, tape_of};
+use sim::history::{run, run_with, tape_of};
 use sim::observe::Blunder;
 
 /// Seeds of histories that once found something; each stays in every run.

@@ -19,6 +19,8 @@
 #[path = "../it/decide/builder.rs"]
 #[expect(dead_code, reason = "tests use what a simulation does not")]
 mod builder;
+#[path = "../it/support/scratch.rs"]
+mod scratch;
 mod sim;
 
 use std::process::ExitCode;
@@ -28,8 +30,9 @@ use std::time::{Duration, Instant};
 
 use clap::Parser as _;
 
+use scratch::scratch;
 use sim::count::Counts;
-use sim::history::{Found, run, run_with, scratch, shrink, tape_of};
+use sim::history::{Found, run, run_with, shrink, tape_of};
 use sim::observe::Blunder;
 
 #[derive(Debug, clap::Parser)]

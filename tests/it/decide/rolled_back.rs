@@ -1,8 +1,8 @@
 //! Checkpoints that were rolled back, lost, or are another generation's: what they still witness.
 
 use mesos_volumed::decide::facts::{
-    AgentAnswer, CheckpointFile, Facts, Known, MountContent, OperationKind, OperationState,
-    RootFacts, Why,
+    AgentAnswer, CheckpointFacts, CheckpointFile, Facts, Known, MountContent, OperationKind,
+    OperationState, RootFacts, Why,
 };
 use mesos_volumed::decide::guards::Refusal;
 use mesos_volumed::decide::steps::Evidence;
@@ -47,6 +47,19 @@ fn what_a_power_cut_took_from_the_file_is_not_destroyed_within_the_run_before_it
     assert_eq!(quarantined(&plan_of(&facts)), ["db/a"]);
 }
 
+/// A pass read a DESTROY of `db/a` on a MOUNT that is pending, and nobody asks the agent; with the checkpoint
+/// of before.
+fn pending_on_mount() -> (Facts, CheckpointFacts) {
+    let mut facts = held_on(&mount());
+    facts.answer = AgentAnswer::NotConfigured;
+    let whole = facts.checkpoint.clone();
+    let volume = a_volume(&mount(), &key("db/a"));
+    facts.operate(OperationKind::Destroy, OperationState::Pending, 7, volume);
+    facts.pass();
+    facts.later(60);
+    (facts, whole)
+}
+
 #[test]
 fn a_pending_destroy_witnesses_nothing_once_the_checkpoint_is_lost_across_a_start() {
     // A crash left it in a target that the agent which runs since does not read.
@@ -63,13 +76,7 @@ fn a_pending_destroy_witnesses_nothing_once_the_checkpoint_is_lost_across_a_star
         (accept, false),
         (nothing, true),
     ] {
-        let mut facts = held_on(&mount());
-        facts.answer = AgentAnswer::NotConfigured;
-        let whole = facts.checkpoint.clone();
-        let volume = a_volume(&mount(), &key("db/a"));
-        facts.operate(OperationKind::Destroy, OperationState::Pending, 7, volume);
-        facts.pass();
-        facts.later(60);
+        let (mut facts, whole) = pending_on_mount();
         lose(&mut facts, loss);
         facts.checkpoint = whole;
         facts.forget(&key("db/a"));
@@ -354,13 +361,7 @@ fn a_pending_destroy_witnesses_nothing_once_the_file_it_was_on_its_way_in_is_dam
     .into_iter()
     .enumerate()
     {
-        let mut facts = held_on(&mount());
-        facts.answer = AgentAnswer::NotConfigured;
-        let whole = facts.checkpoint.clone();
-        let volume = a_volume(&mount(), &key("db/a"));
-        facts.operate(OperationKind::Destroy, OperationState::Pending, 7, volume);
-        facts.pass();
-        facts.later(60);
+        let (mut facts, whole) = pending_on_mount();
         if restarted {
             facts.restart_agent();
         }

@@ -1114,9 +1114,3 @@ pub(crate) fn shrink(numbers: &[u16], folder: &Path) -> Vec<u16> {
     }
     best
 }
-
-/// A folder in memory where there is one: what is written there need not be durable.
-pub(crate) fn scratch() -> tempfile::TempDir {
-    let memory = Path::new("/dev/shm");
-    tempfile::tempdir_in(memory).unwrap_or_else(|_none| tempfile::tempdir().unwrap())
-}

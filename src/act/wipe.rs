@@ -61,7 +61,7 @@ use proof::Account;
 use report::Tally;
 use walk::BeforeUnlink;
 use walk::crew::{Done, hasten};
-use walk::{Limits, Walk, set_pace};
+use walk::{Limits, Walk};
 
 /// How much of a directory goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -196,7 +196,11 @@ fn by_mode<S: Sys>(
 ) -> (Tally, Option<StopReason>) {
     let method = options.method;
     let dir = sys.descriptor(volume.dir());
-    set_pace(sys, volume.dir(), control);
+    let mut walk = Walk::new(sys, control, progress, limits);
+    // What comes before the walk keeps to its pace as well.
+    if let Err(reason) = walk.look(volume.dir()) {
+        return (Tally::default(), Some(reason));
+    }
     let overwrite = match (method.mode, dir) {
         (WipeMode::Overwrite, Some(dir)) => {
             let made = Overwrite::new(dir, method, control, progress, account)
@@ -221,7 +225,6 @@ fn by_mode<S: Sys>(
         (None, Some(discard)) => Some(discard),
         (None, None) => None,
     };
-    let mut walk = Walk::new(sys, control, progress, limits);
     walk.before_unlink(before);
     let mut hastened = Done::default();
     // Every file has something to be noted of before a discard.

@@ -1,10 +1,10 @@
 //! Who holds open what was unlinked: its space comes back when he lets go of it.
 
 use std::collections::BTreeMap;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, StatxFlags, openat, readlinkat, statx};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, StatxFlags, openat, readlinkat_raw, statx};
 use rustix::io::{Errno, retry_on_intr};
 use serde::Serialize;
 
@@ -26,41 +26,32 @@ const NAMED: usize = 16;
 /// How many files of one process are told apart.
 const FILES: usize = 4096;
 
+/// The longest path that procfs tells.
+const LONGEST_PATH: usize = 4096;
+
 /// Unlinked files of the file system on which this directory lies that processes hold open; only those
-/// whose path, as the kernel remembers it, has this in it. Processes that can't be looked at are left
-/// out.
+/// whose path, as the kernel remembers it, has this in it, or is longer than the kernel tells. Processes
+/// that can't be looked at are left out.
+///
+/// This is what a wipe of a small tree takes longest for, so that it asks no more than it has to.
 pub(super) fn still_open(dir: &OwnedFd, within: &[u8]) -> Result<Vec<StillOpen>, Errno> {
     let device = device_of(dir, "")?;
+    let proc = folder(CWD, "/proc")?;
+    let mut look = Look {
+        device,
+        within,
+        path: [MaybeUninit::uninit(); LONGEST_PATH],
+        descriptors: Batch::new(1),
+    };
     let mut found = Vec::new();
-    for_each_number(Path::new("/proc"), &mut |pid, path| {
-        let mut files = BTreeMap::new();
+    for_each_number(&proc, &mut Batch::new(1), &mut |pid| {
         // It may end at any moment.
-        let looked = for_each_number(&path.join("fd"), &mut |_, link| {
-            let Ok(text) = readlinkat(CWD, &link, Vec::new()) else {
-                return;
-            };
-            let Some(text) = text.as_bytes().strip_suffix(b" (deleted)") else {
-                return;
-            };
-            if !within.is_empty() && !text.windows(within.len()).any(|part| part == within) {
-                return;
-            }
-            // What the descriptor stands for, asked of nobody who may be dead.
-            let flags = AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT;
-            let mask = StatxFlags::TYPE | StatxFlags::INO | StatxFlags::NLINK | StatxFlags::BLOCKS;
-            if let Ok(stat) = statx(CWD, &link, flags, mask)
-                && (stat.stx_dev_major, stat.stx_dev_minor) == device
-                && stat.stx_nlink == 0
-                // Directories take up next to nothing, and one may be our own.
-                && FileType::from_raw_mode(u32::from(stat.stx_mode)) == FileType::RegularFile
-                && files.len() < FILES
-            {
-                files.insert(stat.stx_ino, stat.stx_blocks.saturating_mul(512));
-            }
-        });
-        if looked.is_ok() && !files.is_empty() {
+        if let Ok(files) = look.held_by(&proc, pid)
+            && !files.is_empty()
+            && let Ok(number) = pid.parse()
+        {
             found.push(StillOpen {
-                pid,
+                pid: number,
                 files: u64::try_from(files.len()).unwrap_or(u64::MAX),
                 bytes: files
                     .values()
@@ -73,26 +64,91 @@ pub(super) fn still_open(dir: &OwnedFd, within: &[u8]) -> Result<Vec<StillOpen>,
     Ok(found)
 }
 
+/// What is looked for, and memory that is used again for each process.
+struct Look<'a> {
+    device: (u32, u32),
+    within: &'a [u8],
+    path: [MaybeUninit<u8>; LONGEST_PATH],
+    descriptors: Batch,
+}
+
+impl Look<'_> {
+    /// The files that a process holds, by inode, with the bytes they take up.
+    fn held_by(&mut self, proc: &OwnedFd, pid: &str) -> Result<BTreeMap<u64, u64>, Errno> {
+        let mut files = BTreeMap::new();
+        // Threads of the kernel have no program (`ENOENT`), and no descriptors of their own. Who may not be
+        // looked at (`EACCES`) would refuse it for each descriptor.
+        let program = format!("{pid}/exe");
+        readlinkat_raw(proc, &program, &mut self.path)?;
+        let descriptors = folder(proc, &format!("{pid}/fd"))?;
+        let (device, within, path) = (self.device, self.within, &mut self.path);
+        for_each_number(&descriptors, &mut self.descriptors, &mut |link| {
+            if may_be_removed(&descriptors, link, within, path)
+                && let Some((inode, bytes)) = removed(&descriptors, link, device)
+                && files.len() < FILES
+            {
+                files.insert(inode, bytes);
+            }
+        })?;
+        Ok(files)
+    }
+}
+
+/// Whether what this descriptor stands for has no name any more, and had one with this in it.
+fn may_be_removed(
+    descriptors: &OwnedFd,
+    link: &str,
+    within: &[u8],
+    path: &mut [MaybeUninit<u8>],
+) -> bool {
+    match readlinkat_raw(descriptors, link, path) {
+        Ok((path, _)) => path.strip_suffix(b" (deleted)").is_some_and(|path| {
+            within.is_empty() || path.windows(within.len()).any(|part| part == within)
+        }),
+        // It lay as deep as the trees that are made to be hard to remove.
+        Err(errno) => errno == Errno::NAMETOOLONG,
+    }
+}
+
+/// The inode of a regular file of this file system that has no name, and the bytes it takes up.
+fn removed(descriptors: &OwnedFd, link: &str, device: (u32, u32)) -> Option<(u64, u64)> {
+    // What the descriptor stands for, asked of nobody who may be dead.
+    let flags = AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT;
+    let mask = StatxFlags::TYPE | StatxFlags::INO | StatxFlags::NLINK | StatxFlags::BLOCKS;
+    let stat = statx(descriptors, link, flags, mask).ok()?;
+    let is_removed = (stat.stx_dev_major, stat.stx_dev_minor) == device
+        && stat.stx_nlink == 0
+        // Directories take up next to nothing, and one may be our own.
+        && FileType::from_raw_mode(u32::from(stat.stx_mode)) == FileType::RegularFile;
+    is_removed.then(|| (stat.stx_ino, stat.stx_blocks.saturating_mul(512)))
+}
+
 fn device_of(dir: impl AsFd, name: &str) -> Result<(u32, u32), Errno> {
     let flags = AtFlags::STATX_DONT_SYNC | AtFlags::EMPTY_PATH;
     let found = retry_on_intr(|| statx(dir.as_fd(), name, flags, StatxFlags::INO))?;
     Ok((found.stx_dev_major, found.stx_dev_minor))
 }
 
-/// Every entry of a folder of procfs whose name is a number.
-fn for_each_number(folder: &Path, act: &mut dyn FnMut(i32, PathBuf)) -> Result<(), Errno> {
+fn folder(at: impl AsFd, path: &str) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let dir = openat(CWD, folder, flags, Mode::empty())?;
-    let mut batch = Batch::new(1);
+    openat(at, path, flags, Mode::empty())
+}
+
+/// Every entry of a folder of procfs whose name is a number.
+fn for_each_number(
+    folder: &OwnedFd,
+    batch: &mut Batch,
+    act: &mut dyn FnMut(&str),
+) -> Result<(), Errno> {
     loop {
         batch.clear();
-        let more = batch.read(&dir)? != More::No;
+        // procfs gives as many as there is room for: where there was room, that was the end.
+        let more = batch.read(folder)? == More::Maybe;
         for (name, ..) in batch.iter() {
-            if let Some((text, number)) = std::str::from_utf8(name)
-                .ok()
-                .and_then(|text| Some((text, text.parse().ok()?)))
+            if let Ok(text) = std::str::from_utf8(name)
+                && text.bytes().all(|byte| byte.is_ascii_digit())
             {
-                act(number, folder.join(text));
+                act(text);
             }
         }
         if !more {

@@ -184,13 +184,6 @@ pub(super) enum Ready {
     Stays(LeftKind),
 }
 
-/// Fills in the rate that suits the file system, as far as that can be told.
-pub(super) fn set_pace<S: Sys>(sys: &S, dir: &S::Dir, control: &Control) {
-    if let Ok(kind) = sys.fs_kind(dir) {
-        control.set_usual(usual_rate(kind, sys.discards(dir) == Ok(true)));
-    }
-}
-
 /// Where the root lies, when it goes as well.
 pub(super) type Place<'a, S> = (&'a <S as Sys>::Dir, &'a [u8], &'a FileIdentity);
 
@@ -206,6 +199,8 @@ pub(super) struct Walk<'a, S: Sys> {
     kind: FsKind,
     /// Whether freed blocks are discarded at once.
     discards: bool,
+    /// Whether these two are known.
+    looked: bool,
     /// Those that work on other parts of the same tree. What this walk leaves, for whatever reason,
     /// another one looks at after them.
     crew: Option<&'a Crew<S::Dir>>,
@@ -244,6 +239,7 @@ impl<'a, S: Sys> Walk<'a, S> {
             before: None,
             kind: FsKind::Other,
             discards: false,
+            looked: false,
             crew: None,
             frames: Vec::new(),
             closed: 0,
@@ -277,15 +273,25 @@ impl<'a, S: Sys> Walk<'a, S> {
         self.tally
     }
 
+    /// Looks, once, what file system the tree lies on, and tells the rate that suits it. The table of mounts
+    /// that has to be read for that is long on hosts with many containers.
+    pub(super) fn look(&mut self, root: &S::Dir) -> Result<(), StopReason> {
+        if !self.looked {
+            self.kind = self.sys.fs_kind(root).map_err(StopReason::from_errno)?;
+            self.discards = self.sys.discards(root) == Ok(true);
+            self.control.set_usual(usual_rate(self.kind, self.discards));
+            self.looked = true;
+        }
+        Ok(())
+    }
+
     /// Removes everything in this directory, and, when its place is given, itself.
     pub(super) fn empty(
         &mut self,
         root: S::Dir,
         place: Option<Place<'_, S>>,
     ) -> Result<(), StopReason> {
-        self.kind = self.sys.fs_kind(&root).map_err(StopReason::from_errno)?;
-        self.discards = self.sys.discards(&root) == Ok(true);
-        self.control.set_usual(usual_rate(self.kind, self.discards));
+        self.look(&root)?;
         self.frames.push(Frame::new(root, 0));
         if self.root_subvolume_gone(place)? {
             return Ok(());

@@ -1,7 +1,7 @@
 //! What bounds a walk: tries, descriptors, what is kept of paths, and the rate.
 
 use super::super::control::BY_FILE_SYSTEM;
-use super::super::walk::set_pace;
+use super::super::walk::Walk;
 use super::*;
 
 /// How often a directory is removed that is filled again each time, by these numbers of files, in turn;
@@ -60,7 +60,10 @@ fn each_file_system_has_the_rate_at_which_a_neighbour_hardly_notices() {
         sys.kind.set(Some(kind));
         sys.discards.set(Some(discards));
         let (before, during) = (Control::new(BY_FILE_SYSTEM), Control::new(BY_FILE_SYSTEM));
-        set_pace(&sys, &sys.open_root(temp.path()).unwrap(), &before);
+        let root = sys.open_root(temp.path()).unwrap();
+        Walk::new(&sys, &before, &Progress::default(), TINY)
+            .look(&root)
+            .unwrap();
         assert_eq!(before.rate(), expected, "{kind:?} {discards}");
         empty_with(&sys, temp.path(), TINY, &during, &Progress::default());
         assert_eq!(during.rate(), expected, "{kind:?} {discards}");

@@ -23,7 +23,7 @@ use crate::decide::listing::Listing;
 use crate::decide::radar::AlarmKind;
 use crate::decide::{listing, trip};
 use crate::observe::clock;
-use crate::sys::heap;
+use crate::sys::{heap, text};
 use crate::units::chain;
 
 /// How often the agent's checkpoint is looked at while somebody waits for it.
@@ -67,6 +67,7 @@ impl Passer {
                 Order::Pass => {
                     let status = self.pass();
                     heap::give_back();
+                    text::give_back();
                     if self.events.blocking_send(Event::Passed(status)).is_err() {
                         return;
                     }

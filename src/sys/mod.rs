@@ -18,6 +18,7 @@ pub mod open;
 pub mod program;
 pub mod read;
 pub mod stat;
+pub mod text;
 
 pub use crew::Crew;
 pub use fs_uuid::{FsUuidError, filesystem_uuid};

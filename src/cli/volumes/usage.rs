@@ -12,7 +12,7 @@ use crate::observe::usage::{
     Progress, Project, Usage, UsageError, counted, of_directory, of_filesystem, project, reach,
     times_of_directory,
 };
-use crate::sys::{OpenError, Times};
+use crate::sys::{OpenError, Times, text};
 use crate::units::chain;
 
 /// What a row takes up, or why that can't be said.
@@ -36,6 +36,8 @@ pub(in crate::cli) fn of_those(
     wanted: impl Fn(&VolumeRow) -> bool,
 ) -> Vec<Option<Used>> {
     let progress = Progress::default();
+    // The host has been observed; what follows may take long.
+    text::give_back();
     let projects = Projects::of(rows, facts);
     let ended = AtomicBool::new(false);
     std::thread::scope(|scope| {

@@ -79,7 +79,11 @@ impl Look<'_> {
         // Threads of the kernel have no program (`ENOENT`), and no descriptors of their own. Who may not be
         // looked at (`EACCES`) would refuse it for each descriptor.
         let program = format!("{pid}/exe");
-        readlinkat_raw(proc, &program, &mut self.path)?;
+        if let Err(errno @ (Errno::NOENT | Errno::ACCESS | Errno::PERM | Errno::SRCH)) =
+            readlinkat_raw(proc, &program, &mut self.path)
+        {
+            return Err(errno);
+        }
         let descriptors = folder(proc, &format!("{pid}/fd"))?;
         let (device, within, path) = (self.device, self.within, &mut self.path);
         for_each_number(&descriptors, &mut self.descriptors, &mut |link| {
@@ -154,5 +158,59 @@ fn for_each_number(
         if !more {
             return Ok(());
         }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests make files of their own")]
+mod tests {
+    use std::fs::File;
+
+    use rustix::fs::{mkdirat, unlinkat};
+
+    use super::*;
+
+    /// A file in the last of so many directories with long names, and that directory.
+    fn deep(root: &OwnedFd, levels: usize) -> (OwnedFd, OwnedFd) {
+        let name = "d".repeat(200);
+        let mut dir = folder(root, ".").unwrap();
+        for _ in 0..levels {
+            mkdirat(&dir, &name, Mode::RWXU).unwrap();
+            dir = folder(&dir, &name).unwrap();
+        }
+        let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC;
+        let file = openat(&dir, "file", flags, Mode::RUSR | Mode::WUSR).unwrap();
+        rustix::io::write(&file, &[b'x'; 8192]).unwrap();
+        rustix::fs::fsync(&file).unwrap();
+        (dir, file)
+    }
+
+    /// What this process holds.
+    fn ours(root: &OwnedFd, within: &[u8]) -> Option<(u64, bool)> {
+        let pid = i32::try_from(std::process::id()).unwrap();
+        let found = still_open(root, within).unwrap();
+        let ours = found.into_iter().find(|held| held.pid == pid)?;
+        Some((ours.files, ours.bytes >= 8192))
+    }
+
+    #[test]
+    fn what_was_removed_is_known_by_its_path_and_also_where_that_is_too_long_to_be_told() {
+        let temp = tempfile::tempdir().unwrap();
+        let root = OwnedFd::from(File::open(temp.path()).unwrap());
+        let name = temp.path().file_name().unwrap().as_encoded_bytes();
+        let near = deep(&root, 1);
+        assert_eq!(ours(&root, name), None, "it still has its name");
+        unlinkat(&near.0, "file", AtFlags::empty()).unwrap();
+        assert_eq!(ours(&root, name), Some((1, true)));
+        assert_eq!(ours(&root, b"/another/tree"), None);
+        drop(near);
+        assert_eq!(ours(&root, name), None);
+
+        std::fs::remove_dir_all(temp.path().join("d".repeat(200))).unwrap();
+        let (dir, held) = deep(&root, 25);
+        unlinkat(&dir, "file", AtFlags::empty()).unwrap();
+        assert_eq!(ours(&root, b"/another/tree"), Some((1, true)));
+        drop(held);
+        assert_eq!(ours(&root, b"/another/tree"), None);
     }
 }

@@ -17,7 +17,7 @@ const SORT_FROM: usize = 10_000;
 /// On btrfs, so few entries of a directory are removed in the order in which they were made, what lies
 /// in its directories included, as `rm` does: the tree that holds them all loses one end then, where
 /// it would be gone through twice otherwise. A chain of directories takes a tenth less.
-const IN_ORDER: usize = 64;
+const IN_ORDER: usize = 4096;
 /// How often a directory is read again because the names of its directories did not fit.
 const READINGS: u16 = 1000;
 /// How often the file system is synced to get room for removing.

@@ -18,7 +18,7 @@ Example: mesos-volumed sweep --dry-run
   prints the very plan that a run would carry out, and changes nothing
 
 Exit codes: 5 when a witnessed destroy, or an orphan past its grace, was kept by a guard other than
-held, grace_period or protected. A running daemon does it, and this waits until all that it began has ended; exits 6
+held, grace_period or protected, or an authority could not be read. A running daemon does it, and this waits until all that it began has ended; exits 6
 while another command works on this host.")]
 pub(super) struct Args {
     /// Print the plan and change nothing, not even a timestamp
@@ -60,7 +60,7 @@ pub(super) fn print_plan(context: &Context, plan: &Plan) -> anyhow::Result<Exit>
     context
         .output
         .value_or(&planned(plan, &[]), |_| plan_text::plan_text(plan))?;
-    Ok(if plan.blocked() {
+    Ok(if plan.blocked() || plan.is_blind() {
         Exit::Refused
     } else {
         Exit::Done

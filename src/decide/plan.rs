@@ -76,6 +76,14 @@ impl Plan {
         })
     }
 
+    /// Whether an authority could not be read, so that it is not known whether something was due: the sweep then
+    /// exits 5 as well, because what it did not see may be a destroy.
+    #[must_use]
+    pub fn is_blind(&self) -> bool {
+        let code = super::guards::Refusal::AuthorityUnknown;
+        self.doubts.iter().any(|doubt| doubt.code == code)
+    }
+
     /// Whether executing it changes nothing on any disk.
     #[must_use]
     pub fn is_idle(&self) -> bool {

@@ -76,8 +76,9 @@ impl Look<'_> {
     /// The files that a process holds, by inode, with the bytes they take up.
     fn held_by(&mut self, proc: &OwnedFd, pid: &str) -> Result<BTreeMap<u64, u64>, Errno> {
         let mut files = BTreeMap::new();
-        // Threads of the kernel have no program (`ENOENT`), and no descriptors of their own. Who may not be
-        // looked at (`EACCES`) would refuse it for each descriptor.
+        // Threads of the kernel have no program (`ENOENT`), and no descriptors of their own; nor does a process of
+        // which the first thread has ended show either. Who may not be looked at (`EACCES`) would refuse it for
+        // each descriptor.
         let program = format!("{pid}/exe");
         if let Err(errno @ (Errno::NOENT | Errno::ACCESS | Errno::PERM | Errno::SRCH)) =
             readlinkat_raw(proc, &program, &mut self.path)

@@ -296,6 +296,8 @@ guards! {
             let closed = changed(&open, doubt);
             // Also without the memory, which alone would say that its time has come.
             guard(Refusal::AuthorityUnknown, "db/a").holds(&open, &closed);
+            // A sweep that knows of nothing due says that it did not see everything.
+            assert!(checked(&closed).is_blind() && !checked(&open).is_blind());
 
             let open = trashed(TrashState::Cleared);
             let closed = changed(&open, doubt);

@@ -54,7 +54,6 @@ pub use output::{Align, Output, Table, Text};
 
 use self::late::Late;
 use crate::config::{self, Loaded, Settings};
-use crate::sys::text;
 
 #[derive(Debug, clap::Parser)]
 #[command(
@@ -150,11 +149,8 @@ impl Context {
     /// Reads the configuration.
     pub fn new(global: Global, output: Output) -> anyhow::Result<Self> {
         let source = global.source();
-        let loaded = config::load(&source)?;
-        // Nothing is parsed again, except by a daemon that is told to.
-        text::give_back();
         Ok(Self {
-            loaded,
+            loaded: config::load(&source)?,
             source,
             output,
             global,

@@ -20,6 +20,7 @@ use crate::decide::facts::Words;
 use crate::decide::listing::{self, VolumeRow, VolumeState};
 use crate::decide::radar::Alarm;
 use crate::mesos::ids::VolumeKey;
+use crate::sys::text;
 
 /// List what is on this host, or make a vanished directory again
 #[derive(Debug, clap::Subcommand)]
@@ -131,6 +132,10 @@ fn confirmed(key: &VolumeKey, confirm: &str) -> anyhow::Result<()> {
 }
 
 fn list(with_usage: bool, context: &Context) -> anyhow::Result<Exit> {
+    if with_usage {
+        // Nothing is parsed again, and what follows may take long.
+        text::give_back();
+    }
     let observer = Observer::new(context.settings());
     let (facts, checked) = look(&mut || observer.facts(&Words::default()))?;
     let plan = checked.plan();

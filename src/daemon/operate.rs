@@ -294,7 +294,8 @@ impl Prepared {
         let blocked = last.blocked() || any(StepResult::Refused);
         let refused = |why: Option<String>| (Ending::Refused, why);
         match &self.ask {
-            Ask::Sweep(_) | Ask::Accept(_) if blocked || last.is_blind() => refused(None),
+            Ask::Sweep(_) if last.is_blind() => refused(None),
+            Ask::Sweep(_) | Ask::Accept(_) if blocked => refused(None),
             Ask::Sweep(_) | Ask::Accept(_) => (Ending::Done, None),
             Ask::Purge(_) | Ask::Restore(_) => {
                 let any = |word| entries.iter().any(|entry| entry.became == word);

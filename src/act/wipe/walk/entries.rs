@@ -14,7 +14,7 @@ const BATCH_KEPT: usize = 256 << 10;
 /// that is always a gain. On xfs it costs one thread 14 % in small directories, and gives two threads a
 /// quarter of their time.
 const SORT_FROM: usize = 10_000;
-/// On btrfs, so few entries of a directory are removed in the order in which they were made, what lies
+/// On btrfs, up to so many entries of a directory are removed in the order in which they were made, what lies
 /// in its directories included, as `rm` does: the tree that holds them all loses one end then, where
 /// it would be gone through twice otherwise. A chain of directories takes a tenth less.
 const IN_ORDER: usize = 4096;

@@ -8,6 +8,7 @@
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use mesos_volumed::mesos::checkpoint::{Content, decode_state};
@@ -37,10 +38,24 @@ pub(crate) fn wait_until(what: &str, limit: Duration, mut holds: impl FnMut() ->
     start.elapsed()
 }
 
-/// A port of the loopback interface that nobody listens on.
+/// A port of the loopback interface that nobody listens on, each asked for but once. Below those
+/// that the kernel gives to whoever asks for any, who could have it before the agent or between
+/// two of its lives; above those of the scripts.
 pub(crate) fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+    static NEXT: Mutex<Option<u16>> = Mutex::new(None);
+    let ports = 20_000..32_000_u16;
+    let mut next = NEXT.lock().unwrap();
+    let first = next.unwrap_or_else(|| {
+        let seed = u16::try_from(std::process::id() % 12_000).unwrap();
+        ports.start.checked_add(seed).unwrap()
+    });
+    let port = (first..ports.end)
+        .chain(ports.start..first)
+        .find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .expect("a port can be listened on");
+    let after = port.checked_add(1).filter(|after| ports.contains(after));
+    *next = Some(after.unwrap_or(ports.start));
+    port
 }
 
 /// An agent's life after life on one work_dir.

@@ -69,8 +69,6 @@ pub(super) use self::survey::survey;
 
 /// From so many bytes on, a file is written past the page cache.
 const DIRECT_FROM: u64 = 256 << 10;
-/// So many bytes in the page cache are written out before there are more: the neighbour's fsync
-/// waits for them.
 /// How often a file is overwritten again because it was written to meanwhile.
 const TRIES: u8 = 4;
 

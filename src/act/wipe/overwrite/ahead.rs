@@ -18,10 +18,12 @@ use crate::act::wipe::control::Pace;
 use crate::act::wipe::report::StopReason;
 use crate::sys::ioctl::FileExtent;
 
+/// So many bytes in the page cache are written out before there are more: the neighbour's fsync
+/// waits for them.
 const DIRTY: u64 = 64 << 20;
 /// The same where nobody asked for politeness: such a window is written out and read back by a
 /// second thread while the next one is being filled, and the last one is waited for.
-const DIRTY_UNPACED: u64 = 16 << 20;
+const DIRTY_UNPACED: u64 = 32 << 20;
 /// So many extents are remembered until they are read back.
 const EXTENTS: usize = 32 << 10;
 const EXTENTS_UNPACED: usize = 16 << 10;

@@ -14,8 +14,10 @@ use crate::act::wipe::report::StopReason;
 /// The size of one write or read; larger ones were measured to gain nothing.
 pub(in crate::act::wipe) const BLOCK: usize = 1 << 20;
 const BLOCK_BYTES: u64 = 1 << 20;
-/// So many are under way at once where nobody asked for politeness: more gain nothing.
-const AT_ONCE: usize = 8;
+/// So many writes are under way at once where nobody asked for politeness: more gain nothing.
+const WRITES_AT_ONCE: usize = 8;
+/// The same of reads, each of which needs memory of its own.
+const READS_AT_ONCE: usize = 4;
 /// Less than this is written by one thread.
 const PARALLEL_FROM: u64 = 8 << 20;
 /// What O_DIRECT needs.
@@ -103,6 +105,7 @@ pub(in crate::act::wipe) fn write_over(
     } else {
         let pieces: Vec<Range> = ranges.iter().flat_map(|range| pieces(*range)).collect();
         at_once(
+            WRITES_AT_ONCE,
             &pieces,
             || (),
             |(), piece| write_piece(file, piece, pattern, control),
@@ -135,7 +138,7 @@ pub(in crate::act::wipe) fn read_back(
             .into_iter()
             .try_for_each(|piece| read(&mut buffer, piece))
     } else {
-        at_once(&pieces, Aligned::zeros, read)
+        at_once(READS_AT_ONCE, &pieces, Aligned::zeros, read)
     }
 }
 
@@ -151,8 +154,9 @@ fn pieces(range: Range) -> impl Iterator<Item = Range> {
     })
 }
 
-/// Does it to all pieces, several at once; the first error ends it.
+/// Does it to all pieces, at most so many at once; the first error ends it.
 fn at_once<W>(
+    most: usize,
     pieces: &[Range],
     with: impl Fn() -> W + Sync,
     act: impl Fn(&mut W, Range) -> Result<(), Halt> + Sync,
@@ -168,7 +172,7 @@ fn at_once<W>(
         failed.get_or_insert(halt);
     };
     std::thread::scope(|scope| {
-        for _ in 0..AT_ONCE.min(pieces.len()) {
+        for _ in 0..most.min(pieces.len()) {
             let spawned = std::thread::Builder::new()
                 .name("overwrite".to_owned())
                 .stack_size(128 << 10)

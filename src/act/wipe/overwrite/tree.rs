@@ -1,5 +1,5 @@
 //! Going through a tree without changing it: in bounded memory and descriptors, as deep as these
-//! reach.
+//! reach, and in the order of the inodes as far as memory reaches.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -12,6 +12,10 @@ use crate::units::Raw;
 
 /// How deep it goes; what lies deeper is seen to by the walk, file by file.
 const DEEPEST: usize = 32;
+/// So many bytes of names and inodes all levels hold together, half of what is left for each: the
+/// more of a directory is put in the order of its inodes, the more of its files lie side by side
+/// on the device, where they are written and read back in one go.
+const NAMES: usize = 4 << 20;
 
 struct Level {
     dir: OwnedFd,
@@ -24,11 +28,15 @@ struct Level {
 }
 
 impl Level {
-    fn new(dir: OwnedFd, name: Vec<u8>) -> Self {
+    fn new(dir: OwnedFd, name: Vec<u8>, above: &[Self]) -> Self {
+        let held = above.iter().fold(0_usize, |sum, level| {
+            sum.saturating_add(level.batch.limit())
+        });
         Self {
             dir,
             name,
-            batch: Batch::new(1),
+            // One reading is always taken.
+            batch: Batch::new((NAMES.saturating_sub(held) >> 1).max(1)),
             at: 0,
             more: true,
             fresh: false,
@@ -36,23 +44,24 @@ impl Level {
     }
 
     /// Reads on where everything read was seen; whether there is an entry.
-    fn fill(&mut self) -> bool {
+    fn fill(&mut self, control: &Control) -> Result<bool, StopReason> {
         while self.at >= self.batch.len() {
             if !self.more {
-                return false;
+                return Ok(false);
             }
             self.batch.clear();
             self.at = 0;
-            match self.batch.read(&self.dir) {
-                Ok(More::Maybe) => {}
-                Ok(More::No | More::Hardly) => self.more = false,
-                // The walk reports it.
-                Err(_) => return false,
+            while self.more && !self.batch.is_full() {
+                if !control.proceed() {
+                    return Err(StopReason::Cancelled);
+                }
+                // An error is the walk's to report.
+                self.more = matches!(self.batch.read(&self.dir), Ok(More::Maybe));
             }
             self.batch.sort_by_inode();
             self.fresh = true;
         }
-        true
+        Ok(true)
     }
 }
 
@@ -84,13 +93,13 @@ pub(super) fn visit(
 ) -> Result<(), StopReason> {
     let resolver = Resolver::probed();
     let root = reopen(root).map_err(StopReason::from_errno)?;
-    let mut levels = vec![Level::new(root, Vec::new())];
+    let mut levels = vec![Level::new(root, Vec::new(), &[])];
     let mut name = Vec::new();
     while let Some(level) = levels.last_mut() {
         if !control.proceed() {
             return Err(StopReason::Cancelled);
         }
-        if !level.fill() {
+        if !level.fill(control)? {
             levels.pop();
             continue;
         }
@@ -109,7 +118,8 @@ pub(super) fn visit(
             name.extend_from_slice(found);
             match resolver.open_beneath(&level.dir, &name) {
                 Ok(child) if levels.len() < DEEPEST => {
-                    levels.push(Level::new(child, name.clone()));
+                    let child = Level::new(child, name.clone(), &levels);
+                    levels.push(child);
                     Go::On
                 }
                 Ok(_) => visitor(Visit::TooDeep(&name), &|name| path_of(&levels, name))?,
@@ -213,6 +223,58 @@ mod tests {
         std::fs::create_dir(temp.path().join("empty")).unwrap();
         expected.sort();
         assert_eq!(seen(temp.path()), (expected, Vec::new()));
+    }
+
+    /// What lies side by side on the device is written and read back in one go.
+    #[test]
+    fn files_of_several_readings_are_visited_together_in_the_order_of_their_inodes() {
+        let temp = temp();
+        for i in 0..6000 {
+            File::create(temp.path().join(format!("file{i:04}"))).unwrap();
+        }
+        let root = File::open(temp.path()).unwrap();
+        let mut visits: Vec<Vec<u64>> = Vec::new();
+        visit(root.as_fd(), &Control::new(0), &mut |visit, _| {
+            if let Visit::Files(dir, names) = visit {
+                let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
+                let inode = |name: &&[u8]| rustix::fs::statat(dir, *name, flags).unwrap().st_ino;
+                visits.push(names.iter().map(inode).collect());
+            }
+            Ok(Go::On)
+        })
+        .unwrap();
+        assert_eq!(visits.iter().map(Vec::len).collect::<Vec<_>>(), [6000]);
+        assert!(visits[0].is_sorted());
+    }
+
+    #[test]
+    fn nothing_more_of_a_directory_is_read_once_it_is_told_to_stop() {
+        let temp = temp();
+        File::create(temp.path().join("file")).unwrap();
+        let told = Control::new(0);
+        told.stop();
+        let dir = OwnedFd::from(File::open(temp.path()).unwrap());
+        let mut level = Level::new(dir, Vec::new(), &[]);
+        assert_eq!(level.fill(&told), Err(StopReason::Cancelled));
+        assert_eq!(level.fill(&Control::new(0)), Ok(true));
+    }
+
+    #[test]
+    fn all_levels_together_hold_no_more_names_than_they_may() {
+        let temp = temp();
+        let mut levels: Vec<Level> = Vec::new();
+        for _ in 0..DEEPEST {
+            let dir = OwnedFd::from(File::open(temp.path()).unwrap());
+            let level = Level::new(dir, Vec::new(), &levels);
+            levels.push(level);
+        }
+        let limits: Vec<usize> = levels.iter().map(|level| level.batch.limit()).collect();
+        assert_eq!(limits[..3], [NAMES / 2, NAMES / 4, NAMES / 8]);
+        assert!(limits.iter().all(|limit| *limit > 0), "{limits:?}");
+        assert!(
+            limits.iter().sum::<usize>() <= NAMES + DEEPEST,
+            "{limits:?}"
+        );
     }
 
     #[test]

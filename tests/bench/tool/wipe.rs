@@ -271,12 +271,16 @@ fn in_path(program: &str) -> bool {
 
 /// Ours by one and by two threads, `rm`, and the peers that are wanted and installed.
 fn contenders(request: &Request, fs: &str) -> Vec<&'static str> {
-    if request.only.iter().any(|only| only == "pair") {
+    let chosen = |what: &str| request.only.iter().any(|only| only == what);
+    if chosen("pair") {
         return vec!["rm -rf", "engine"];
     }
     let mut contenders = vec!["rm -rf", "wipe", "engine"];
     if fs != "btrfs" {
         contenders.extend(["wipe, 2 threads", "engine, 2 threads"]);
+    }
+    if chosen("engines") {
+        contenders.retain(|contender| !contender.starts_with("wipe"));
     }
     let programs: Vec<&str> = PEERS.iter().map(|(program, _)| *program).collect();
     for (program, name) in PEERS {

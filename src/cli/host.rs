@@ -27,6 +27,7 @@ use crate::daemon::observer::Observer;
 use crate::daemon::operate::{Ask, OperateError, Operated};
 use crate::decide::facts::Who;
 use crate::observe::clock;
+use crate::sys::heap;
 use crate::units::{Bytes, Span};
 
 /// `state_dir`, made where it is missing. The audit log in it may be written to beside a daemon.
@@ -62,6 +63,8 @@ impl Owner {
             Err(error @ LockError::Locked { .. }) => return Ok(Err(error)),
             Err(error @ LockError::Io { .. }) => return Err(error.into()),
         };
+        // Before any thread is started: those of a wipe would each keep an arena with their buffers.
+        heap::share();
         let observer = Observer::new(context.settings());
         let gate = Gate::found(store.clone(), &observer.gate_file());
         Ok(Ok(Self {

@@ -3,7 +3,6 @@
 use super::host::Owner;
 use super::{Context, Exit};
 use crate::daemon::{self, privileges};
-use crate::sys::heap;
 
 /// Run as the daemon: watch the checkpoint, sweep, wipe
 #[derive(Debug, clap::Args)]
@@ -20,7 +19,6 @@ pub(super) fn run(_args: &Args, context: &Context) -> anyhow::Result<Exit> {
     if !left.is_empty() {
         tracing::debug!("not in reach, and in the bounding set: {left:?}");
     }
-    heap::share();
     let owner = Owner::new(context)?;
     // A damaged ledger is refused at the start, where the operator looks.
     owner.observer.ledger()?;

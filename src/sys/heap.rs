@@ -11,7 +11,7 @@
 
 /// Lets all threads share one arena, the only one whose end [`give_back`] can shorten. To be called while
 /// there is one thread. Threads that ask for memory at the same time wait for one another; those of a
-/// daemon spend their time in the kernel, on files.
+/// daemon and of a wipe spend their time in the kernel, on files.
 #[cfg(target_env = "gnu")]
 pub fn share() {
     // SAFETY: it takes two numbers, the first of which names the parameter.

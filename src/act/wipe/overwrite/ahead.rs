@@ -17,6 +17,7 @@ use super::{DIRECT_FROM, Overwrite, Piece, grown, lock, take, target};
 use crate::act::wipe::control::Pace;
 use crate::act::wipe::report::StopReason;
 use crate::sys::ioctl::FileExtent;
+use crate::sys::text;
 
 /// So many bytes in the page cache are written out before there are more: the neighbour's fsync
 /// waits for them.
@@ -35,6 +36,8 @@ const REMEMBERED: usize = 4096;
 impl Overwrite<'_> {
     /// Overwrites what it reaches of a whole tree, and marks it.
     pub(in crate::act::wipe) fn ahead(&self, root: BorrowedFd<'_>) -> Result<(), StopReason> {
+        // What planned the wipe makes room for the buffers.
+        text::give_back();
         for (pattern, last) in self.patterns() {
             std::thread::scope(|scope| {
                 let mut window = Window::default();

@@ -5,12 +5,15 @@ use std::path::Path;
 use mesos_volumed::act::sys::Kernel;
 use mesos_volumed::act::wipe::{Control, Guarantee};
 use mesos_volumed::decide::facts::{WipeMethod, WipeMode};
+use mesos_volumed::sys::heap;
 
 #[path = "../../it/support/wiped.rs"]
 mod wiped;
 
 /// `engine DIRECTORY THREADS [overwrite|overwrite-unread]`: the latter does not read back.
 pub(crate) fn run(args: &[String]) {
+    // As what wipes does.
+    heap::share();
     let method = WipeMethod {
         mode: match args.get(2) {
             None => WipeMode::Unlink,

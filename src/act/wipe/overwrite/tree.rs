@@ -12,7 +12,7 @@ use crate::units::Raw;
 
 /// How deep it goes; what lies deeper is seen to by the walk, file by file.
 const DEEPEST: usize = 32;
-/// So many bytes of names and inodes all levels hold together, half of what is left for each: the
+/// So many bytes of names and inodes all levels hold together, each half of what the one above may: the
 /// more of a directory is put in the order of its inodes, the more of its files lie side by side
 /// on the device, where they are written and read back in one go.
 const NAMES: usize = 4 << 20;
@@ -28,15 +28,16 @@ struct Level {
 }
 
 impl Level {
-    fn new(dir: OwnedFd, name: Vec<u8>, above: &[Self]) -> Self {
-        let held = above.iter().fold(0_usize, |sum, level| {
-            sum.saturating_add(level.batch.limit())
-        });
+    /// How many bytes the level below may hold: one reading is always taken.
+    fn limit_below(&self) -> usize {
+        (self.batch.limit() >> 1).max(1)
+    }
+
+    fn new(dir: OwnedFd, name: Vec<u8>, limit: usize) -> Self {
         Self {
             dir,
             name,
-            // One reading is always taken.
-            batch: Batch::new((NAMES.saturating_sub(held) >> 1).max(1)),
+            batch: Batch::new(limit),
             at: 0,
             more: true,
             fresh: false,
@@ -93,7 +94,7 @@ pub(super) fn visit(
 ) -> Result<(), StopReason> {
     let resolver = Resolver::probed();
     let root = reopen(root).map_err(StopReason::from_errno)?;
-    let mut levels = vec![Level::new(root, Vec::new(), &[])];
+    let mut levels = vec![Level::new(root, Vec::new(), NAMES >> 1)];
     let mut name = Vec::new();
     while let Some(level) = levels.last_mut() {
         if !control.proceed() {
@@ -116,10 +117,10 @@ pub(super) fn visit(
             }
             name.clear();
             name.extend_from_slice(found);
+            let limit = level.limit_below();
             match resolver.open_beneath(&level.dir, &name) {
                 Ok(child) if levels.len() < DEEPEST => {
-                    let child = Level::new(child, name.clone(), &levels);
-                    levels.push(child);
+                    levels.push(Level::new(child, name.clone(), limit));
                     Go::On
                 }
                 Ok(_) => visitor(Visit::TooDeep(&name), &|name| path_of(&levels, name))?,
@@ -254,7 +255,7 @@ mod tests {
         let told = Control::new(0);
         told.stop();
         let dir = OwnedFd::from(File::open(temp.path()).unwrap());
-        let mut level = Level::new(dir, Vec::new(), &[]);
+        let mut level = Level::new(dir, Vec::new(), 1);
         assert_eq!(level.fill(&told), Err(StopReason::Cancelled));
         assert_eq!(level.fill(&Control::new(0)), Ok(true));
     }
@@ -262,11 +263,11 @@ mod tests {
     #[test]
     fn all_levels_together_hold_no_more_names_than_they_may() {
         let temp = temp();
-        let mut levels: Vec<Level> = Vec::new();
-        for _ in 0..DEEPEST {
-            let dir = OwnedFd::from(File::open(temp.path()).unwrap());
-            let level = Level::new(dir, Vec::new(), &levels);
-            levels.push(level);
+        let dir = || OwnedFd::from(File::open(temp.path()).unwrap());
+        let mut levels = vec![Level::new(dir(), Vec::new(), NAMES >> 1)];
+        while levels.len() < DEEPEST {
+            let limit = levels[levels.len() - 1].limit_below();
+            levels.push(Level::new(dir(), Vec::new(), limit));
         }
         let limits: Vec<usize> = levels.iter().map(|level| level.batch.limit()).collect();
         assert_eq!(limits[..3], [NAMES / 2, NAMES / 4, NAMES / 8]);

@@ -50,6 +50,19 @@ fn root_a_sweep_tells_by_its_exit_code_what_came_of_it() {
     host.run(&["sweep", "--no-such-flag"]).ends(2);
     host.sweep(0);
     assert!(is_gone(&host.volume("ROOT", "goes")));
+
+    // Nothing is known to be due; what the agent wrote may say otherwise.
+    let state = host
+        .root("ROOT")
+        .join("meta/resources/resources_and_operations.state");
+    let whole = std::fs::read(&state).unwrap();
+    std::fs::write(&state, &whole[..whole.len() - 1]).unwrap();
+    let blind = host.sweep(5);
+    assert!(blind.out.contains("authority_unknown"), "{}", blind.out);
+    host.run(&["sweep", "--dry-run"]).ends(5);
+    std::fs::write(&state, &whole).unwrap();
+    host.sweep(0);
+    host.run(&["sweep", "--dry-run"]).ends(0);
 }
 
 #[test]
